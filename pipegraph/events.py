@@ -1,0 +1,218 @@
+"""What happened in a run: records in the past tense, as the loop sees them and the watchers are shown them.
+
+Events come from the slaves (a job ended), from the user (stop), and from the engine's decisions (a job is up to
+date). Nothing here does anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+from .model import (
+    NO_GROWTH,
+    NO_USAGE,
+    NOTHING_PRINTED,
+    Counts,
+    Failure,
+    FileRecord,
+    Fingerprint,
+    Growth,
+    JobId,
+    JobSpec,
+    Past,
+    Printed,
+    Reason,
+    Usage,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunBegan:
+    """A run has its status file and its logs.
+
+    Attributes
+    ----------
+    run_id
+        Unique among all runs: time, host and process.
+    at
+        Seconds since 1970.
+    """
+
+    run_id: str
+    at: float
+    directory: str
+    script: str
+    host: str
+    pid: int
+    cores: int
+    jobs: int
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class GraphGrew:
+    """Jobs and edges arrived: those of the script at the start, later those of generators.
+
+    Attributes
+    ----------
+    by
+        The generator; None for the script.
+    pasts
+        What the status file knows of the new jobs; a job that is not there has no past.
+    measured
+        Fingerprints of the new invariants.
+    unmeasured
+        Invariants that have none, and why.
+    problems
+        What is wrong with the outputs of the new jobs that were made before, by job; a job that is not there has
+        its outputs as they were recorded (or was never made).
+    """
+
+    jobs: tuple[JobSpec, ...]
+    edges: tuple[tuple[JobId, str], ...]
+    by: JobId | None
+    pasts: Mapping[JobId, Past]
+    measured: Mapping[JobId, Fingerprint]
+    unmeasured: Mapping[JobId, Failure]
+    problems: Mapping[JobId, tuple[Reason, ...]]
+
+
+class JobStarted(NamedTuple):
+    """A slave has been told to run a job."""
+
+    job: JobId
+    reasons: tuple[Reason, ...]
+    cores: int
+    at: float
+
+
+class JobForked(NamedTuple):
+    """The process of a job exists."""
+
+    job: JobId
+    pid: int
+
+
+class JobSucceeded(NamedTuple):
+    """A job's own process reported, with its outputs there and measured."""
+
+    job: JobId
+    outputs: tuple[FileRecord, ...] = ()
+    usage: Usage = NO_USAGE
+    printed: Printed = NOTHING_PRINTED
+    growth: Growth = NO_GROWTH
+
+
+class JobFailed(NamedTuple):
+    """A job raised, died or did not keep its contract."""
+
+    job: JobId
+    failure: Failure
+    usage: Usage = NO_USAGE
+    printed: Printed = NOTHING_PRINTED
+
+
+class JobStopped(NamedTuple):
+    """A running job was ended because the run was."""
+
+    job: JobId
+
+
+class JobsLost(NamedTuple):
+    """A slave died: what it was running must be started again, what it had loaded is gone.
+
+    Attributes
+    ----------
+    running
+        Jobs without a report.
+    memory
+        Loading and generating jobs whose effect was in the memory that is gone.
+    """
+
+    running: tuple[JobId, ...]
+    memory: tuple[JobId, ...]
+
+
+class StopRequested(NamedTuple):
+    """The user (or a signal) wants the run to end.
+
+    Attributes
+    ----------
+    is_urgent
+        At once, without a grace for running jobs.
+    """
+
+    signal: int
+    is_urgent: bool
+
+
+class JobUpToDate(NamedTuple):
+    """No reason to run holds."""
+
+    job: JobId
+
+
+class JobNotNeeded(NamedTuple):
+    """An ephemeral job that no job that runs needs."""
+
+    job: JobId
+
+
+class JobBlocked(NamedTuple):
+    """A job can't run because of one that failed."""
+
+    job: JobId
+    culprit: JobId
+
+
+class ProductDropped(NamedTuple):
+    """A temporary file was removed, or loaded data deleted, since nobody needs it any more."""
+
+    job: JobId
+
+
+class Warned(NamedTuple):
+    """Something a person should know; the run goes on."""
+
+    headline: str
+    job: JobId = ""
+    mend: str = ""
+
+
+class SlaveDied(NamedTuple):
+    """A compute slave ended without being told to."""
+
+    pid: int
+    in_a_row: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """The run is over."""
+
+    at: float
+    seconds: float
+    counts: Counts
+    stopped_by: int = 0
+
+
+Event: TypeAlias = (
+    RunBegan
+    | GraphGrew
+    | JobStarted
+    | JobForked
+    | JobSucceeded
+    | JobFailed
+    | JobStopped
+    | JobsLost
+    | StopRequested
+    | JobUpToDate
+    | JobNotNeeded
+    | JobBlocked
+    | ProductDropped
+    | Warned
+    | SlaveDied
+    | RunEnded
+)

@@ -1,0 +1,346 @@
+"""The nouns that all layers share: roles, places, fingerprints' records, traces, reasons.
+
+Plain facts, never changed once made, and how fingerprints are combined. The ones that exist once a job or more
+are named tuples, since making a frozen dataclass costs five times as much.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple, NoReturn, TypeAlias
+
+from xxhash import xxh3_128_hexdigest
+
+JobId: TypeAlias = str
+InputId: TypeAlias = str
+"""A job's id, or the path of one file of a multi-file job."""
+Fingerprint: TypeAlias = str
+"""32 hex digits (xxh3-128)."""
+
+
+def assert_never(value: NoReturn) -> NoReturn:
+    """Typing's proof that a match is complete (`typing.assert_never` needs Python 3.11)."""
+    raise AssertionError(f"not handled: {value!r}")
+
+
+def combine(texts: Iterable[str]) -> Fingerprint:
+    """Fingerprint of a sequence of ids and fingerprints; their order counts, so sort what has none."""
+    # The length in front keeps ("ab", "c") and ("a", "bc") apart.
+    return xxh3_128_hexdigest("".join([f"{len(text)}:{text}" for text in texts]).encode())
+
+
+class Role(enum.Enum):
+    """What the engine knows of a job's class."""
+
+    INVARIANT = "invariant"
+    OUTPUT = "output"
+    EPHEMERAL = "ephemeral"
+    GENERATOR = "generator"
+
+
+class Place(NamedTuple):
+    """Where in the user's script a job was made."""
+
+    filename: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.filename}:{self.line}"
+
+
+class Watch(enum.Enum):
+    """What a file invariant looks at."""
+
+    CONTENT = "content"
+    TIME = "time"
+
+
+class JobSpec(NamedTuple):
+    """A job as plain data: all that anyone but the slave that calls it has to know.
+
+    Attributes
+    ----------
+    outputs
+        Paths of files: what the job makes or, for file invariants, what it watches.
+    inputs
+        The ids of what it depends on, each once.
+    fingerprint
+        Of invariants that are known when they are declared (functions, parameters); None otherwise.
+    in_memory
+        An ephemeral job that leaves data in a slave's memory, not files.
+    is_final
+        Runs when everything else has ended, and depends on all other output jobs.
+    unwatched
+        Inputs of earlier runs whose absence is no reason to run.
+    cores
+        1 and above, -1 (all) or -2 (all but one).
+    memory_bytes
+        -1: unspecified.
+    value_text
+        Of a parameter invariant with `accept_as_unchanged_func`: the value, for the comparison next time.
+    """
+
+    id: JobId
+    role: Role
+    class_name: str
+    place: Place
+    outputs: tuple[str, ...] = ()
+    inputs: tuple[InputId, ...] = ()
+    fingerprint: Fingerprint | None = None
+    watch: Watch | None = None
+    in_memory: bool = False
+    is_final: bool = False
+    empty_ok: frozenset[str] = frozenset()
+    unwatched: frozenset[InputId] = frozenset()
+    cores: int = 1
+    memory_bytes: int = -1
+    forced: bool = False
+    value_text: str = ""
+
+
+class FileRecord(NamedTuple):
+    """One file as it was when its content was read.
+
+    Attributes
+    ----------
+    fingerprint
+        What dependents go by. Of a temporary file that was made again with other bytes from the same inputs,
+        this is that of its first making.
+    content
+        Of the bytes that were read.
+    size
+        Bytes.
+    mtime_ns
+        Nanoseconds since 1970, as the file system gives it.
+    is_racy
+        The file may have changed after it was read without a change of mtime; read it again at the next look.
+    """
+
+    path: str
+    fingerprint: Fingerprint
+    content: Fingerprint
+    size: int
+    mtime_ns: int
+    inode: int
+    is_racy: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What was true when a job last succeeded.
+
+    Attributes
+    ----------
+    inputs
+        The fingerprint of each input as it was used.
+    fingerprint
+        The job's own.
+    seconds
+        Wall time of the callback.
+    peak_bytes
+        Largest private memory of the job's process; 0 where it was not measured.
+    ended_at
+        Seconds since 1970.
+    """
+
+    inputs: dict[InputId, Fingerprint]
+    fingerprint: Fingerprint
+    outputs: tuple[FileRecord, ...] = ()
+    seconds: float = 0.0
+    peak_bytes: int = 0
+    ended_at: float = 0.0
+
+
+class Past(NamedTuple):
+    """What the status file knows of a job.
+
+    Attributes
+    ----------
+    trace
+        Of the last success.
+    is_unfinished
+        It was started after that, and neither success nor failure was recorded.
+    has_failed
+        It failed after that.
+    """
+
+    trace: Trace | None = None
+    is_unfinished: bool = False
+    has_failed: bool = False
+
+
+class InvariantRecord(NamedTuple):
+    """What the status file knows of an invariant, so that it need not be measured from nothing.
+
+    Attributes
+    ----------
+    files
+        As they were when they were read; empty for parameters.
+    value_text
+        Of a parameter, for `accept_as_unchanged_func`.
+    """
+
+    fingerprint: Fingerprint
+    files: tuple[FileRecord, ...] = ()
+    value_text: str = ""
+
+
+class ReasonKind(enum.Enum):
+    """Why a job must run. The values are the words that people read."""
+
+    NEVER_MADE = "never made here"
+    OUTPUT_MISSING = "output missing"
+    OUTPUT_EMPTY = "output empty"
+    OUTPUT_CHANGED = "output changed since it was made"
+    UNFINISHED = "started but never finished"
+    FAILED = "failed last time"
+    INPUT_ADDED = "input added"
+    INPUT_REMOVED = "input removed"
+    INPUT_CHANGED = "input changed"
+    FORCED = "forced"
+    NEEDED = "needed by"
+    GENERATES = "generators run in every run"
+
+
+class Reason(NamedTuple):
+    """One reason for one job to run.
+
+    Attributes
+    ----------
+    subject
+        The input, the output file or, for NEEDED, the dependent that it is about; empty where there is none.
+    """
+
+    kind: ReasonKind
+    subject: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind.value}: {self.subject}" if self.subject else self.kind.value
+
+
+class FailureKind(enum.Enum):
+    """In which way a job failed."""
+
+    RAISED = "raised"
+    DIED = "died"
+    BROKE_CONTRACT = "broke its contract"
+    NOT_RECORDED = "could not be recorded"
+    TOO_DEMANDING = "needs more than there is"
+    NOT_MEASURED = "could not be measured"
+
+
+class Frame(NamedTuple):
+    """One frame of a failed job's traceback, outermost first."""
+
+    filename: str
+    line: int
+    function: str
+    source: str
+    local_variables: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why and how a job failed.
+
+    Attributes
+    ----------
+    exception_type
+        Qualified name, for instance ``builtins.ValueError``.
+    message
+        Text of the exception.
+    frames
+        Outermost first.
+    pickled
+        The exception, where it survived a round trip through pickle in the job's process; else empty.
+    exit_code
+        Of a job that died: its exit status, or below 0 the negated number of the signal.
+    """
+
+    kind: FailureKind
+    exception_type: str
+    message: str
+    frames: tuple[Frame, ...] = ()
+    pickled: bytes = b""
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """What a job wrote to stdout and stderr.
+
+    Attributes
+    ----------
+    stdout, stderr
+        The last part of it, undecodable bytes as backslash escapes.
+    stdout_bytes, stderr_bytes
+        How much it was in all.
+    stdout_path, stderr_path
+        Where all of it is kept, if what stands here is only a part; else empty.
+    """
+
+    stdout: str = ""
+    stderr: str = ""
+    stdout_bytes: int = 0
+    stderr_bytes: int = 0
+    stdout_path: str = ""
+    stderr_path: str = ""
+
+
+NOTHING_PRINTED = Printed()
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """What a generator added to the graph.
+
+    Attributes
+    ----------
+    edges
+        Pairs of dependent and input, for dependents that were there before.
+    """
+
+    jobs: tuple[JobSpec, ...] = ()
+    edges: tuple[tuple[JobId, InputId], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one run of a job took.
+
+    Attributes
+    ----------
+    started_at
+        Seconds since 1970.
+    seconds
+        Wall time.
+    cpu_seconds
+        User and system time of the process and of those of its children that it waited for.
+    peak_bytes
+        Largest private memory of the process; 0 where it was not measured.
+    """
+
+    started_at: float = 0.0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_bytes: int = 0
+
+
+NO_USAGE = Usage()
+NO_GROWTH = Growth()
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How a run ended, in jobs (invariants not counted)."""
+
+    made: int = 0
+    up_to_date: int = 0
+    not_needed: int = 0
+    failed: int = 0
+    blocked: int = 0
+    stopped: int = 0
+    generators: int = 0
+    failed_ids: tuple[JobId, ...] = field(default=())
