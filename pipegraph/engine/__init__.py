@@ -1,1 +1,6 @@
-"""TODO."""
+"""Decides what runs, from what happened. No files, no clock, no logging, no processes."""
+
+from .engine import Engine
+from .instructions import DropProduct, EndRun, Instruction, StartJob, WithdrawJob
+
+__all__ = ["DropProduct", "EndRun", "Engine", "Instruction", "StartJob", "WithdrawJob"]

@@ -1,0 +1,599 @@
+"""Decides: which jobs must run and why, when they can, what is dropped, what is blocked, when all is over.
+
+The engine is told what happened (`handle`) and answers with instructions, and with events for what it decided by
+itself. It owns the ledger. It never asks a clock or a disk, starts nothing, and does not recurse: graphs
+may be a hundred thousand jobs deep. Each job and each edge is looked at a bounded number of times.
+
+How it goes: a job is *decided* once all its inputs are *settled* (have a fingerprint). An output job is then up to
+date, or required. A loading job settles at once, a temporary file if its recorded inputs match. Such an ephemeral
+job is required only by a dependent that must run, which then waits for its product. A dependent that has ended, or
+never will run, no longer *holds* the products of its inputs; what nobody holds is dropped.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from ..errors import RuntimeException
+from ..events import (
+    Event,
+    GraphGrew,
+    JobBlocked,
+    JobFailed,
+    JobNotNeeded,
+    JobsLost,
+    JobStarted,
+    JobStopped,
+    JobSucceeded,
+    JobUpToDate,
+    StopRequested,
+    Warned,
+)
+from ..model import Failure, FileRecord, Fingerprint, InputId, JobId, Reason, ReasonKind, Role, Trace
+from . import growth
+from .instructions import DropProduct, EndRun, Instruction, StartJob, WithdrawJob
+from .ledger import ENDED_BADLY, NO_PAST, Ledger, State
+from .reasons import fingerprint_of_files, fingerprint_of_inputs, reasons_to_remake, reasons_to_run
+
+_GENERATES = (Reason(ReasonKind.GENERATES),)
+
+
+class Engine:
+    """One run's decisions."""
+
+    def __init__(self) -> None:
+        self._ledger = Ledger()
+        self._decidable: deque[int] = deque()
+        self._answers: list[Instruction] = []
+        self._active = 0
+        self._finals: list[int] = []
+        self._is_final_time = False
+        self._is_stopping = False
+        self._has_ended = False
+        self._has_failures = False
+
+    # --- questions, which change nothing
+
+    def objection_to(self, event: JobSucceeded) -> Failure | None:
+        """Why what a generator added can't be accepted; None if it can."""
+        if not event.growth.jobs and not event.growth.edges:
+            return None
+        return growth.objection_to(self._ledger, self._ledger.number_of[event.job], event.growth)
+
+    def trace_of(self, event: JobSucceeded) -> Trace:
+        """What to remember of a job that succeeded."""
+        job = self._ledger.number_of[event.job]
+        spec = self._ledger.spec[job]
+        inputs = self._inputs(job)
+        outputs = self._records(job, event.outputs)
+        fingerprint = fingerprint_of_files(outputs) if spec.outputs else fingerprint_of_inputs(inputs)
+        usage = event.usage
+        return Trace(
+            inputs, fingerprint, outputs, usage.seconds, usage.peak_bytes, usage.started_at + usage.seconds
+        )
+
+    def outlook(self) -> tuple[list[StartJob], list[JobId]]:
+        """What must run as far as it is known now, and what may, should an input of it change."""
+        ledger = self._ledger
+        must, may = [], []
+        for job, state in enumerate(ledger.state):
+            if state in (State.REQUIRED, State.READY, State.RUNNING):
+                must.append(StartJob(ledger.spec[job].id, ledger.reasons.get(job, ())))
+            elif state is State.WAITING:
+                may.append(ledger.spec[job].id)
+        return must, may
+
+    # --- what happened
+
+    def handle(self, event: Event) -> list[Instruction]:
+        """Take note of an event, and say what follows from it.
+
+        Raises
+        ------
+        RuntimeException
+            The run can't go on, or an event is impossible: a bug in pipegraph.
+        """
+        if isinstance(event, JobSucceeded):
+            self._on_succeeded(event)
+        elif isinstance(event, JobStarted):
+            self._ledger.state[self._ledger.number_of[event.job]] = State.RUNNING
+            return []
+        elif isinstance(event, JobFailed):
+            self._on_failed(event)
+        elif isinstance(event, GraphGrew):
+            self._on_grew(event)
+        elif isinstance(event, JobStopped):
+            self._on_stopped(event)
+        elif isinstance(event, JobsLost):
+            self._on_lost(event)
+        elif isinstance(event, StopRequested):
+            self._on_stop()
+        else:
+            return []
+        self._decide_all()
+        self._end_if_over()
+        answers, self._answers = self._answers, []
+        return answers
+
+    def _on_grew(self, event: GraphGrew) -> None:
+        ledger = self._ledger
+        maker = None if event.by is None else ledger.number_of[event.by]
+        first = len(ledger.spec)
+        pasts = event.pasts
+        for spec in event.jobs:
+            known = ledger.number_of.get(spec.id)
+            if known is None:
+                job = ledger.add(spec, pasts.get(spec.id, NO_PAST))
+                if spec.is_final:
+                    self._finals.append(job)
+                    ledger.unsettled[job] += 1
+                    if self._is_final_time:
+                        self._is_final_time = False
+            elif maker is not None and ledger.spec[known].role is not Role.INVARIANT:
+                ledger.add_product(known, maker)
+        for job in range(first, len(ledger.spec)):
+            spec = ledger.spec[job]
+            problems = event.problems.get(spec.id)
+            if problems:
+                ledger.problems[job] = problems
+            if spec.role is Role.EPHEMERAL and not spec.in_memory:
+                self._look_for_leftovers(job)
+            if spec.role is Role.INVARIANT:
+                self._measure(job, event)
+                continue
+            ledger.holds.add(job)
+            if maker is not None:
+                ledger.add_product(job, maker)
+            for name in spec.inputs:
+                source = ledger.connect(job, name)
+                if source in ledger.open:
+                    ledger.add_product(job, source)
+            for source in ledger.products.get(job, ()):
+                self._open(source)
+        for dependent, name in event.edges:
+            self._add_edge(ledger.number_of[dependent], name)
+        for job in range(first, len(ledger.spec)):
+            if ledger.spec[job].role is Role.INVARIANT:
+                continue
+            if ledger.spec[job].role is Role.EPHEMERAL and not ledger.open[job]:
+                self._close(job)
+            culprit = self._bad_input(job)
+            if culprit is not None:
+                self._block(job, culprit)
+            elif not ledger.unsettled[job] and ledger.state[job] is State.WAITING:
+                self._decidable.append(job)
+
+    def _add_edge(self, job: int, name: InputId) -> None:
+        ledger = self._ledger
+        inputs = ledger.inputs[job]
+        if name in inputs:
+            return
+        ledger.inputs[job] = [*inputs, name]
+        source = ledger.connect(job, name)
+        if source in ledger.open and source not in ledger.products.get(job, ()):
+            ledger.add_product(job, source)
+            if job in ledger.holds:
+                self._open(source)
+        if ledger.state[job] is State.WAITING:
+            culprit = self._bad_input(job)
+            if culprit is not None:
+                self._block(job, culprit)
+
+    def _bad_input(self, job: int) -> int | None:
+        """The failed job that makes it impossible, if one of its inputs ended badly."""
+        ledger = self._ledger
+        if not self._has_failures:
+            return None
+        for name in ledger.inputs[job]:
+            source = ledger.number(name)
+            assert source is not None
+            if ledger.state[source] in ENDED_BADLY:
+                return ledger.culprit.get(source, source)
+        return None
+
+    def _measure(self, job: int, event: GraphGrew) -> None:
+        ledger = self._ledger
+        spec = ledger.spec[job]
+        fingerprint = spec.fingerprint or event.measured.get(spec.id)
+        if fingerprint is not None:
+            ledger.fingerprint[job] = fingerprint
+            ledger.state[job] = State.DONE
+            for dependent in ledger.dependents[job]:
+                self._note_settled_input(dependent)
+        else:
+            self._has_failures = True
+            ledger.state[job] = State.FAILED
+            self._answers.append(JobFailed(spec.id, event.unmeasured[spec.id]))
+            self._block_dependents(job, job)
+
+    def _look_for_leftovers(self, job: int) -> None:
+        """Files of a temporary job that outlasted an earlier run."""
+        ledger = self._ledger
+        kinds = {reason.kind for reason in ledger.problems.get(job, ())}
+        past = ledger.past[job]
+        if past is NO_PAST or ReasonKind.OUTPUT_MISSING in kinds:
+            return
+        ledger.lies_about.add(job)
+        if not kinds and past.trace is not None and not past.is_unfinished and not past.has_failed:
+            ledger.is_present.add(job)
+
+    def _on_succeeded(self, event: JobSucceeded) -> None:
+        ledger = self._ledger
+        job = ledger.number_of[event.job]
+        if ledger.state[job] is not State.RUNNING:
+            raise RuntimeException("a job ended that was not running", [("job", event.job)])
+        self._active -= 1
+        spec = ledger.spec[job]
+        is_settled = ledger.fingerprint[job] is not None
+        if spec.outputs:
+            records = self._records(job, event.outputs)
+            self._warn_if_not_reproducible(job, records)
+            fingerprint = fingerprint_of_files(records)
+            if len(spec.outputs) > 1:
+                for record in records:
+                    ledger.file_fingerprint[record.path] = record.fingerprint
+        else:
+            fingerprint = fingerprint_of_inputs(self._inputs(job))
+        ledger.state[job] = State.DONE
+        ledger.reasons.pop(job, None)
+        if job in ledger.open:
+            ledger.is_present.add(job)
+            ledger.lies_about.discard(job)
+            for waiter in ledger.waiters.pop(job, ()):
+                self._note_product(waiter)
+        if not is_settled:
+            self._settle(job, fingerprint)
+        self._let_go(job)
+        if spec.role is Role.EPHEMERAL and not ledger.open[job]:
+            self._close(job)
+
+    def _on_failed(self, event: JobFailed) -> None:
+        job = self._ledger.number_of[event.job]
+        if self._ledger.state[job] in (State.READY, State.RUNNING):
+            self._active -= 1
+        self._has_failures = True
+        self._ledger.state[job] = State.FAILED
+        self._end_badly(job)
+        self._block_dependents(job, job)
+
+    def _on_stopped(self, event: JobStopped) -> None:
+        job = self._ledger.number_of[event.job]
+        self._active -= 1
+        self._ledger.state[job] = State.STOPPED
+        self._end_badly(job)
+
+    def _on_stop(self) -> None:
+        self._is_stopping = True
+        ledger = self._ledger
+        for job, state in enumerate(ledger.state):
+            if state is State.READY:
+                ledger.state[job] = State.REQUIRED
+                self._active -= 1
+                self._answers.append(WithdrawJob(ledger.spec[job].id))
+
+    def _on_lost(self, event: JobsLost) -> None:
+        ledger = self._ledger
+        for name in event.memory:
+            ledger.is_present.discard(ledger.number_of[name])
+        for name in event.running:
+            job = ledger.number_of[name]
+            self._active -= 1
+            ledger.state[job] = State.REQUIRED
+        ledger.waiters.clear()
+        for job, state in enumerate(ledger.state):
+            if state is State.REQUIRED:
+                self._require(job, ledger.reasons[job])
+            elif state is State.READY and not self._has_products(job):
+                self._withdraw(job)
+                self._require(job, ledger.reasons[job])
+
+    # --- deciding
+
+    def _decide_all(self) -> None:
+        decidable = self._decidable
+        ledger = self._ledger
+        while decidable:
+            job = decidable.popleft()
+            if ledger.state[job] is State.WAITING and not ledger.unsettled[job]:
+                self._decide(job)
+
+    def _decide(self, job: int) -> None:
+        ledger = self._ledger
+        spec = ledger.spec[job]
+        if spec.role is Role.OUTPUT:
+            past = ledger.past[job]
+            reasons = reasons_to_run(spec, past, self._inputs(job), ledger.problems.get(job, ()))
+            ledger.problems.pop(job, None)
+            ledger.past[job] = NO_PAST
+            if reasons:
+                self._require(job, reasons)
+                return
+            assert past.trace is not None
+            ledger.state[job] = State.DONE
+            self._answers.append(JobUpToDate(spec.id))
+            self._settle_as_recorded(job, past.trace)
+            self._let_go(job)
+        elif spec.role is Role.GENERATOR:
+            self._require(job, _GENERATES)
+        elif spec.in_memory:
+            ledger.state[job] = State.VALID
+            self._settle(job, fingerprint_of_inputs(self._inputs(job)))
+        else:
+            past = ledger.past[job]
+            reasons = reasons_to_remake(spec, past, self._inputs(job))
+            if not reasons:
+                assert past.trace is not None
+                ledger.state[job] = State.VALID
+                self._settle_as_recorded(job, past.trace)
+            else:
+                ledger.is_present.discard(job)
+                if ledger.open[job]:
+                    self._require(job, (*reasons, self._need_for(job)))
+                else:
+                    ledger.state[job] = State.UNWANTED
+                    ledger.reasons[job] = reasons
+
+    def _need_for(self, job: int) -> Reason:
+        ledger = self._ledger
+        for dependent in ledger.dependents[job]:
+            if dependent in ledger.holds:
+                return Reason(ReasonKind.NEEDED, ledger.spec[dependent].id)
+        return Reason(ReasonKind.NEEDED)
+
+    def _inputs(self, job: int) -> dict[InputId, Fingerprint]:
+        inputs = self._ledger.current_inputs(job)
+        if self._ledger.spec[job].is_final:
+            for other, spec in enumerate(self._ledger.spec):
+                if spec.role is Role.OUTPUT and not spec.is_final:
+                    fingerprint = self._ledger.fingerprint[other]
+                    assert fingerprint is not None
+                    inputs[spec.id] = fingerprint
+        return inputs
+
+    def _settle_as_recorded(self, job: int, trace: Trace) -> None:
+        if len(self._ledger.spec[job].outputs) > 1:
+            for record in trace.outputs:
+                self._ledger.file_fingerprint[record.path] = record.fingerprint
+        self._settle(job, trace.fingerprint)
+
+    def _settle(self, job: int, fingerprint: Fingerprint) -> None:
+        ledger = self._ledger
+        ledger.fingerprint[job] = fingerprint
+        unsettled, decidable = ledger.unsettled, self._decidable
+        for dependent in ledger.dependents[job]:
+            left = unsettled[dependent] - 1
+            unsettled[dependent] = left
+            if not left:
+                decidable.append(dependent)
+
+    def _note_settled_input(self, job: int) -> None:
+        self._ledger.unsettled[job] -= 1
+        if not self._ledger.unsettled[job]:
+            self._decidable.append(job)
+
+    def _require(self, job: int, reasons: tuple[Reason, ...]) -> None:
+        """The job must run; so must those whose products it needs and that are not there."""
+        ledger = self._ledger
+        ledger.state[job] = State.REQUIRED
+        ledger.reasons[job] = reasons
+        stack = [job]
+        while stack:
+            one = stack.pop()
+            if ledger.state[one] is not State.REQUIRED:
+                continue
+            self._hold(one)
+            absent = [each for each in ledger.products.get(one, ()) if each not in ledger.is_present]
+            bad = next((each for each in absent if ledger.state[each] in ENDED_BADLY), None)
+            if bad is not None:
+                self._block(one, ledger.culprit.get(bad, bad))
+                continue
+            for each in absent:
+                ledger.waiters.setdefault(each, {})[one] = None
+                if ledger.state[each] in (State.VALID, State.DONE, State.UNWANTED):
+                    ledger.state[each] = State.REQUIRED
+                    why = _GENERATES if ledger.spec[each].role is Role.GENERATOR else ()
+                    need = Reason(ReasonKind.NEEDED, ledger.spec[one].id)
+                    ledger.reasons[each] = (*ledger.reasons.get(each, why), need)
+                    stack.append(each)
+            ledger.missing[one] = len(absent)
+            if not absent:
+                self._make_ready(one)
+
+    def _has_products(self, job: int) -> bool:
+        return all(each in self._ledger.is_present for each in self._ledger.products.get(job, ()))
+
+    def _note_product(self, job: int) -> None:
+        ledger = self._ledger
+        if ledger.state[job] is State.REQUIRED:
+            ledger.missing[job] -= 1
+            if not ledger.missing[job]:
+                self._make_ready(job)
+
+    def _make_ready(self, job: int) -> None:
+        if self._is_stopping:
+            return
+        self._ledger.missing.pop(job, None)
+        self._ledger.state[job] = State.READY
+        self._active += 1
+        self._answers.append(StartJob(self._ledger.spec[job].id, self._ledger.reasons[job]))
+
+    def _withdraw(self, job: int) -> None:
+        self._active -= 1
+        self._answers.append(WithdrawJob(self._ledger.spec[job].id))
+
+    # --- products: held by dependents that may need them, dropped when nobody does
+
+    def _open(self, source: int) -> None:
+        """One more dependent may need the product."""
+        ledger = self._ledger
+        ledger.open[source] += 1
+        if ledger.open[source] > 1:
+            return
+        if ledger.state[source] is State.UNWANTED:
+            self._require(source, (*ledger.reasons.pop(source), self._need_for(source)))
+        elif ledger.state[source] not in (State.DONE, *ENDED_BADLY):
+            self._hold(source)
+
+    def _hold(self, job: int) -> None:
+        """The job may need the products of its inputs (again)."""
+        ledger = self._ledger
+        stack = [job]
+        while stack:
+            one = stack.pop()
+            if one in ledger.holds:
+                continue
+            ledger.holds.add(one)
+            for source in ledger.products.get(one, ()):
+                ledger.open[source] += 1
+                if ledger.open[source] == 1 and ledger.state[source] in (State.WAITING, State.VALID):
+                    stack.append(source)
+
+    def _let_go(self, job: int) -> None:
+        """The job needs the products of its inputs no more."""
+        ledger = self._ledger
+        stack = [job]
+        while stack:
+            one = stack.pop()
+            if one not in ledger.holds:
+                continue
+            ledger.holds.discard(one)
+            for source in ledger.products.get(one, ()):
+                ledger.open[source] -= 1
+                if not ledger.open[source] and self._drop(source):
+                    stack.append(source)
+
+    def _close(self, job: int) -> None:
+        if self._drop(job):
+            self._let_go(job)
+
+    def _drop(self, job: int) -> bool:
+        """Nobody needs the product of this ephemeral job; true if it needs nothing itself any more."""
+        ledger = self._ledger
+        spec = ledger.spec[job]
+        if spec.role is not Role.EPHEMERAL:
+            return False
+        state = ledger.state[job]
+        if state in (State.READY, State.REQUIRED):
+            if state is State.READY:
+                self._withdraw(job)
+            is_settled = ledger.fingerprint[job] is not None
+            ledger.state[job] = State.VALID if is_settled else State.UNWANTED
+            own = tuple(why for why in ledger.reasons.pop(job, ()) if why.kind is not ReasonKind.NEEDED)
+            if own:
+                ledger.reasons[job] = own
+            ledger.missing.pop(job, None)
+        elif state is State.RUNNING:
+            return False
+        if (
+            job in ledger.is_present
+            and ledger.fingerprint[job] is not None
+            and (spec.in_memory or job not in ledger.is_kept)
+        ):
+            ledger.is_present.discard(job)
+            ledger.lies_about.discard(job)
+            self._answers.append(DropProduct(spec.id))
+        return True
+
+    def _end_badly(self, job: int) -> None:
+        ledger = self._ledger
+        ledger.reasons.pop(job, None)
+        ledger.missing.pop(job, None)
+        ledger.is_kept.update(ledger.products.get(job, ()))
+        self._let_go(job)
+
+    # --- failure
+
+    def _block(self, job: int, culprit: int) -> None:
+        if self._block_one(job, culprit):
+            self._block_dependents(job, culprit)
+
+    def _block_dependents(self, job: int, culprit: int) -> None:
+        stack = [job]
+        while stack:
+            dependents = self._ledger.dependents[stack.pop()]
+            stack.extend(each for each in dependents if self._block_one(each, culprit))
+
+    def _block_one(self, job: int, culprit: int) -> bool:
+        ledger = self._ledger
+        state = ledger.state[job]
+        if state not in (State.WAITING, State.VALID, State.UNWANTED, State.REQUIRED, State.READY):
+            return False
+        if state is State.READY:
+            self._withdraw(job)
+        ledger.state[job] = State.BLOCKED
+        ledger.culprit[job] = culprit
+        self._answers.append(JobBlocked(ledger.spec[job].id, ledger.spec[culprit].id))
+        self._end_badly(job)
+        return True
+
+    # --- temporary files that were made again
+
+    def _records(self, job: int, outputs: tuple[FileRecord, ...]) -> tuple[FileRecord, ...]:
+        """As measured; but what was made again from the same inputs keeps its fingerprint."""
+        ledger = self._ledger
+        if ledger.fingerprint[job] is None:
+            return outputs
+        return tuple(
+            record._replace(fingerprint=ledger.file_fingerprint.get(record.path) or ledger.fingerprint[job] or "")
+            for record in outputs
+        )
+
+    def _warn_if_not_reproducible(self, job: int, records: Iterable[FileRecord]) -> None:
+        ledger = self._ledger
+        trace = ledger.past[job].trace
+        if ledger.fingerprint[job] is None or trace is None:
+            return
+        before = {record.path: record.content for record in trace.outputs}
+        differing = [record.path for record in records if before.get(record.path) != record.content]
+        if differing:
+            self._answers.append(
+                Warned(
+                    "a temporary file came out differently when it was made again from the same inputs",
+                    ledger.spec[job].id,
+                    f"{', '.join(differing)}: its job is not reproducible. What depends on it was decided by the "
+                    "first making. Fix its random seed, or leave out times and host names.",
+                )
+            )
+
+    # --- the end
+
+    def _end_if_over(self) -> None:
+        while not self._active and not self._has_ended:
+            if not self._is_stopping and not self._is_final_time and self._finals:
+                self._begin_final_jobs()
+                self._decide_all()
+                continue
+            self._has_ended = True
+            self._end()
+
+    def _begin_final_jobs(self) -> None:
+        ledger = self._ledger
+        self._is_final_time = True
+        finals, self._finals = self._finals, []
+        culprit = next(
+            (
+                ledger.culprit.get(job, job)
+                for job, state in enumerate(ledger.state)
+                if state in ENDED_BADLY and ledger.spec[job].role is not Role.INVARIANT
+            ),
+            None,
+        )
+        for job in finals:
+            if culprit is not None:
+                self._block(job, culprit)
+            else:
+                self._note_settled_input(job)
+
+    def _end(self) -> None:
+        ledger = self._ledger
+        for job, state in enumerate(ledger.state):
+            if state in (State.WAITING, State.REQUIRED) and not self._is_stopping:
+                raise RuntimeException(
+                    "the run can't go on", [("job", ledger.spec[job].id), ("state", state.name)]
+                )
+            if state in (State.VALID, State.UNWANTED):
+                self._answers.append(JobNotNeeded(ledger.spec[job].id))
+                if job in ledger.lies_about and job not in ledger.is_kept and not self._is_stopping:
+                    self._answers.append(DropProduct(ledger.spec[job].id))
+        self._answers.append(EndRun())

@@ -1,0 +1,140 @@
+"""The graph as the engine keeps it: jobs by number, who depends on whom, what each is in the middle of.
+
+Owns the columns and their plain bookkeeping; decides nothing. Jobs are numbered in the order in which they
+arrive, since lists indexed by number are the smallest and fastest thing that Python has for this.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from ..model import Fingerprint, InputId, JobId, JobSpec, Past, Reason, Role
+
+NO_PAST = Past()
+
+
+class State(enum.IntEnum):
+    """Where a job is between declared and ended."""
+
+    WAITING = 0
+    """For an input's fingerprint."""
+    VALID = 1
+    """Ephemeral: its recorded fingerprint stands, it did not run."""
+    UNWANTED = 2
+    """Ephemeral: its recorded fingerprint does not stand, and nobody needs another."""
+    REQUIRED = 3
+    """It must run, and waits for the products of other jobs."""
+    READY = 4
+    """It was handed out to be started."""
+    RUNNING = 5
+    DONE = 6
+    """Made in this run, or up to date."""
+    FAILED = 7
+    BLOCKED = 8
+    STOPPED = 9
+
+
+ENDED_BADLY = frozenset((State.FAILED, State.BLOCKED, State.STOPPED))
+
+
+class Ledger:
+    """All jobs of a run.
+
+    Attributes
+    ----------
+    fingerprint
+        None until the job is settled.
+    unsettled
+        How many inputs have no fingerprint yet.
+    dependents
+        Numbers of the direct dependents.
+    products
+        Of jobs that need more than fingerprints: the numbers of those whose product (files, data or new jobs)
+        must exist when they run. Jobs that need none are not in it.
+    open
+        Of ephemeral jobs and generators: how many direct dependents may still need the product.
+    is_present
+        The product exists.
+    is_kept
+        A dependent ended badly, so that files should outlast the run.
+    culprit
+        Of blocked jobs: the number of the failed one.
+    """
+
+    def __init__(self) -> None:
+        self.number_of: dict[JobId, int] = {}
+        self.maker_of_file: dict[str, int] = {}
+        self.file_fingerprint: dict[str, Fingerprint] = {}
+        self.spec: list[JobSpec] = []
+        self.past: list[Past] = []
+        self.state: list[State] = []
+        self.fingerprint: list[Fingerprint | None] = []
+        self.inputs: list[tuple[InputId, ...] | list[InputId]] = []
+        self.dependents: list[list[int] | tuple[()]] = []
+        self.unsettled: list[int] = []
+        self.products: dict[int, list[int]] = {}
+        self.open: dict[int, int] = {}
+        self.holds: set[int] = set()
+        self.is_present: set[int] = set()
+        self.is_kept: set[int] = set()
+        self.lies_about: set[int] = set()
+        self.problems: dict[int, tuple[Reason, ...]] = {}
+        self.reasons: dict[int, tuple[Reason, ...]] = {}
+        self.missing: dict[int, int] = {}
+        self.waiters: dict[int, dict[int, None]] = {}
+        self.culprit: dict[int, int] = {}
+
+    def add(self, spec: JobSpec, past: Past) -> int:
+        """A new job; its edges come with `connect`, when all new jobs are there."""
+        number = len(self.spec)
+        self.number_of[spec.id] = number
+        if len(spec.outputs) > 1 and spec.role is not Role.INVARIANT:
+            for path in spec.outputs:
+                self.maker_of_file[path] = number
+        self.spec.append(spec)
+        self.past.append(past)
+        self.state.append(State.WAITING)
+        self.fingerprint.append(None)
+        self.inputs.append(spec.inputs)
+        self.dependents.append(())
+        self.unsettled.append(0)
+        if spec.role is Role.EPHEMERAL or spec.role is Role.GENERATOR:
+            self.open[number] = 0
+        return number
+
+    def number(self, name: InputId) -> int | None:
+        """The job with this id, or that makes this file."""
+        number = self.number_of.get(name)
+        return self.maker_of_file.get(name) if number is None else number
+
+    def connect(self, dependent: int, name: InputId) -> int:
+        """One edge. The input must be there."""
+        source = self.number_of.get(name)
+        if source is None:
+            source = self.maker_of_file[name]
+        dependents = self.dependents[source]
+        if dependents:
+            dependents.append(dependent)
+        else:
+            self.dependents[source] = [dependent]
+        if self.fingerprint[source] is None:
+            self.unsettled[dependent] += 1
+        return source
+
+    def add_product(self, dependent: int, source: int) -> None:
+        """The dependent needs the product of source, not only its fingerprint."""
+        needed = self.products.setdefault(dependent, [])
+        if source not in needed:
+            needed.append(source)
+
+    def current_inputs(self, job: int) -> dict[InputId, Fingerprint]:
+        """The fingerprint of each input of a job whose inputs are all settled."""
+        number_of, fingerprint = self.number_of, self.fingerprint
+        found: dict[InputId, Fingerprint] = {}
+        for name in self.inputs[job]:
+            number = number_of.get(name)
+            if number is None:
+                found[name] = self.file_fingerprint[name]
+            else:
+                found[name] = fingerprint[number]  # type: ignore[assignment]
+        return found

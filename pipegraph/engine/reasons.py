@@ -1,0 +1,103 @@
+"""Why a job must run: the one place where traces are compared with what is there now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from ..model import (
+    FileRecord,
+    Fingerprint,
+    InputId,
+    JobSpec,
+    Past,
+    Reason,
+    ReasonKind,
+    combine,
+)
+
+_NEVER_MADE = Reason(ReasonKind.NEVER_MADE)
+_UNFINISHED = Reason(ReasonKind.UNFINISHED)
+_FAILED = Reason(ReasonKind.FAILED)
+_FORCED = Reason(ReasonKind.FORCED)
+
+
+def reasons_to_run(
+    spec: JobSpec,
+    past: Past,
+    inputs: Mapping[InputId, Fingerprint],
+    problems: Iterable[Reason],
+) -> tuple[Reason, ...]:
+    """All reasons for an output job to run; empty if it is up to date.
+
+    Parameters
+    ----------
+    inputs
+        The fingerprints of its inputs now.
+    problems
+        What is wrong with its files, compared with their records.
+    """
+    trace = past.trace
+    if (
+        trace is not None
+        and trace.inputs == inputs
+        and not (past.is_unfinished or past.has_failed or problems or spec.forced)
+    ):
+        return ()
+    reasons = []
+    if trace is None:
+        reasons.append(_NEVER_MADE)
+    reasons.extend(problems)
+    if past.is_unfinished:
+        reasons.append(_UNFINISHED)
+    if past.has_failed:
+        reasons.append(_FAILED)
+    if trace is not None:
+        reasons.extend(input_reasons(spec, trace.inputs, inputs))
+    if spec.forced:
+        reasons.append(_FORCED)
+    return tuple(reasons)
+
+
+def reasons_to_remake(spec: JobSpec, past: Past, inputs: Mapping[InputId, Fingerprint]) -> tuple[Reason, ...]:
+    """Why the recorded fingerprint of a temporary file does not stand; empty if it does.
+
+    Its files need not be there, and an attempt that failed or never ended says nothing against the last one
+    that succeeded.
+    """
+    if past.trace is None:
+        reasons = [_NEVER_MADE]
+    elif past.trace.inputs == inputs:
+        reasons = []
+    else:
+        reasons = list(input_reasons(spec, past.trace.inputs, inputs))
+    if spec.forced:
+        reasons.append(_FORCED)
+    return tuple(reasons)
+
+
+def input_reasons(
+    spec: JobSpec, before: Mapping[InputId, Fingerprint], now: Mapping[InputId, Fingerprint]
+) -> Iterable[Reason]:
+    """What differs between the inputs of the last success and those of now."""
+    for name, fingerprint in now.items():
+        recorded = before.get(name)
+        if recorded is None:
+            yield Reason(ReasonKind.INPUT_ADDED, name)
+        elif recorded != fingerprint:
+            yield Reason(ReasonKind.INPUT_CHANGED, name)
+    for name in before:
+        if name not in now and name not in spec.unwatched:
+            yield Reason(ReasonKind.INPUT_REMOVED, name)
+
+
+def fingerprint_of_inputs(inputs: Mapping[InputId, Fingerprint]) -> Fingerprint:
+    """Of a transparent job: it stands for whatever it depends on."""
+    return combine(text for pair in sorted(inputs.items()) for text in pair)
+
+
+def fingerprint_of_files(records: Iterable[FileRecord]) -> Fingerprint:
+    """Of a job with one file: the file's. With several: of all, by their paths."""
+    pairs = sorted((record.path, record.fingerprint) for record in records)
+    if len(pairs) == 1:
+        return pairs[0][1]
+    return combine(text for pair in pairs for text in pair)
