@@ -1,0 +1,370 @@
+"""The status file of a run: opened, asked, appended to. Owns its descriptors, its lock and its index.
+
+A record is one write(2) to a file opened for appending, so that whatever was written survives the death of the
+process, and a line that is torn (a full disk, a power cut) is cut off before the next one. What the records
+mean for a run is decided elsewhere. Everything is opened beside the descriptor of the directory: a later change
+of the working directory, or a directory that is renamed, changes nothing.
+
+The file's text is not kept in memory: a record is read again, and checked again, when it is asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from pipegraph.errors import StatusError, StatusWriteError
+from pipegraph.events import Warned
+from pipegraph.model import FileRecord, InvariantRecord, JobId, Past, Trace
+
+from . import records
+from .compaction import replace_with
+from .index import Index, location, unpack
+from .lock import Lock, free, is_taken
+from .opening import MEND_NO_ROOM, Opened, open_file, refuse_what_is_no_file
+from .records import MalformedRecord
+
+SYNC_SECONDS: Final = 5.0
+COMPACT_FROM_BYTES: Final = 1 << 20
+COMPACT_DEAD_SHARE: Final = 2 / 3
+"""A file that is larger, and of whose bytes more than this share is superseded, is written anew."""
+
+PAST_UNKNOWN: Final = Past()
+
+_UNWRITTEN: Final = "a record could not be written"
+# Some file systems in user space can't, fsync(2).
+_CANNOT_SYNC: Final = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+
+
+class StatusFile:
+    """What is remembered between runs; made by `open`, good until `close`."""
+
+    def __init__(self, directory: int, warn: Callable[[Warned], None]) -> None:
+        self._directory = directory
+        self._warn = warn
+        self._pid = os.getpid()
+        self._lock: Lock | None = None
+        self._descriptor = -1
+        self._name = ""
+        self._path = ""
+        self._index = Index()
+        self._is_torn = False
+        self._is_dirty = False
+        self._is_new = False
+        self._clean_at: float | None = None
+
+    @classmethod
+    def open(
+        cls, path: str | Path, warn: Callable[[Warned], None], holder: Mapping[str, object] | None = None
+    ) -> StatusFile:
+        """Lock the file, making it if need be, read all of it and check every line.
+
+        Parameters
+        ----------
+        path
+            A symbolic link is followed; what lies beside the file (the lock) lies beside its target.
+        warn
+            Called with what a person should know.
+        holder
+            Facts about this run for whoever finds the file held, for instance its id.
+
+        Raises
+        ------
+        StatusHeldError
+            Another run has it.
+        StatusTooNewError
+            Written by a newer version; it is left as it is.
+        StatusWriteError
+            No room for the first line.
+        StatusError
+            The directory is missing, the file can't be read or written, or it is no plain file.
+        """
+        real_path = os.path.realpath(path)
+        directory_path, name = os.path.split(real_path)
+        try:
+            directory = os.open(directory_path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise StatusError(
+                "the directory of the status file can't be opened",
+                [("status file", real_path), ("because", str(error.strerror))],
+                "Make the directory, or give new_pipegraph a status file in another one.",
+            ) from error
+        status = cls(directory, warn)
+        try:
+            refuse_what_is_no_file(directory, name, real_path)
+            status._lock = Lock.take(directory, f"{name}.lock", f"{real_path}.lock", holder or {}, warn)
+            status._begin(open_file(directory, name, real_path, warn))
+        except BaseException:
+            status._release()
+            raise
+        return status
+
+    def __enter__(self) -> StatusFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def jobs(self) -> Iterator[JobId]:
+        """Each job that anything is known of, once."""
+        return self._index.jobs()
+
+    def past(self, job: JobId) -> Past:
+        """What is known of a job, decoded now; `PAST_UNKNOWN` if that is nothing."""
+        index = self._index
+        made = index.made.get(job)
+        is_unfinished = job in index.started
+        has_failed = job in index.failed
+        if made is not None:
+            return Past(self._trace(job, made), is_unfinished, has_failed)
+        if is_unfinished or has_failed:
+            return Past(None, is_unfinished, has_failed)
+        return PAST_UNKNOWN
+
+    def invariant(self, id: str) -> InvariantRecord | None:  # noqa: A002 - as the interface has it
+        """What is known of an invariant, decoded now."""
+        where = self._index.measured.get(id)
+        if where is None:
+            return None
+        try:
+            return records.decode_measured(id, records.payload_of(self._line(where)))
+        except MalformedRecord:
+            return None
+
+    def note_started(self, job: JobId, at: float) -> None:
+        """Record that a job is about to start; `at` in seconds since 1970.
+
+        All of these raise StatusWriteError if the record can't be written; nothing recorded before is harmed, and
+        the next record may be tried.
+        """
+        self._append(records.STARTED, job, records.encode_time(at))
+
+    def note_made(self, job: JobId, trace: Trace) -> None:
+        """Record a success: the trace replaces all that was known of the job."""
+        self._append(records.MADE, job, records.encode_trace(job, trace))
+
+    def note_failed(self, job: JobId, at: float) -> None:
+        """Record a failure; the trace of the last success stays."""
+        self._append(records.FAILED, job, records.encode_time(at))
+
+    def note_measured(self, id: str, record: InvariantRecord) -> None:  # noqa: A002
+        """Record what an invariant was found to be."""
+        self._append(records.MEASURED, id, records.encode_measured(id, record))
+
+    def note_seen(self, job: JobId, outputs: tuple[FileRecord, ...]) -> None:
+        """Record the outputs of the last success as they were found now: same fingerprints, other times or inodes.
+
+        Outputs whose paths or fingerprints differ from those of the trace are not believed when they are read.
+        """
+        self._append(records.SEEN, job, records.encode_files(job, "", outputs))
+
+    def forget(self, job: JobId) -> None:
+        """Record that nothing is known of a job, or of an invariant of that id."""
+        self._append(records.FORGOTTEN, job, "null")
+
+    def sync(self) -> None:
+        """Have all records on the disk before this returns; raises StatusWriteError if they may not be."""
+        if not self._is_dirty or self._descriptor < 0:
+            return
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:
+            if error.errno not in _CANNOT_SYNC:
+                raise self._write_error("records may not have reached the disk", str(error.strerror)) from error
+        if self._is_new:
+            self._is_new = False
+            # Not each file system can; and only a power cut within seconds would tell.
+            with contextlib.suppress(OSError):
+                os.fsync(self._directory)
+        self._is_dirty = False
+
+    def tick(self, now: float) -> None:
+        """Sync if records have waited for `SYNC_SECONDS`; `now` is a monotonic clock's."""
+        if not self._is_dirty or self._clean_at is None:
+            self._clean_at = now
+        elif now - self._clean_at >= SYNC_SECONDS:
+            self._clean_at = now
+            self.sync()
+
+    def close(self) -> None:
+        """Sync, compact if that is worth it, free the lock. Idempotent; in a fork it only closes descriptors.
+
+        Raises
+        ------
+        StatusWriteError
+            The sync failed; the lock is free nevertheless.
+        """
+        if self._descriptor < 0 or os.getpid() != self._pid:
+            self.close_in_fork()
+            return
+        try:
+            self.sync()
+            if os.fstat(self._descriptor).st_nlink == 0:
+                self._warn(
+                    Warned(
+                        f"{self._path} was deleted during the run: what it recorded is lost",
+                        mend="The next run makes everything again.",
+                    )
+                )
+            else:
+                self._compact_if_worth_it()
+        finally:
+            self._release()
+
+    def close_in_fork(self) -> None:
+        """Close the descriptors in a forked child, without unlocking; the parent's run is not touched.
+
+        A child that lives on must call this: its copies of the descriptors would keep the lock when the parent is
+        killed, and it must never write.
+        """
+        if self._lock is not None:
+            self._lock.close_in_fork()
+        for descriptor in (self._descriptor, self._directory):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._descriptor = self._directory = -1
+
+    def _release(self) -> None:
+        if self._descriptor >= 0:
+            free(self._descriptor)
+        if self._lock is not None:
+            self._lock.release()
+        self.close_in_fork()
+
+    def _begin(self, opened: Opened) -> None:
+        self._descriptor = opened.descriptor
+        self._name = opened.name
+        self._path = opened.path
+        self._index = opened.reading.found
+        self._is_torn = opened.is_torn
+        self._is_new = self._is_dirty = opened.is_new
+        damaged = opened.reading.damaged_lines
+        if damaged:
+            lines = "1 line is" if damaged == 1 else f"{damaged} lines are"
+            first = opened.reading.first_damaged_line
+            kept = self._heal() if opened.is_damaged else ""
+            mend = "Jobs whose records were lost are made again."
+            if kept:
+                mend += f" The damaged file is kept as {kept}."
+            self._warn(Warned(f"{self._path}: {lines} damaged and skipped (the first: line {first})", mend=mend))
+        self._compact_if_worth_it()
+
+    def _append(self, kind: int, record_id: str, payload: str) -> None:
+        line = records.encode_line(kind, record_id, payload)
+        offset = -1
+        try:
+            # Asked, not remembered: an interrupt between a write and its bookkeeping would leave a wrong memory,
+            # and the cut below would take a whole record with it.
+            offset = os.lseek(self._descriptor, 0, os.SEEK_END)
+            text = b"\n" + line if self._is_torn else line
+            self._is_torn = True
+            written = os.write(self._descriptor, text)
+        except OSError as error:
+            self._cut_back(offset)
+            raise self._write_error(_UNWRITTEN, str(error.strerror), record_id) from error
+        if written != len(text):
+            self._cut_back(offset)
+            raise self._write_error(_UNWRITTEN, f"only {written} of {len(text)} bytes were taken", record_id)
+        self._is_dirty = True
+        self._index.note(kind, record_id, location(offset + len(text) - len(line), len(line) - 1))
+        self._is_torn = False  # last: after an interrupt before this the index may lack a record
+
+    def _cut_back(self, offset: int) -> None:
+        """Take a torn line off again; if that fails too, the next record begins with a line feed."""
+        try:
+            if offset >= 0:
+                os.ftruncate(self._descriptor, offset)
+                self._is_torn = offset > 0 and os.pread(self._descriptor, 1, offset - 1) != b"\n"
+        except OSError:
+            pass
+
+    def _write_error(self, headline: str, reason: str, record_id: str = "") -> StatusWriteError:
+        facts = [("status file", self._path), ("because", reason)]
+        if record_id:
+            facts.insert(0, ("job", records.escape_id(record_id)))
+        return StatusWriteError(headline, facts, MEND_NO_ROOM)
+
+    def _line(self, where: int) -> bytes:
+        offset, length = unpack(where)
+        try:
+            return os.pread(self._descriptor, length, offset)
+        except OSError as error:
+            raise StatusError(
+                "the status file can't be read any more",
+                [("status file", self._path), ("because", str(error.strerror))],
+                "See to that disk, and run again.",
+            ) from error
+
+    def _trace(self, job: JobId, made: int) -> Trace | None:
+        try:
+            trace = records.decode_trace(job, records.payload_of(self._line(made)))
+        except MalformedRecord:
+            return None
+        seen = self._index.seen.get(job)
+        if seen is None:
+            return trace
+        try:
+            outputs = records.decode_files(job, records.payload_of(self._line(seen)))
+        except MalformedRecord:
+            return trace
+        # A damaged line between the two may have been a newer trace, which these outputs belong to.
+        if [(file.path, file.fingerprint) for file in outputs] != [
+            (file.path, file.fingerprint) for file in trace.outputs
+        ]:
+            return trace
+        return dataclasses.replace(trace, outputs=outputs)
+
+    def _heal(self) -> str:
+        """Write a damaged file anew and keep it under another name, which is returned; empty if that failed."""
+        number = 1
+        while True:
+            kept = f"{self._name}.damaged-{number}"
+            try:
+                os.link(self._name, kept, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+                break
+            except FileExistsError:
+                number += 1
+            except OSError:
+                return ""
+        if self._compact():
+            return kept
+        with contextlib.suppress(OSError):
+            os.unlink(kept, dir_fd=self._directory)
+        return ""
+
+    def _compact_if_worth_it(self) -> None:
+        if self._is_torn:
+            return
+        size = os.fstat(self._descriptor).st_size
+        if size > COMPACT_FROM_BYTES and self._index.live_bytes() < size * (1 - COMPACT_DEAD_SHARE):
+            self._compact()
+
+    def _compact(self) -> bool:
+        """Write the file anew without superseded records; the run goes on with either."""
+        try:
+            new = replace_with(self._directory, self._name, self._descriptor, self._live_lines())
+        except (OSError, StatusError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error.headline
+            self._warn(Warned(f"{self._path} could not be compacted ({reason}); it is used as it is"))
+            return False
+        is_taken(new)  # takes it
+        os.close(self._descriptor)
+        self._descriptor = new
+        self._index = self._index.compacted()
+        self._is_torn = False
+        return True
+
+    def _live_lines(self) -> Iterator[bytes]:
+        for where in self._index.live():
+            line = self._line(where)
+            if not records.is_whole(line):
+                raise OSError(errno.EIO, "a record can't be read back")
+            yield line

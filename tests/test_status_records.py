@@ -1,0 +1,196 @@
+"""The line format: everything that goes in comes out, and what stands in the file can be read by a person."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from xxhash import xxh3_64_hexdigest
+
+from pipegraph.model import FileRecord, InvariantRecord, Trace
+from pipegraph.status import records
+from pipegraph.status.index import read
+from pipegraph.status.records import MalformedRecord
+
+any_text = st.text(st.characters(min_codepoint=0, max_codepoint=0x10FFFF))
+fingerprints = st.text("0123456789abcdef", min_size=32, max_size=32) | st.sampled_from(["", "0"])
+integers = st.integers(0, 2**63)
+times = st.floats(allow_nan=False)
+files = st.builds(FileRecord, any_text, fingerprints, fingerprints, integers, integers, integers, st.booleans())
+traces = st.builds(
+    Trace,
+    st.dictionaries(any_text, fingerprints),
+    fingerprints,
+    st.lists(files, max_size=3).map(tuple),
+    times,
+    integers,
+    times,
+)
+invariants = st.builds(InvariantRecord, fingerprints, st.lists(files, max_size=3).map(tuple), any_text)
+quick = settings(deadline=None, max_examples=200)
+
+
+def written(kind: int, record_id: str, payload: str) -> bytes:
+    line = records.encode_line(kind, record_id, payload)
+    assert line.endswith(b"\n")
+    assert line.count(b"\n") == 1
+    assert line.count(b"\t") == 3
+    return line
+
+
+@quick
+@given(any_text, traces)
+def test_a_trace_comes_back_as_it_was(job: str, trace: Trace) -> None:
+    line = written(records.MADE, job, records.encode_trace(job, trace))
+
+    assert records.decode_trace(job, records.payload_of(line[:-1])) == trace
+    assert list(read(records.HEADER + line).found.made) == [job]
+
+
+@quick
+@given(any_text, invariants)
+def test_an_invariant_comes_back_as_it_was(name: str, record: InvariantRecord) -> None:
+    line = written(records.MEASURED, name, records.encode_measured(name, record))
+
+    assert records.decode_measured(name, records.payload_of(line[:-1])) == record
+
+
+@quick
+@given(any_text, st.lists(files, max_size=3).map(tuple))
+def test_outputs_seen_again_come_back_as_they_were(job: str, outputs: tuple[FileRecord, ...]) -> None:
+    line = written(records.SEEN, job, records.encode_files(job, "", outputs))
+
+    assert records.decode_files(job, records.payload_of(line[:-1])) == outputs
+
+
+@quick
+@given(st.lists(any_text, min_size=2, max_size=2, unique=True))
+def test_no_two_ids_are_escaped_alike(ids: list[str]) -> None:
+    assert len({records.escape_id(one) for one in ids}) == 2
+
+
+@pytest.mark.parametrize(
+    "plain", ["out/a b.tsv", "größe.tsv", "结果/表.tsv", "a:::b", "{}[]\"'$*", "\u2028", "\ue000", "🧬"]
+)
+def test_plain_ids_stand_in_the_file_as_they_are(plain: str) -> None:
+    line = records.encode_line(records.STARTED, plain, "0.0")
+
+    assert b"\tS\t" + plain.encode() + b"\t0.0\n" in line
+
+
+@pytest.mark.parametrize(
+    ("record_id", "escaped"),
+    [
+        ("a\nb", r"a\nb"),
+        ("a\tb", r"a\tb"),
+        ("a\rb", r"a\rb"),
+        ("a\\nb", r"a\\nb"),
+        ("\x00", r"\x00"),
+        ("\x1b[31m", r"\x1b[31m"),
+        ("\x7f\x9b", r"\x7f\x9b"),
+        ("\ud800\udfff", r"\ud800\udfff"),
+        ("\\", r"\\"),
+        ("", ""),
+    ],
+)
+def test_what_would_break_a_line_or_a_terminal_is_escaped(record_id: str, escaped: str) -> None:
+    assert records.escape_id(record_id) == escaped
+    assert records.unescape_id(escaped) == record_id
+
+
+def test_the_checksum_is_xxh3_over_all_that_follows_it() -> None:
+    checksum, _, body = records.encode_line(records.STARTED, "a", "1.5")[:-1].partition(b"\t")
+
+    assert body == b"S\ta\t1.5"
+    assert checksum.decode() == xxh3_64_hexdigest(body)
+
+
+def test_what_only_repeats_is_not_written() -> None:
+    trace = Trace({}, "f" * 32, (FileRecord("out/a.tsv", "f" * 32, "f" * 32, 7, 8, 9, True),), 0.5, 3, 1.5)
+
+    payload = records.encode_trace("out/a.tsv", trace)
+
+    assert payload == f'["{"f" * 32}",0.5,3,1.5,[[0,0,0,7,8,9,1]],{{}}]'
+
+
+def test_an_empty_path_or_fingerprint_is_not_taken_for_a_repeated_one() -> None:
+    record = FileRecord("", "", "", 0, 0, 0, False)
+    trace = Trace({"": ""}, "f" * 32, (record, record._replace(fingerprint="a" * 32)))
+
+    assert records.decode_trace("job", records.encode_trace("job", trace)) == trace
+
+
+@pytest.mark.parametrize("at", [0, 1763690000.123456, math.inf, -math.inf])
+def test_a_time_is_json_whatever_it_is(at: float) -> None:
+    assert json.loads(records.encode_time(at)) == at
+
+
+def test_a_time_that_is_no_number_is_json() -> None:
+    assert math.isnan(json.loads(records.encode_time(math.nan)))
+
+
+def test_numbers_of_numpy_are_written_as_numbers() -> None:
+    numpy = pytest.importorskip("numpy")
+    size = numpy.int64(3)
+    record = FileRecord("a", "f", "f", size, size, size, numpy.bool_(True))
+
+    trace = Trace({}, "f", (record,), numpy.float64(0.5), size, numpy.float64(1.5))
+
+    assert records.decode_trace("a", records.encode_trace("a", trace)) == trace
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        "",
+        "null",
+        "5",
+        "[]",
+        "{}",
+        "[1,2,3,4,5]",
+        '["f",0,0,0,5,{}]',
+        '["f",0,0,0,[[1]],{}]',
+        '["f",0,0,0,[],[]]',
+        "[" * 100_000,
+        "9" * 100_000,
+        "[1e999999",
+    ],
+    ids=lambda payload: payload[:20],
+)
+def test_a_payload_of_another_shape_is_refused_not_a_crash(payload: str) -> None:
+    with pytest.raises(MalformedRecord):
+        records.decode_trace("a", payload)
+    with pytest.raises(MalformedRecord):
+        records.decode_measured("a", payload)
+    if payload not in ("[]", "{}"):
+        with pytest.raises(MalformedRecord):
+            records.decode_files("a", payload)
+
+
+def test_a_line_that_is_not_whole_has_no_payload() -> None:
+    line = records.encode_line(records.STARTED, "a", "1.5")[:-1]
+
+    for bad in (line[:-1], b"", line[:10], b"x" + line[1:]):
+        with pytest.raises(MalformedRecord):
+            records.payload_of(bad)
+
+
+@pytest.mark.parametrize("body", [b"S", b"S\t", b"S\ta", b"S\t\xff\t1", b"?\ta\t1", b""])
+def test_a_line_with_a_fitting_checksum_and_another_form_is_damaged(body: bytes) -> None:
+    line = xxh3_64_hexdigest(body).encode() + b"\t" + body + b"\n"
+
+    reading = read(records.HEADER + line)
+
+    assert (reading.whole_lines, reading.damaged_lines, reading.first_damaged_line) == (0, 1, 2)
+
+
+def test_a_million_inputs_take_one_line_and_little_beyond_their_text() -> None:
+    inputs = {f"part_{number}": "0" * 32 for number in range(100_000)}
+
+    payload = records.encode_trace("wide", Trace(inputs, "f" * 32))
+
+    text_bytes = sum(len(name) + 32 for name in inputs)
+    assert len(payload) < text_bytes + 6 * len(inputs) + 100
