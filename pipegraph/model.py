@@ -20,6 +20,10 @@ Fingerprint: TypeAlias = str
 """32 hex digits (xxh3-128)."""
 
 
+FILES_PREFIX = "MFI"
+"""Begins the ids of invariants over collections of files, whose names do not count."""
+
+
 def assert_never(value: NoReturn) -> NoReturn:
     """Typing's proof that a match is complete (`typing.assert_never` needs Python 3.11)."""
     raise AssertionError(f"not handled: {value!r}")

@@ -195,7 +195,7 @@ class Engine:
     def _measure(self, job: int, event: GraphGrew) -> None:
         ledger = self._ledger
         spec = ledger.spec[job]
-        fingerprint = spec.fingerprint or event.measured.get(spec.id)
+        fingerprint = event.measured.get(spec.id) or spec.fingerprint
         if fingerprint is not None:
             ledger.fingerprint[job] = fingerprint
             ledger.state[job] = State.DONE

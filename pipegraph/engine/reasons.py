@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ..model import (
+    FILES_PREFIX,
     FileRecord,
     Fingerprint,
     InputId,
@@ -79,15 +80,30 @@ def input_reasons(
     spec: JobSpec, before: Mapping[InputId, Fingerprint], now: Mapping[InputId, Fingerprint]
 ) -> Iterable[Reason]:
     """What differs between the inputs of the last success and those of now."""
+    renamed = _renamed_collections(before, now)
     for name, fingerprint in now.items():
         recorded = before.get(name)
+        if recorded is None and name in renamed:
+            continue
         if recorded is None:
             yield Reason(ReasonKind.INPUT_ADDED, name)
         elif recorded != fingerprint:
             yield Reason(ReasonKind.INPUT_CHANGED, name)
     for name in before:
-        if name not in now and name not in spec.unwatched:
+        if name not in now and name not in spec.unwatched and name not in renamed:
             yield Reason(ReasonKind.INPUT_REMOVED, name)
+
+
+def _renamed_collections(
+    before: Mapping[InputId, Fingerprint], now: Mapping[InputId, Fingerprint]
+) -> set[InputId]:
+    """Collections of files, among those that came or went, whose contents are the same under other names."""
+    gone = {before[name]: name for name in before if name.startswith(FILES_PREFIX) and name not in now}
+    renamed: set[InputId] = set()
+    for name in now if gone else ():
+        if name.startswith(FILES_PREFIX) and name not in before and now[name] in gone:
+            renamed |= {name, gone.pop(now[name])}
+    return renamed
 
 
 def fingerprint_of_inputs(inputs: Mapping[InputId, Fingerprint]) -> Fingerprint:

@@ -1,1 +1,38 @@
-"""TODO."""
+"""What a script declares; one family a file."""
+
+from .base import Job, OutputFile
+from .files import FileGeneratingJob, MultiFileGeneratingJob
+from .generating import DependencyInjectionJob, FinalJob, JobGeneratingJob
+from .invariants import (
+    FileChecksumInvariant,
+    FileInvariant,
+    FileTimeInvariant,
+    FunctionInvariant,
+    MultiFileInvariant,
+    ParameterInvariant,
+)
+from .joblist import JobList
+from .loading import AttributeLoadingJob, DataLoadingJob
+from .temporary import MultiTempFileGeneratingJob, TempFileGeneratingJob, TempFilePlusGeneratingJob
+
+__all__ = [
+    "AttributeLoadingJob",
+    "DataLoadingJob",
+    "DependencyInjectionJob",
+    "FileChecksumInvariant",
+    "FileGeneratingJob",
+    "FileInvariant",
+    "FileTimeInvariant",
+    "FinalJob",
+    "FunctionInvariant",
+    "Job",
+    "JobGeneratingJob",
+    "JobList",
+    "MultiFileGeneratingJob",
+    "MultiFileInvariant",
+    "MultiTempFileGeneratingJob",
+    "OutputFile",
+    "ParameterInvariant",
+    "TempFileGeneratingJob",
+    "TempFilePlusGeneratingJob",
+]

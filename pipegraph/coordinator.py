@@ -1,0 +1,176 @@
+"""The resource coordinator: how many cores and how much memory there are, and who starts next.
+
+Owns what is queued and what is taken. Starts nothing itself: the loop asks for what can start now. Jobs start in
+the order in which they became ready; smaller ones overtake one that does not fit, but only so often, so that
+a job that wants all cores gets them in the end.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from typing import NamedTuple
+
+from .model import Failure, FailureKind, JobId, JobSpec, Role
+
+OVERTAKES_PER_CORE = 4
+"""How many later jobs, per core, may start before one that does not fit; then the cores are left to run empty."""
+
+
+def cores_of_this_process() -> int:
+    """Cores that the scheduler lets this process use (sched_getaffinity(2))."""
+    return len(os.sched_getaffinity(0))
+
+
+def memory_of_this_machine() -> int:
+    """Physical memory in bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+class LocalSystem:
+    """What one run may use of this machine.
+
+    Parameters
+    ----------
+    max_cores_to_use
+        Cores; None: all that this process may use.
+    profile, interactive
+        Taken for the sake of old scripts.
+
+    Attributes
+    ----------
+    cores_available
+        Cores of the next run; may be set before it.
+    timeout
+        Seconds; for old scripts, without effect.
+    """
+
+    def __init__(
+        self, max_cores_to_use: int | None = None, profile: bool = False, interactive: bool = True
+    ) -> None:
+        if max_cores_to_use is None:
+            max_cores_to_use = cores_of_this_process()
+        if not isinstance(max_cores_to_use, int) or max_cores_to_use < 1:
+            raise ValueError(f"max_cores_to_use must be a whole number of at least 1, not {max_cores_to_use!r}")
+        self.max_cores_to_use = max_cores_to_use
+        self.cores_available = max_cores_to_use
+        self.profile = profile
+        self.interactive = interactive
+        self.timeout = 5
+
+
+class _Needs(NamedTuple):
+    cores: int
+    memory_bytes: int
+    changes_slave: bool
+
+
+class Coordinator:
+    """Hands out cores and memory for one run.
+
+    Parameters
+    ----------
+    cores
+        How many jobs of one core run side by side.
+    memory_bytes
+        The sum of what running jobs may have asked for.
+    """
+
+    def __init__(self, cores: int, memory_bytes: int) -> None:
+        self.cores = cores
+        self.memory_bytes = memory_bytes
+        self._free_cores = cores
+        self._free_memory = memory_bytes
+        self._is_changing = False
+        self._queues: dict[_Needs, deque[tuple[int, JobSpec]]] = {}
+        self._ticket_of: dict[JobId, int] = {}
+        self._tickets = 0
+        self._running: dict[JobId, _Needs] = {}
+        self._overtaken: tuple[int, int] = (-1, 0)
+
+    @property
+    def running(self) -> tuple[JobId, ...]:
+        """The jobs that hold cores."""
+        return tuple(self._running)
+
+    def cores_of(self, job: JobId) -> int:
+        """Cores that a running job holds."""
+        return self._running[job].cores
+
+    def objection_to(self, spec: JobSpec) -> Failure | None:
+        """Why this job can never start here; None if it can."""
+        needs = self._needs(spec)
+        if needs.cores <= self.cores and needs.memory_bytes <= self.memory_bytes:
+            return None
+        if needs.cores > self.cores:
+            wanted, there = f"{needs.cores} cores", f"{self.cores}"
+        else:
+            wanted, there = f"{needs.memory_bytes:,} bytes of memory", f"{self.memory_bytes:,}"
+        return Failure(
+            FailureKind.TOO_DEMANDING,
+            "pipegraph.errors.JobContractError",
+            f"a job needs more than there is\n    job:   {spec.id} ({spec.place})\n    needs: {wanted}\n"
+            f"    there: {there}\nLower cores_needed or memory_needed (cores_needed = -1 means all there are).",
+        )
+
+    def submit(self, spec: JobSpec) -> None:
+        """Queue a job that is ready."""
+        self._tickets += 1
+        self._ticket_of[spec.id] = self._tickets
+        self._queues.setdefault(self._needs(spec), deque()).append((self._tickets, spec))
+
+    def withdraw(self, job: JobId) -> None:
+        """A queued job is not to start."""
+        self._ticket_of.pop(job, None)
+
+    def next_start(self) -> JobSpec | None:
+        """The job that starts now, its cores taken; None if nothing fits."""
+        if not self._free_cores:
+            return None
+        best: _Needs | None = None
+        best_ticket = oldest_unfit = 0
+        for needs, queue in list(self._queues.items()):
+            while queue and self._ticket_of.get(queue[0][1].id) != queue[0][0]:
+                queue.popleft()
+            if not queue:
+                del self._queues[needs]
+                continue
+            ticket = queue[0][0]
+            if needs.changes_slave and self._is_changing:
+                continue
+            if needs.cores <= self._free_cores and needs.memory_bytes <= self._free_memory:
+                if best is None or ticket < best_ticket:
+                    best, best_ticket = needs, ticket
+            elif not oldest_unfit or ticket < oldest_unfit:
+                oldest_unfit = ticket
+        if best is None:
+            return None
+        if oldest_unfit and oldest_unfit < best_ticket:
+            waiting, times = self._overtaken
+            times = times + 1 if waiting == oldest_unfit else 1
+            if times > OVERTAKES_PER_CORE * self.cores:
+                return None
+            self._overtaken = (oldest_unfit, times)
+        spec = self._queues[best].popleft()[1]
+        del self._ticket_of[spec.id]
+        self._free_cores -= best.cores
+        self._free_memory -= best.memory_bytes
+        self._is_changing = self._is_changing or best.changes_slave
+        self._running[spec.id] = best
+        return spec
+
+    def end(self, job: JobId) -> None:
+        """A job ended, however it did: what it held is free again."""
+        needs = self._running.pop(job, None)
+        if needs is not None:
+            self._free_cores += needs.cores
+            self._free_memory += needs.memory_bytes
+            self._is_changing = self._is_changing and not needs.changes_slave
+
+    def _needs(self, spec: JobSpec) -> _Needs:
+        cores = spec.cores
+        if cores == -1:
+            cores = self.cores
+        elif cores == -2:
+            cores = max(1, self.cores - 1)
+        return _Needs(cores, max(0, spec.memory_bytes), spec.role is Role.GENERATOR or spec.in_memory)

@@ -1,0 +1,428 @@
+"""The graph that a script builds: its jobs by id, who makes which file, growth while it runs.
+
+Owns the jobs' registry and the current graph. Looks at no file but for the working directory's name, and runs
+nothing: `Graph.run` calls what it was given. Inside a slave the same object lives on by fork and hands out the jobs
+to be called.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+
+from .cycles import check_for_cycles
+from .errors import DuplicateOutputError, JobContractError, NoGraphError
+from .events import Event, JobBlocked, JobFailed, JobStarted, JobStopped, JobSucceeded
+from .model import Failure, FailureKind, Growth, InputId, JobId, JobSpec, Place, Usage
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+class GraphJob(Protocol):
+    """What the graph knows of a job object; `pipegraph.jobs.Job` is the real one."""
+
+    job_id: JobId
+    place: Place
+    graph: Graph
+    error_reason: str
+    exception: Any
+    failed: bool
+    was_run: bool
+    was_invalidated: bool
+    stdout: str | None
+    stderr: str | None
+    trace: str | None
+    start_time: float | None
+    stop_time: float | None
+    runtime: float | None
+
+    @property
+    def input_ids(self) -> Iterable[InputId]: ...
+    @property
+    def is_pruned(self) -> bool: ...
+    def specs(self) -> Iterable[JobSpec]: ...
+    def resolve(self) -> None: ...
+
+
+class Graph:
+    """Jobs, and what depends on what.
+
+    Attributes
+    ----------
+    jobs
+        By id.
+    makers
+        By path, of the files of jobs that make several.
+    running, was_run
+        A run is under way; there was one.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Graph, bool], Any],
+        resource_coordinator: Any = None,
+        quiet: bool = False,
+        invariant_status_filename: str = ".pipegraph_status",
+        dump_graph: bool = True,
+        interactive: bool = True,
+        cache_folder: str = "cache",
+        log_directory: str | None = "logs",
+        log_level: int = 20,
+    ) -> None:
+        self._run = run
+        self.rc = resource_coordinator
+        self.quiet = quiet
+        self.invariant_status_filename = invariant_status_filename
+        self.dump_graph = dump_graph
+        self.interactive = interactive
+        self.cache_folder = cache_folder
+        self.log_directory = log_directory
+        self.log_level = log_level
+        self.jobs: dict[JobId, Any] = {}
+        self.makers: dict[str, Any] = {}
+        self.running = False
+        self.was_run = False
+        self.directory = os.getcwd()
+        self.pid = os.getpid()
+        self.unique_objects: dict[tuple[str, str], object] = {}
+        self.usages: dict[JobId, Usage] = {}
+        self._places: dict[tuple[str, int], Place] = {}
+        self._names: dict[str, str] = {}
+        self._growing: tuple[JobId, int] | None = None
+        self._new_jobs: dict[JobId, Any] = {}
+        self._new_edges: dict[tuple[JobId, InputId], None] = {}
+
+    # --- declaring
+
+    def place_of_caller(self) -> Place:
+        """The nearest line that is not pipegraph's own."""
+        frame: FrameType | None = sys._getframe(1)
+        filename = ""
+        while frame is not None:
+            filename = frame.f_code.co_filename
+            if not filename.startswith(_PACKAGE):
+                break
+            frame = frame.f_back
+        line = 0 if frame is None else frame.f_lineno
+        place = self._places.get((filename, line))
+        if place is None:
+            name = filename
+            if filename.startswith(self.directory + os.sep):
+                name = filename[len(self.directory) + 1 :]
+            place = self._places[filename, line] = Place(name, line)
+        return place
+
+    def check_declarable(self, what: str) -> None:
+        """Jobs may be declared now, here.
+
+        Raises
+        ------
+        JobContractError
+            In a job's process, in another fork, or while the graph runs.
+        """
+        pid = os.getpid()
+        if pid != self.pid and (self._growing is None or self._growing[1] != pid):
+            raise JobContractError(
+                f"{what} inside a job, or in another process than the one that made the graph",
+                [("where", self.place_of_caller())],
+                "Declare jobs in the script itself, or in the callback of a JobGeneratingJob.",
+            )
+        if pid == self.pid and self.running:
+            raise JobContractError(
+                f"{what} while the graph runs",
+                [("where", self.place_of_caller())],
+                "Declare it before run_pipegraph(), or in the callback of a JobGeneratingJob.",
+            )
+
+    @property
+    def is_between_runs(self) -> bool:
+        """After a run, jobs may be redefined."""
+        return self.was_run and not self.running and self._growing is None
+
+    def register(self, job: Any, paths: Iterable[str]) -> None:
+        """Take in a job that is whole.
+
+        Raises
+        ------
+        DuplicateOutputError
+            Another job promises one of its files.
+        JobContractError
+            Not now, not here.
+        """
+        self.check_declarable("a job was made")
+        for path in paths:
+            other = self.makers.get(path)
+            if other is None:
+                other = self.jobs.get(path)
+            if other is not None and other is not job:
+                if self.is_between_runs and other.job_id == job.job_id:
+                    continue
+                refuse_second_maker(path, other, job)
+        self.jobs[job.job_id] = job
+        if self._growing is not None:
+            self._new_jobs[job.job_id] = job
+
+    def note_edge(self, dependent: JobId, name: InputId) -> None:
+        """An input was added; while the graph grows, those of earlier jobs are news."""
+        if self._growing is not None and dependent not in self._new_jobs:
+            self._new_edges[dependent, name] = None
+
+    def maker(self, name: InputId) -> Any | None:
+        """The job with this id, or that makes this file."""
+        return self.jobs.get(name) or self.makers.get(name)
+
+    # --- running
+
+    def run(self, dry_run: bool = False) -> Any:
+        """Do what must be done; see `pipegraph.run_pipegraph`."""
+        return self._run(self, dry_run)
+
+    def specs(self) -> tuple[JobSpec, ...]:
+        """All jobs that take part, as plain data.
+
+        Raises
+        ------
+        CycleError
+            Jobs wait for each other in a circle.
+        """
+        return self._specs(list(self.jobs.values()))
+
+    def _specs(self, jobs: list[Any]) -> tuple[JobSpec, ...]:
+        for job in jobs:
+            job.resolve()
+        check_for_cycles(self.jobs, self.maker)
+        pruned = self._pruned()
+        found: list[JobSpec] = []
+        seen: dict[JobId, JobSpec] = {}
+        for job in jobs:
+            if job.job_id in pruned:
+                continue
+            for spec in job.specs():
+                other = seen.get(spec.id)
+                if other is None:
+                    seen[spec.id] = spec
+                    found.append(spec)
+                elif other.fingerprint != spec.fingerprint:
+                    raise JobContractError(
+                        "two different functions are watched under one name",
+                        [("name", spec.id), ("first", other.place), ("second", spec.place)],
+                        "Give one of the FunctionInvariants another name.",
+                    )
+        return tuple(found)
+
+    def _pruned(self) -> set[JobId]:
+        out = {job.job_id for job in self.jobs.values() if job.is_pruned}
+        if not out:
+            return out
+        dependents: dict[JobId, list[JobId]] = {}
+        for job in self.jobs.values():
+            for name in job.input_ids:
+                maker = self.maker(name)
+                if maker is not None:
+                    dependents.setdefault(maker.job_id, []).append(job.job_id)
+        stack = list(out)
+        while stack:
+            for dependent in dependents.get(stack.pop(), ()):
+                if dependent not in out:
+                    out.add(dependent)
+                    stack.append(dependent)
+        return out
+
+    def job(self, job_id: JobId) -> Any:
+        """The job with this id; in a slave, to be called."""
+        return self.jobs[job_id]
+
+    def begin_growth(self, job_id: JobId) -> None:
+        """In the fork of a generator: what is declared from now on is news."""
+        self._growing = (job_id, os.getpid())
+        self._new_jobs = {}
+        self._new_edges = {}
+
+    @property
+    def has_grown(self) -> bool:
+        """The generator that is running has declared something new."""
+        return bool(self._new_jobs or self._new_edges)
+
+    def end_growth(self) -> Growth:
+        """What was declared since `begin_growth`."""
+        new_jobs, new_edges = self._new_jobs, self._new_edges
+        known = set(self.jobs) - set(new_jobs)
+        specs = self._specs(list(new_jobs.values()))
+        self._growing = None
+        self._new_jobs, self._new_edges = {}, {}
+        return Growth(
+            tuple(spec for spec in specs if spec.id not in known),
+            tuple(edge for edge in new_edges if edge[0] not in new_jobs),
+        )
+
+    def accepts(self, job_id: JobId, value_text: str) -> bool:
+        """Whether a parameter whose value was this may pass as unchanged."""
+        job = self.jobs.get(job_id)
+        return job is not None and bool(job.accepts(value_text))
+
+    # --- what came of it
+
+    def note(self, event: Event) -> None:
+        """Put what happened to a job where scripts look for it: on the job."""
+        job = self.jobs.get(getattr(event, "job", ""))
+        if isinstance(event, JobSucceeded | JobFailed):
+            self.usages[event.job] = event.usage
+        if job is None:
+            return
+        if isinstance(event, JobStarted):
+            job.was_invalidated = True
+            job.start_time = event.at
+        elif isinstance(event, JobSucceeded):
+            job.was_run = True
+            job.stdout, job.stderr = event.printed.stdout, event.printed.stderr
+            _note_usage(job, event.usage)
+        elif isinstance(event, JobFailed):
+            job.was_run = event.usage.started_at > 0
+            job.failed = True
+            job.exception = exception_of(event.failure)
+            job.trace = text_of_frames(event.failure)
+            job.stdout, job.stderr = event.printed.stdout, event.printed.stderr
+            job.error_reason = _ERROR_REASONS[event.failure.kind]
+            _note_usage(job, event.usage)
+        elif isinstance(event, JobBlocked):
+            job.failed = True
+            job.error_reason = "Indirect"
+        elif isinstance(event, JobStopped):
+            job.error_reason = "stopped"
+
+    def forget_outcomes(self) -> None:
+        """A new run begins: what the last one left on the jobs is gone."""
+        self.usages = {}
+        for job in self.jobs.values():
+            state = vars(job)
+            if "error_reason" in state or "was_invalidated" in state or "was_run" in state:
+                for name in _OUTCOMES:
+                    state.pop(name, None)
+
+    def get_error_count(self) -> int:
+        """How many jobs failed in the last run; blocked ones are not counted."""
+        return sum(1 for job in self.jobs.values() if job.failed and job.error_reason != "Indirect")
+
+    def dump_runtimes(self, filename: str | os.PathLike[str]) -> None:
+        """Write the last run's wall times, in seconds, longest first, as a table separated by tabs."""
+        rows = sorted(self.usages.items(), key=lambda pair: -pair[1].seconds)
+        with open(filename, "w", encoding="utf-8", errors="backslashreplace") as out:
+            out.write("job\tseconds\n")
+            out.writelines(f"{job}\t{usage.seconds:.6f}\n" for job, usage in rows)
+
+
+_OUTCOMES = (
+    "was_invalidated",
+    "was_run",
+    "failed",
+    "exception",
+    "trace",
+    "stdout",
+    "stderr",
+    "error_reason",
+    "start_time",
+    "stop_time",
+    "runtime",
+)
+
+_ERROR_REASONS: Mapping[FailureKind, str] = {
+    FailureKind.RAISED: "Exception",
+    FailureKind.DIED: "Unknown/died",
+    FailureKind.BROKE_CONTRACT: "Exception",
+    FailureKind.NOT_RECORDED: "Exception",
+    FailureKind.TOO_DEMANDING: "Needed to much memory/cores",
+    FailureKind.NOT_MEASURED: "Exception",
+}
+
+
+def _note_usage(job: Any, usage: Usage) -> None:
+    job.start_time = usage.started_at or None
+    job.runtime = usage.seconds
+    job.stop_time = usage.started_at + usage.seconds if usage.started_at else None
+
+
+def exception_of(failure: Failure) -> object:
+    """The exception as an object; its text where it can't be brought back."""
+    if failure.pickled:
+        try:
+            return pickle.loads(failure.pickled)
+        except Exception:
+            pass
+    return f"{failure.exception_type}: {failure.message}" if failure.message else failure.exception_type
+
+
+def text_of_frames(failure: Failure) -> str:
+    """The failed job's traceback as Python writes it."""
+    lines: list[str] = []
+    for frame in failure.frames:
+        lines.append(f'  File "{frame.filename}", line {frame.line}, in {frame.function}')
+        if frame.source:
+            lines.append(f"    {frame.source.strip()}")
+    return "\n".join(lines)
+
+
+def refuse_second_maker(path: str, first: Any, second: Any) -> NoReturn:
+    """Two jobs promise one file.
+
+    Raises
+    ------
+    DuplicateOutputError
+    """
+    raise DuplicateOutputError(
+        "two jobs promise the same file",
+        [
+            ("file", path),
+            ("first", f"{type(first).__name__}, {first.place}"),
+            ("second", f"{type(second).__name__}, {second.place}"),
+        ],
+        "Give one of them another file name, or remove one.",
+    )
+
+
+_current: Graph | None = None
+
+
+def current() -> Graph:
+    """The current graph.
+
+    Raises
+    ------
+    NoGraphError
+        There is none.
+    """
+    if _current is None:
+        raise NoGraphError(
+            "there is no graph yet", (), "Call pipegraph.new_pipegraph() before the first job is made."
+        )
+    return _current
+
+
+def current_or_none() -> Graph | None:
+    """The current graph, or None."""
+    return _current
+
+
+def set_current(graph: Graph | None) -> None:
+    """Make this the graph that new jobs join."""
+    global _current  # noqa: PLW0603
+    _current = graph
+
+
+def iterate_flat(things: Iterable[Any], is_leaf: Callable[[Any], bool]) -> Iterator[Any]:
+    """Leaves of iterables nested at will, in order, without recursion."""
+    stack = [iter(things)]
+    while stack:
+        for thing in stack[-1]:
+            if is_leaf(thing):
+                yield thing
+            else:
+                stack.append(iter(thing))
+                break
+        else:
+            stack.pop()

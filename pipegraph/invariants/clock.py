@@ -1,0 +1,136 @@
+"""How finely, and by whose clock, a file system stamps changes: can a change after reading go unseen?
+
+Owns the rule for *racily clean* files, and what is known of each file system. Never reads a file's content.
+
+The rule. A change made after the moment ``began`` is stamped with the file system's clock, rounded down by less than
+a tick: with more than ``clock(began) - tick``. A file stamped no later than that can't change without a change of
+its stamp. Any other file is *racy*: it has to be read again at the next look.
+
+The clock in that rule is the file system's. It is the machine's own for local disks, and a server's for network file systems,
+which may be an hour behind: a file that seems an hour old by the local clock may have been written just now. So the local
+clock alone proves nothing, except for files older than any difference that clocks may have (`UNKNOWN_CLOCK_NS`). For
+others the file system is asked: an unnamed (where there is no such thing: an unpredictably named, at once removed) file is
+written, and its stamps are compared with the local clock. That is done once per file system and process, the
+answer is inherited by forks, and it is done only when a file could be called clean by it. Where it can't be done (read-only),
+the file is racy, which costs reading it again and nothing else.
+
+Ticks. Linux before 6.13 stamps with the time of the last timer interrupt (1 to 10 ms), some file systems with whole or even
+seconds. Since then ("multigrain timestamps": ext4, xfs, btrfs, tmpfs) a change that follows a look at the stamp is
+always stamped anew, also of a new file that takes the place and inode of one that was looked at; there, no file is racy.
+
+What stamps can't tell, whatever the tick: stores through a shared mapping into pages that are dirty already, a ``write``
+that was stamped before reading began and still copies, and a stamp that was put back on purpose (``touch -r``).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+SECOND_NS = 1_000_000_000
+
+UNKNOWN_CLOCK_NS = 3600 * SECOND_NS
+"""A clock that was not asked is taken to be right within an hour."""
+
+SMALLEST_TICK_NS = 20_000_000
+"""Twice the longest timer tick of Linux (100 Hz); what a file system is given that looks finer, but is not exact."""
+
+FINER_THAN_ANY_TIMER_NS = 500_000
+"""Half of the shortest timer tick of Linux (1000 Hz). Stamps that lie closer together were not made by a timer."""
+
+EXACT_CHANGES = 16
+"""Changes in a row that must all be stamped anew. One such could be luck, beside other busy file systems."""
+
+ANSWER_HOLDS_NS = 60 * SECOND_NS
+"""Then the file system's clock is compared again."""
+
+DRIFT = 1000
+"""In a thousand nanoseconds two clocks come apart by at most one (ntpd(8) slews by half of that)."""
+
+STEP_NS = 5_000_000
+"""The local clock was set, or the machine slept, if it moved by more against the steady clock."""
+
+LONGEST_WAIT_NS = 5 * SECOND_NS
+"""Waiting out a tick never takes longer: a stamp further in the future is wrong."""
+
+
+class Answer(NamedTuple):
+    """What a file system said when it was asked.
+
+    Attributes
+    ----------
+    tick_ns
+        Upper bound; 0 where each change after a look is stamped anew.
+    ahead_ns
+        The file system's clock minus the local one: a lower bound.
+    """
+
+    device: int
+    tick_ns: int
+    ahead_ns: int
+
+
+class _Known(NamedTuple):
+    """An answer, and by which clocks it was taken."""
+
+    tick_ns: int
+    ahead_ns: int
+    steady_ns: int
+    local_minus_steady_ns: int
+
+
+class FileClocks:
+    """What is known of the clocks and ticks of all file systems; one for the process, inherited by its forks.
+
+    Parameters
+    ----------
+    now_ns
+        The local clock, nanoseconds since 1970.
+    steady_ns
+        A clock that is never set.
+    ask
+        Writes a short-lived file in a directory; None where that can't be done.
+    """
+
+    def __init__(
+        self,
+        now_ns: Callable[[], int] = time.time_ns,
+        steady_ns: Callable[[], int] = time.monotonic_ns,
+        sleep: Callable[[float], object] = time.sleep,
+        ask: Callable[[str], Answer | None] | None = None,
+    ) -> None:
+        self.now_ns = now_ns
+        self._steady_ns = steady_ns
+        self._sleep = sleep
+        self._ask = ask_file_system if ask is None else ask
+        self._known: dict[int, _Known] = {}
+        self._silent: set[tuple[int, str]] = set()
+
+    def is_racy(self, path: str, device: int, mtime_ns: int, began_ns: int) -> bool:
+        """Whether a file with this stamp may have changed, unseen, after reading it began.
+
+        Parameters
+        ----------
+        device
+            `st_dev` of the file.
+        began_ns
+            By `now_ns`, before the stamp was looked at.
+        """
+        known = self._known.get(device)
+        if known is not None and known.tick_ns == 0:
+            return False
+        age_ns = began_ns - mtime_ns
+        if age_ns >= UNKNOWN_CLOCK_NS:
+            return False
+        if known is None and 0 <= age_ns < SMALLEST_TICK_NS and (device, "") in self._silent:
+            return True
+        if known is not None and self._racy_ns(known, mtime_ns, began_ns) > 0:
+            # Old answers are good enough to be careful by.
+            if not self._is_old(known):
+                return True
+        elif known is not None and not self._is_old(known):
+            return False
+        known = self._asked(path, device)
+        return known is None or (known.tick_ns > 0 and self._racy_ns(known, mtime_ns, began_ns) > 0)

@@ -1,0 +1,499 @@
+"""What all jobs are: singletons by id that know where they were made, what they need, and how they ended.
+
+A job is small, since there may be a million: what is rarely set stands on the class. Inputs are kept by id, in one
+dict that is made when the first comes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from ..cycles import raise_cycle
+from ..errors import DuplicateOutputError, JobContractError
+from ..graph import Graph, current
+from ..invariants.functions import fingerprint_function
+from ..model import InputId, JobId, JobSpec, Place, Role
+from .joblist import JobList
+from .names import call_takes_output, path_of_input, text_id
+
+_Self = TypeVar("_Self", bound="Job")
+
+Callback = Callable[..., object]
+
+
+class OutputFile:
+    """One file of a multi-file job, as an input of its own."""
+
+    __slots__ = ("job", "path")
+
+    def __init__(self, job: Job, path: str) -> None:
+        self.job = job
+        self.path = path
+
+    def __fspath__(self) -> str:
+        return self.path
+
+    def __str__(self) -> str:
+        return self.path
+
+    def __repr__(self) -> str:
+        return f"<file {self.path} of {self.job!r}>"
+
+
+class Job:
+    """Base of all jobs. Making one with the id of another of the same class gives that one back.
+
+    Attributes
+    ----------
+    job_id
+        Unique in the graph; of file jobs the path of the output.
+    place
+        The line of the script that made it.
+    function
+        The callback.
+    failed, was_run, exception, trace, stdout, stderr, error_reason, start_time, stop_time, runtime
+        How it went in the last run. Times in seconds; `exception` is the text of it where the object could not be
+        brought back from the job's process.
+
+    Raises
+    ------
+    NoGraphError
+        Before `new_pipegraph`.
+    JobContractError
+        The id belongs to a job of another class, or to one with another callback.
+    """
+
+    role = Role.OUTPUT
+    outputs: tuple[str, ...] = ()
+    """Paths of what the job writes, relative to the working directory."""
+    has_several_files = False
+    makes_files = False
+    empty_ok: frozenset[str] = frozenset()
+    rename_broken = False
+    changes_slave = False
+    is_generator = False
+    is_final = False
+    in_memory = False
+    is_forced = False
+
+    job_id: JobId
+    place: Place
+    graph: Graph
+    function: Callback | None = None
+    cleanup: Callable[[], object] | None = None
+
+    failed = False
+    was_run = False
+    was_invalidated = False
+    exception: Any = None
+    trace: str | None = None
+    stdout: str | None = None
+    stderr: str | None = None
+    error_reason = "no error"
+    start_time: float | None = None
+    stop_time: float | None = None
+    runtime: float | None = None
+
+    _takes_output = False
+    _is_code_watched = True
+    _was_code_ignored = False
+    _is_pruned = False
+    _cores = 1
+    _memory = -1
+    _inputs: dict[InputId, None] | None = None
+    _later: list[Callable[[], Any]] | None = None
+    _is_whole = False
+
+    def __new__(cls, job_id: Any = None, *args: Any, **kwargs: Any) -> Any:
+        graph = current()
+        key = cls._id_from(job_id, graph)
+        known = graph.jobs.get(key)
+        if known is not None:
+            if type(known) is cls:
+                return known
+            if not graph.is_between_runs:
+                cls._refuse_other_class(known, graph)
+        self = object.__new__(cls)
+        self.job_id = key
+        self.graph = graph
+        return self
+
+    def __init__(self, job_id: Any, function: Callback | None = None) -> None:
+        self._declare(function)
+
+    # --- for subclasses
+
+    @classmethod
+    def _id_from(cls, given: Any, graph: Graph) -> JobId:
+        """The id that this first argument stands for."""
+        return text_id(given, cls.__name__, graph.place_of_caller)
+
+    @classmethod
+    def _refuse_other_class(cls, known: Job, graph: Graph) -> None:
+        if known.outputs and cls.role is not Role.INVARIANT and cls.makes_files:
+            raise DuplicateOutputError(
+                "two jobs promise the same file",
+                [
+                    ("file", known.job_id),
+                    ("first", f"{type(known).__name__}, {known.place}"),
+                    ("second", f"{cls.__name__}, {graph.place_of_caller()}"),
+                ],
+                "Give one of them another file name, or remove one.",
+            )
+        raise JobContractError(
+            "two jobs of different classes with the same id",
+            [
+                ("id", known.job_id),
+                ("first", f"{type(known).__name__}, {known.place}"),
+                ("second", f"{cls.__name__}, {graph.place_of_caller()}"),
+            ],
+            known._mend_for_other_class(cls),
+        )
+
+    def _mend_for_other_class(self, cls: type[Job]) -> str:
+        return "Give one of them another id, or remove one."
+
+    def _declare(self, function: Callback | None, takes_output: bool = False) -> bool:
+        """Common end of every `__init__`; false if the job was there already, and is the same."""
+        place = self.graph.place_of_caller()
+        if function is not None:
+            takes_output = call_takes_output(function, type(self).__name__, place, takes_output)
+        else:
+            takes_output = False
+        if self._is_whole:
+            if not self._is_same_function(function):
+                self._redefine(place)
+            else:
+                return False
+        self.place = place
+        self.function = function
+        if takes_output:
+            self._takes_output = True
+        elif self._takes_output:
+            self._takes_output = False
+        return True
+
+    def _enlist(self) -> None:
+        """Into the graph, once everything about the job is known to be right."""
+        if not self._is_whole:
+            self.graph.register(self, self.outputs)
+            self._is_whole = True
+
+    def _is_same_function(self, function: Callback | None) -> bool:
+        if function is self.function:
+            return True
+        return fingerprint_function(function)[0] == fingerprint_function(self.function)[0]
+
+    def _redefine(self, place: Place) -> None:
+        if not self.graph.is_between_runs:
+            raise JobContractError(
+                "a second job of the same id with another callback",
+                [
+                    ("id", self.job_id),
+                    ("first", f"{type(self).__name__}, {self.place}"),
+                    ("second", f"{type(self).__name__}, {place}"),
+                ],
+                "Give one of them another id. (Callbacks that differ only in default values are different.)",
+            )
+        self._inputs = None
+        self._later = None
+
+    def _require_type(self, name: str, value: object, wanted: type | tuple[type, ...], words: str) -> None:
+        if not isinstance(value, wanted):
+            raise TypeError(
+                f"{type(self).__name__}: {name} must be {words}, not {type(value).__name__} ({value!r:.80})"
+                f"\n    where: {self.graph.place_of_caller()}"
+            )
+
+    # --- what a job needs
+
+    @property
+    def input_ids(self) -> Iterable[InputId]:
+        """Ids of the inputs, each once."""
+        return self._inputs if self._inputs is not None else ()
+
+    def depends_on(self: _Self, *jobs: Any) -> _Self:
+        """Add inputs.
+
+        Parameters
+        ----------
+        *jobs
+            Jobs, files that a job of this graph makes, iterables of these nested at will, None (no input), or callables
+            that return any of these, called when the run begins.
+
+        Raises
+        ------
+        CycleError
+            The job itself, or one that depends on it directly.
+        JobContractError
+            A FinalJob, or an invariant was given inputs.
+        ValueError
+            Something that is no job.
+        """
+        for job in jobs:
+            if isinstance(job, Job):
+                self._add_input(job, job.job_id)
+            elif job is not None:
+                self._add_inputs(job)
+        return self
+
+    def _add_inputs(self, things: Any) -> None:
+        stack: list[Iterator[Any]] = [iter((things,))]
+        while stack:
+            for thing in stack[-1]:
+                if isinstance(thing, Job):
+                    self._add_input(thing, thing.job_id)
+                elif thing is None:
+                    continue
+                elif isinstance(thing, OutputFile):
+                    self._add_input(thing.job, thing.path)
+                elif isinstance(thing, str | os.PathLike):
+                    self._add_file(thing)
+                elif isinstance(thing, Iterable) and not isinstance(thing, bytes):
+                    stack.append(iter(thing))
+                    break
+                elif callable(thing):
+                    self.graph.check_declarable("a dependency was added")
+                    if self._later is None:
+                        self._later = []
+                    self._later.append(thing)
+                else:
+                    raise JobContractError(
+                        "depends_on was given something that is no job",
+                        [
+                            ("job", f"{self.job_id} ({self.place})"),
+                            ("given", f"{thing!r:.100} ({type(thing).__name__})"),
+                            ("where", self.graph.place_of_caller()),
+                        ],
+                        "Give jobs, lists of jobs, None, or a function that returns jobs.",
+                    )
+            else:
+                stack.pop()
+
+    def _add_file(self, name: str | os.PathLike[str]) -> None:
+        path = path_of_input(name, self.graph)
+        maker = self.graph.maker(path)
+        if maker is None:
+            raise JobContractError(
+                "depends_on was given a name that no job has",
+                [
+                    ("job", f"{self.job_id} ({self.place})"),
+                    ("given", os.fspath(name)),
+                    ("where", self.graph.place_of_caller()),
+                ],
+                "For a file that exists by itself, use job.depends_on_file(path).",
+            )
+        self._add_input(maker, path if path in maker.outputs and maker.has_several_files else maker.job_id)
+
+    def _add_input(self, job: Job, name: InputId) -> None:
+        inputs = self._inputs
+        if inputs is not None and name in inputs:
+            return
+        if job.graph is not self.graph:
+            raise JobContractError(
+                "a job of another graph",
+                [("job", f"{self.job_id} ({self.place})"), ("input", f"{job.job_id} ({job.place})")],
+                "Make all jobs after the call of new_pipegraph() that belongs to this run.",
+            )
+        if job is self or (job._inputs is not None and self.job_id in job._inputs):
+            raise_cycle([self] if job is self else [self, job])
+        self._check_may_need(job)
+        self.graph.check_declarable("a dependency was added")
+        if inputs is None:
+            inputs = self._inputs = {}
+        inputs[name] = None
+        self.graph.note_edge(self.job_id, name)
+
+    def _check_may_need(self, job: Job) -> None:
+        if job.is_final:
+            raise JobContractError(
+                "nothing can depend on a FinalJob",
+                [("job", f"{self.job_id} ({self.place})"), ("input", f"{job.job_id} ({job.place})")],
+                "It runs when everything else has ended. Use an ordinary job instead.",
+            )
+
+    def depends_on_params(self, params: Any) -> Job:
+        """Depend on a value; gives back the ParameterInvariant."""
+        from .invariants import ParameterInvariant
+
+        invariant = ParameterInvariant(self.job_id, params)
+        self.depends_on(invariant)
+        return invariant
+
+    def depends_on_func(self, name: str, function: Callback) -> Job:
+        """Depend on the code of a function; gives back the FunctionInvariant."""
+        from .invariants import FunctionInvariant
+
+        invariant = FunctionInvariant(name, function)
+        self.depends_on(invariant)
+        return invariant
+
+    def depends_on_file(self, filename: str | os.PathLike[str]) -> Job:
+        """Depend on the content of a file; gives back the FileInvariant, or the job that makes the file."""
+        from .invariants import FileInvariant
+
+        maker = self.graph.maker(path_of_input(filename, self.graph))
+        if isinstance(maker, Job) and maker.role is not Role.INVARIANT:
+            self._add_file(filename)
+            return maker
+        invariant = FileInvariant(filename)
+        self.depends_on(invariant)
+        return invariant
+
+    def ignore_code_changes(self) -> Job:
+        """Do not watch the callback's code; gives back the job."""
+        self._is_code_watched = False
+        return self
+
+    def inject_auto_invariants(self) -> None:
+        """Called when the run begins, for subclasses that add invariants of their own with `depends_on`."""
+
+    @property
+    def prerequisites(self) -> list[Job]:
+        """The direct inputs, as jobs."""
+        found = dict.fromkeys(self.graph.maker(name) for name in self.input_ids)
+        return [job for job in found if job is not None]
+
+    @property
+    def dependants(self) -> list[Job]:
+        """The direct dependents; found by looking at all jobs."""
+        names = {self.job_id, *self.outputs}
+        return [job for job in self.graph.jobs.values() if not names.isdisjoint(job.input_ids)]
+
+    def is_in_dependency_chain(self, other: Job, max_depth: int) -> bool:
+        """Whether this job depends on the other, over at most that many steps."""
+        level: set[Job] = {self}
+        seen: set[Job] = set()
+        for _ in range(max_depth):
+            level = {job for one in level for job in one.prerequisites} - seen
+            if other in level:
+                return True
+            if not level:
+                return False
+            seen |= level
+        return False
+
+    # --- resources and part in the run
+
+    @property
+    def cores_needed(self) -> int:
+        """Cores while it runs: 1 and above, -1 (all), -2 (all but one)."""
+        return self._cores
+
+    @cores_needed.setter
+    def cores_needed(self, value: int) -> None:
+        if isinstance(value, bool) or not isinstance(value, int) or not (value >= 1 or value in (-1, -2)):
+            raise JobContractError(
+                "cores_needed must be a whole number of at least 1, -1 (all cores) or -2 (all but one)",
+                [("given", repr(value)), ("job", f"{self.job_id} ({self.place})")],
+            )
+        self._cores = value
+
+    def use_cores(self: _Self, cores: int) -> _Self:
+        """Set `cores_needed`; gives back the job."""
+        self.cores_needed = cores
+        return self
+
+    @property
+    def memory_needed(self) -> int:
+        """Bytes while it runs; -1: unspecified."""
+        return self._memory
+
+    @memory_needed.setter
+    def memory_needed(self, value: int) -> None:
+        if isinstance(value, bool) or not isinstance(value, int) or value < -1:
+            raise JobContractError(
+                "memory_needed must be a whole number of bytes, or -1 (unspecified)",
+                [("given", repr(value)), ("job", f"{self.job_id} ({self.place})")],
+            )
+        self._memory = value
+
+    @property
+    def is_pruned(self) -> bool:
+        """It was taken out of the run by itself."""
+        return self._is_pruned
+
+    def prune(self) -> None:
+        """Take no part in the run; neither does anything that depends on it."""
+        self._is_pruned = True
+
+    def unprune(self) -> None:
+        """Take part again."""
+        self._is_pruned = False
+
+    def __add__(self, other: Any) -> JobList:
+        return JobList([self]) + other
+
+    def __iter__(self) -> Iterator[Job]:
+        yield self
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.job_id} ({self.place})>" if self._is_whole else object.__repr__(self)
+
+    def __pipegraph_fingerprint__(self) -> str:
+        return self.job_id
+
+    # --- for the run
+
+    def resolve(self) -> None:
+        """The run begins: add the inputs that were to be told now."""
+        self.inject_auto_invariants()
+        while self._later:
+            later, self._later = self._later, None
+            for function in later:
+                self.depends_on(function())
+
+    def specs(self) -> Iterable[JobSpec]:
+        """This job, and the invariant of its callback, as plain data."""
+        inputs: tuple[InputId, ...] = tuple(self._inputs) if self._inputs is not None else ()
+        unwatched: frozenset[InputId] = frozenset()
+        if self.function is not None:
+            name = "FI" + self.job_id
+            if self._is_code_watched:
+                if name not in self.graph.jobs:
+                    inputs = (*inputs, name)
+                    yield JobSpec(
+                        name,
+                        Role.INVARIANT,
+                        "FunctionInvariant",
+                        self.place,
+                        fingerprint=fingerprint_function(self.function)[0],
+                    )
+                elif name not in inputs:
+                    inputs = (*inputs, name)
+            else:
+                unwatched = frozenset((name,))
+        yield JobSpec(
+            self.job_id,
+            self.role,
+            type(self).__name__,
+            self.place,
+            self.spec_outputs,
+            inputs,
+            None,
+            None,
+            self.in_memory,
+            self.is_final,
+            self.empty_ok,
+            unwatched,
+            self._cores,
+            self._memory,
+            self.is_forced,
+        )
+
+    @property
+    def spec_outputs(self) -> tuple[str, ...]:
+        """The files whose content counts as what the job made."""
+        return self.outputs
+
+    def run(self) -> None:
+        """Call the callback. Happens in the job's own process."""
+        assert self.function is not None
+        self.function()
+
+    def release(self) -> None:
+        """What was loaded is needed no more. Happens in the slave."""
+        if self.cleanup is not None:
+            self.cleanup()

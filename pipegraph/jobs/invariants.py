@@ -1,0 +1,232 @@
+"""Invariants: what a job depends on that is not made by a job."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ..errors import JobContractError
+from ..graph import Graph
+from ..invariants.functions import fingerprint_function
+from ..invariants.parameters import fingerprint_parameters, value_text
+from ..model import FILES_PREFIX, JobId, JobSpec, Role, Watch
+from .base import Callback, Job
+from .names import path_of_input, text_id
+
+
+class Invariant(Job):
+    """Base of the invariants: a fingerprint, never run, without inputs."""
+
+    role = Role.INVARIANT
+
+    def _check_may_need(self, job: Job) -> None:
+        raise JobContractError(
+            "an invariant can't depend on anything",
+            [("invariant", f"{self.job_id} ({self.place})"), ("input", f"{job.job_id} ({job.place})")],
+            "Let the jobs that depend on the invariant depend on this, too.",
+        )
+
+    def _mend_for_other_class(self, cls: type[Job]) -> str:
+        if isinstance(self, FileInvariant | FileTimeInvariant) and not issubclass(cls, Invariant):
+            return "A job makes this file: let others depend on the job, not on a FileInvariant."
+        return super()._mend_for_other_class(cls)
+
+
+class FunctionInvariant(Invariant):
+    """The code of a function, with its constants, defaults and closure.
+
+    Parameters
+    ----------
+    job_id
+        A name; the id is ``FI`` and the name.
+    function
+        None is allowed: it never changes.
+    """
+
+    def __init__(self, job_id: str, function: Callback | None) -> None:
+        if function is not None and not callable(function):
+            raise TypeError(
+                f"FunctionInvariant: function must be a function, not {type(function).__name__}"
+                f"\n    where: {self.graph.place_of_caller()}"
+            )
+        if self._is_whole and self._is_same_function(function):
+            return
+        place = self.graph.place_of_caller()
+        if self._is_whole:
+            self._redefine(place)
+        self.place = place
+        self.function = function
+        self._enlist()
+
+    @classmethod
+    def _id_from(cls, given: Any, graph: Graph) -> JobId:
+        return "FI" + text_id(given, cls.__name__, graph.place_of_caller)
+
+    def specs(self) -> Iterable[JobSpec]:
+        """The function's fingerprint."""
+        yield JobSpec(
+            self.job_id,
+            self.role,
+            type(self).__name__,
+            self.place,
+            fingerprint=fingerprint_function(self.function)[0],
+        )
+
+
+class ParameterInvariant(Invariant):
+    """A value: any nesting of plain values, collections, paths, dataclasses, enums, numpy and pandas objects.
+
+    The value is looked at once, when the invariant is made.
+
+    Parameters
+    ----------
+    job_id
+        A name; the id is ``PI`` and the name.
+    accept_as_unchanged_func
+        Called with the value of the last run if it differs; true: it passes as unchanged. For plain values only.
+
+    Raises
+    ------
+    FingerprintError
+        Something in it can't be fingerprinted stably; names the path to it.
+    JobContractError
+        The same name with another value.
+    """
+
+    def __init__(
+        self,
+        job_id: str,
+        parameters: Any,
+        accept_as_unchanged_func: Callable[[Any], bool] | None = None,
+    ) -> None:
+        fingerprint = fingerprint_parameters(parameters)
+        place = self.graph.place_of_caller()
+        if self._is_whole:
+            if fingerprint == self._fingerprint:
+                return
+            if not self.graph.is_between_runs:
+                raise JobContractError(
+                    "one parameter name with two values",
+                    [("name", self.job_id[2:]), ("first", self.place), ("second", place)],
+                    "Give one of them another name, or put both into one value.",
+                )
+        self.place = place
+        self._fingerprint = fingerprint
+        if accept_as_unchanged_func is not None:
+            self._accept: Callable[[Any], bool] | None = accept_as_unchanged_func
+            self._value_text = value_text(parameters)
+        self._enlist()
+
+    _accept = None
+    _value_text = ""
+    _fingerprint = ""
+
+    @classmethod
+    def _id_from(cls, given: Any, graph: Graph) -> JobId:
+        return "PI" + text_id(given, cls.__name__, graph.place_of_caller)
+
+    def accepts(self, value_text: str) -> bool:
+        """Whether the value of the last run, given as text, counts as the same."""
+        if self._accept is None:
+            return False
+        import ast
+
+        return bool(self._accept(ast.literal_eval(value_text)))
+
+    def specs(self) -> Iterable[JobSpec]:
+        """The value's fingerprint."""
+        yield JobSpec(
+            self.job_id,
+            self.role,
+            type(self).__name__,
+            self.place,
+            fingerprint=self._fingerprint,
+            value_text=self._value_text,
+        )
+
+
+class FileInvariant(Invariant):
+    """The content of a file that no job makes. Its size, time and inode only tell whether to read it again.
+
+    Parameters
+    ----------
+    filename
+        At least three characters, as shorter ones are most often mistakes. It may lie anywhere.
+    """
+
+    watch = Watch.CONTENT
+
+    def __init__(self, filename: str | os.PathLike[str]) -> None:
+        if not self._is_whole:
+            self.place = self.graph.place_of_caller()
+            if len(os.fspath(filename)) < 3:
+                raise JobContractError(
+                    "a file name of less than three characters, probably a mistake",
+                    [("given", repr(self.job_id)), ("where", self.place)],
+                    "Was a str given where a list of names was meant? Else write ./ in front of the name.",
+                )
+            maker = self.graph.makers.get(self.job_id)
+            if maker is not None:
+                self._refuse_other_class(maker, self.graph)
+            self._enlist()
+
+    @classmethod
+    def _id_from(cls, given: Any, graph: Graph) -> JobId:
+        return path_of_input(given, graph)
+
+    def specs(self) -> Iterable[JobSpec]:
+        """To be measured when the run begins."""
+        yield JobSpec(self.job_id, self.role, type(self).__name__, self.place, (self.job_id,), watch=self.watch)
+
+
+FileChecksumInvariant = FileInvariant
+
+
+class FileTimeInvariant(FileInvariant):
+    """Size and modification time of a file that no job makes."""
+
+    watch = Watch.TIME
+
+
+class MultiFileInvariant(Invariant):
+    """The contents of several files that no job makes. Renaming one without changing it is no change.
+
+    Raises
+    ------
+    ValueError, TypeError, FileNotFoundError
+        Not a list of existing files.
+    """
+
+    def __init__(self, filenames: Iterable[str | os.PathLike[str]]) -> None:
+        if self._is_whole:
+            return
+        self.place = self.graph.place_of_caller()
+        self._paths = _input_paths(filenames, self.graph)
+        for path in self._paths:
+            if not os.path.isfile(path):
+                raise FileNotFoundError(f"MultiFileInvariant: no such file: {path!r}\n    where: {self.place}")
+        self._enlist()
+
+    @classmethod
+    def _id_from(cls, given: Any, graph: Graph) -> JobId:
+        return FILES_PREFIX + ":::".join(_input_paths(given, graph))
+
+    def specs(self) -> Iterable[JobSpec]:
+        """To be measured when the run begins."""
+        yield JobSpec(self.job_id, self.role, type(self).__name__, self.place, self._paths, watch=Watch.CONTENT)
+
+
+def _input_paths(filenames: Any, graph: Graph) -> tuple[str, ...]:
+    if isinstance(filenames, str | os.PathLike):
+        raise JobContractError(
+            "MultiFileInvariant takes several files, not one",
+            [("given", repr(filenames)), ("where", graph.place_of_caller())],
+            "Put it into a list, or use FileInvariant.",
+        )
+    if not isinstance(filenames, Iterable):
+        raise TypeError(f"MultiFileInvariant: filenames must be a list, not {type(filenames).__name__}")
+    paths = tuple(sorted({path_of_input(name, graph) for name in filenames}))
+    if not paths:
+        raise JobContractError("MultiFileInvariant without files", [("where", graph.place_of_caller())])
+    return paths

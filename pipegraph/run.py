@@ -1,0 +1,544 @@
+"""The loop of a run; alone in knowing engine, coordinator, status file, slaves and watchers.
+
+In English: fork the slave before anything else exists. Take the status file. Tell the engine what the script
+declared and what the directory holds. Then, until the engine says that all is over: start what may start and fits,
+wait for slaves and signals in one place, tell the engine what happened, write it down, show it. A job is recorded as
+started before it starts, and as made before anything that depends on it is told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+from . import __version__
+from .coordinator import Coordinator, LocalSystem, memory_of_this_machine
+from .engine import DropProduct, EndRun, Engine, Instruction, StartJob, WithdrawJob
+from .errors import JobContractError, RuntimeError, StatusWriteError
+from .events import (
+    Event,
+    GraphGrew,
+    JobBlocked,
+    JobFailed,
+    JobNotNeeded,
+    JobsLost,
+    JobStarted,
+    JobStopped,
+    JobSucceeded,
+    JobUpToDate,
+    ProductDropped,
+    RunBegan,
+    RunEnded,
+    StopRequested,
+    Warned,
+)
+from .graph import Graph, current, current_or_none, exception_of, set_current
+from .model import Counts, Failure, FailureKind, JobId, JobSpec, Place, Role
+from .slaves import LocalSlave
+from .status import StatusFile
+from .status.survey import changed_inputs, survey
+from .watchers import Audience, start_watchers
+
+_LOG_LEVEL_INFO = 20
+_TICK_SECONDS = 1.0
+_STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SHOWN_FAILURES = 10
+
+
+def new_pipegraph(
+    resource_coordinator: LocalSystem | None = None,
+    quiet: bool = False,
+    invariant_status_filename: str | os.PathLike[str] = ".pipegraph_status",
+    dump_graph: bool = True,
+    interactive: bool = True,
+    cache_folder: str | os.PathLike[str] = "cache",
+    log_file: str | os.PathLike[str] | None = None,
+    log_level: int = _LOG_LEVEL_INFO,
+) -> Graph:
+    """Begin a graph, which all jobs made from now on join.
+
+    Parameters
+    ----------
+    resource_coordinator
+        How many cores there are; all that this process may use, if not given.
+    quiet
+        Only failures and warnings on stderr.
+    invariant_status_filename
+        What is remembered between runs.
+    dump_graph
+        Write ``logs/ppg_graph.txt``.
+    cache_folder
+        Where cached jobs put their files.
+    interactive, log_file, log_level
+        Taken for the sake of old scripts.
+
+    Raises
+    ------
+    TypeError
+        A resource coordinator of another kind.
+    """
+    if resource_coordinator is not None and not isinstance(resource_coordinator, LocalSystem):
+        raise TypeError(
+            f"resource_coordinator must be a LocalSystem or None, not {type(resource_coordinator).__name__}"
+        )
+    known = current_or_none()
+    if known is not None and known.running:
+        raise JobContractError(
+            "new_pipegraph() while a graph runs",
+            [("where", known.place_of_caller())],
+            "Declare jobs in the callback of a JobGeneratingJob instead.",
+        )
+    graph = Graph(
+        _run,
+        resource_coordinator or LocalSystem(),
+        quiet,
+        os.fspath(invariant_status_filename),
+        dump_graph,
+        interactive,
+        os.fspath(cache_folder),
+        "logs",
+        log_level,
+    )
+    set_current(graph)
+    return graph
+
+
+new = new_pipeline = new_pipegraph
+
+
+def run_pipegraph(dry_run: bool = False) -> Any:
+    """Do what must be done, and no more.
+
+    Parameters
+    ----------
+    dry_run
+        Run nothing; give back what must run, each with its reasons, and the ids of what may.
+
+    Raises
+    ------
+    RuntimeError
+        Jobs failed (`pipegraph.RuntimeError`); everything that did not depend on them was done.
+    CycleError
+        Jobs wait for each other in a circle.
+    StatusHeldError, StatusTooNewError, StatusWriteError
+        The status file can't be used.
+    KeyboardInterrupt
+        Ctrl-C; finished work is kept, and the next run goes on from there.
+    """
+    return current().run(dry_run)
+
+
+run = run_pipegraph
+
+
+def inside_ppg() -> bool:
+    """Whether there is a current graph."""
+    return current_or_none() is not None
+
+
+def _run(graph: Graph, dry_run: bool) -> Any:
+    where = graph.place_of_caller()
+    if os.getpid() != graph.pid or graph.running:
+        raise JobContractError(
+            "run_pipegraph() inside a job, or in another process than the one that made the graph",
+            [("where", where)],
+            "Call it once, in the script itself.",
+        )
+    if os.getcwd() != graph.directory:
+        raise JobContractError(
+            "the working directory changed after new_pipegraph()",
+            [("then", graph.directory), ("now", os.getcwd()), ("where", where)],
+            "Change it before new_pipegraph(), or change it back.",
+        )
+    graph.forget_outcomes()
+    specs = graph.specs()
+    if dry_run:
+        return _look_ahead(graph, specs)
+    graph.running = True
+    try:
+        return _Run(graph, specs, where).go()
+    finally:
+        graph.running = False
+        graph.was_run = True
+
+
+def _look_ahead(graph: Graph, specs: tuple[JobSpec, ...]) -> tuple[list[StartJob], list[JobId]]:
+    with contextlib.ExitStack() as stack:
+        status = StatusFile.open(graph.invariant_status_filename, lambda warning: None)
+        stack.callback(status.close)
+        engine = Engine()
+        engine.handle(survey(specs, (), None, status, graph.accepts))
+        return engine.outlook()
+
+
+class _Signals:
+    """Turns signals into a readable descriptor, and puts everything back afterwards."""
+
+    def __init__(self) -> None:
+        self.received: list[int] = []
+        self._reader, self._writer = socket.socketpair()
+        self._reader.setblocking(False)
+        self._writer.setblocking(False)
+        self._handlers: dict[int, Any] = {}
+        self._wakeup = -1
+        try:
+            self._wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        except ValueError:  # not the main thread: signals go elsewhere
+            return
+        for number in _STOPPING_SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._handlers[number] = signal.signal(number, self._receive)
+
+    def _receive(self, number: int, frame: object) -> None:
+        self.received.append(number)
+
+    def fileno(self) -> int:
+        return self._reader.fileno()
+
+    def drain(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while self._reader.recv(4096):
+                pass
+
+    def close_in_fork(self) -> None:
+        """The process of a slave that is forked in mid-run: it has no part in this."""
+        signal.set_wakeup_fd(-1)
+        for number in self._handlers:
+            signal.signal(number, signal.SIG_DFL)
+
+    def restore(self) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        if self._handlers or self._wakeup != -1:
+            signal.set_wakeup_fd(self._wakeup)
+        self._reader.close()
+        self._writer.close()
+
+
+class _Run:
+    """One run of one graph."""
+
+    def __init__(self, graph: Graph, specs: tuple[JobSpec, ...], where: Place) -> None:
+        self._graph = graph
+        self._declared = specs
+        self._where = where
+        self._specs: dict[JobId, JobSpec] = {spec.id: spec for spec in specs}
+        system = graph.rc
+        cores = max(1, min(system.cores_available, system.max_cores_to_use))
+        self._coordinator = Coordinator(cores, memory_of_this_machine())
+        self._engine = Engine()
+        self._began_at = time.time()
+        self._began = time.monotonic()
+        self._run_id = f"{self._began_at:.6f}-{socket.gethostname()}-{os.getpid()}"
+        self._slave = LocalSlave(graph, self._run_id, graph.log_directory)
+        self._status: StatusFile
+        self._audience: Audience
+        self._signals: _Signals
+        self._is_over = False
+        self._stopped_by = 0
+        self._stops = 0
+        self._write_error: StatusWriteError | None = None
+        self._reasons: dict[JobId, StartJob] = {}
+        self._failures: list[tuple[JobFailed, JobSpec]] = []
+        self._tally = dict.fromkeys(Counts.__dataclass_fields__, 0)
+        self._warned_inputs: set[str] = set()
+
+    def go(self) -> None:
+        """From begin to end; raises what the run has to say."""
+        with contextlib.ExitStack() as stack:
+            # The slave comes first: it must inherit no lock, no log, no thread, no handler of ours.
+            stack.callback(self._slave.end)
+            self._slave.begin()
+            early: list[Warned] = []
+            holder = {"run": self._run_id}
+            self._status = StatusFile.open(self._graph.invariant_status_filename, early.append, holder)
+            stack.callback(self._close_status)
+            self._slave.close_in_fork.append(self._status.close_in_fork)
+            self._audience = start_watchers(self._graph.log_directory, self._graph.quiet, self._graph.dump_graph)
+            stack.callback(self._audience.close)
+            self._signals = _Signals()
+            stack.callback(self._signals.restore)
+            self._slave.close_in_fork.append(self._signals.close_in_fork)
+            self._show(self._beginning())
+            for warning in early:
+                self._show(warning)
+            try:
+                self._loop()
+            finally:
+                self._show_end()
+        self._raise_what_happened()
+
+    # --- the loop
+
+    def _loop(self) -> None:
+        try:
+            self._tell(survey(self._declared, (), None, self._status, self._graph.accepts))
+        except StatusWriteError as error:
+            self._give_up(error)
+        poll = select.poll()
+        poll.register(self._signals.fileno(), select.POLLIN)
+        watched: set[int] = set()
+        next_tick = time.monotonic() + _TICK_SECONDS
+        while not self._is_over:
+            self._start_what_fits()
+            if self._is_over:
+                break
+            current_fds = set(self._slave.fileno())
+            for fd in watched - current_fds:
+                poll.unregister(fd)
+            for fd in current_fds - watched:
+                poll.register(fd, select.POLLIN)
+            watched = current_fds
+            until = next_tick
+            deadline = self._slave.next_deadline()
+            if deadline is not None:
+                until = min(until, deadline)
+            poll.poll(max(0, (until - time.monotonic()) * 1000))
+            if self._signals.received:
+                self._on_signals()
+            for event in self._slave.receive():
+                self._on_event(event)
+            now = time.monotonic()
+            if now >= next_tick:
+                next_tick = now + _TICK_SECONDS
+                self._audience.tick(now)
+                self._write(lambda now=now: self._status.tick(now))  # type: ignore[misc]
+
+    def _start_what_fits(self) -> None:
+        while not self._is_over:
+            spec = self._coordinator.next_start()
+            if spec is None:
+                return
+            start = self._reasons.pop(spec.id)
+            now = time.time()
+            if not self._write(lambda: self._status.note_started(spec.id, now)):  # noqa: B023
+                self._on_event(_not_recorded(spec, self._write_error))
+                return
+            started = JobStarted(spec.id, start.reasons, self._coordinator.cores_of(spec.id), now)
+            self._tell(started)
+            self._slave.start(spec)
+
+    def _on_event(self, event: Event) -> None:
+        """What a slave reported."""
+        if isinstance(event, JobSucceeded):
+            self._on_succeeded(event)
+            return
+        if isinstance(event, JobFailed):
+            self._coordinator.end(event.job)
+            if event.failure.kind is not FailureKind.NOT_RECORDED:
+                self._write(lambda: self._status.note_failed(event.job, time.time()))
+        elif isinstance(event, JobStopped):
+            self._coordinator.end(event.job)
+        elif isinstance(event, JobsLost):
+            for job in event.running:
+                self._coordinator.end(job)
+        self._tell(event)
+
+    def _on_succeeded(self, event: JobSucceeded) -> None:
+        spec = self._specs[event.job]
+        self._coordinator.end(event.job)
+        changes_slave = spec.in_memory or spec.role is Role.GENERATOR
+        objection = self._engine.objection_to(event)
+        grew: GraphGrew | None = None
+        if objection is None:
+            try:
+                self._status.note_made(event.job, self._engine.trace_of(event))
+                if event.growth.jobs or event.growth.edges:
+                    grew = survey(
+                        event.growth.jobs, event.growth.edges, event.job, self._status, self._graph.accepts
+                    )
+            except StatusWriteError as error:
+                objection = _not_recorded(spec, error).failure
+                self._give_up(error)
+        if objection is not None:
+            if changes_slave:
+                self._slave.discard(event.job)
+            if objection.kind is not FailureKind.NOT_RECORDED:
+                self._write(lambda: self._status.note_failed(event.job, time.time()))
+            self._tell(JobFailed(event.job, objection, event.usage, event.printed))
+            return
+        if changes_slave:
+            self._slave.adopt(event.job)
+        if grew is not None:
+            for new in grew.jobs:
+                self._specs[new.id] = new
+            self._tell(grew)
+        self._warn_of_changed_inputs(spec)
+        self._tell(event)
+
+    def _tell(self, event: Event) -> None:
+        """Show an event to everybody, and carry out what the engine makes of it."""
+        self._show(event)
+        if isinstance(event, JobFailed):
+            self._failures.append((event, self._specs[event.job]))
+        for instruction in self._engine.handle(event):
+            self._carry_out(instruction)
+
+    def _carry_out(self, instruction: Instruction) -> None:
+        if isinstance(instruction, StartJob):
+            self._reasons[instruction.job] = instruction
+            spec = self._specs[instruction.job]
+            objection = self._coordinator.objection_to(spec)
+            if objection is None:
+                self._coordinator.submit(spec)
+            else:
+                self._tell(JobFailed(instruction.job, objection))
+        elif isinstance(instruction, JobUpToDate | JobNotNeeded | JobBlocked | Warned):
+            self._show(instruction)
+        elif isinstance(instruction, JobFailed):
+            self._failures.append((instruction, self._specs[instruction.job]))
+            self._show(instruction)
+        elif isinstance(instruction, WithdrawJob):
+            self._coordinator.withdraw(instruction.job)
+            self._reasons.pop(instruction.job, None)
+        elif isinstance(instruction, DropProduct):
+            self._drop(self._specs[instruction.job])
+        elif isinstance(instruction, EndRun):
+            self._is_over = True
+
+    def _drop(self, spec: JobSpec) -> None:
+        if spec.in_memory:
+            self._slave.release(spec.id)
+        for path in spec.outputs:
+            with contextlib.suppress(FileNotFoundError):
+                try:
+                    os.unlink(path)
+                except OSError as error:
+                    if not isinstance(error, FileNotFoundError):
+                        self._show(Warned(f"a temporary file can't be removed: {path}: {error.strerror}", spec.id))
+        self._show(ProductDropped(spec.id))
+
+    # --- signals and faults
+
+    def _on_signals(self) -> None:
+        self._signals.drain()
+        received, self._signals.received = self._signals.received, []
+        for number in received:
+            self._stops += 1
+            self._stopped_by = self._stopped_by or number
+            is_urgent = self._stops > 1
+            self._tell(StopRequested(number, is_urgent))
+            self._slave.stop(None, is_urgent)
+
+    def _write(self, record: Callable[[], None]) -> bool:
+        """Record something; false if it could not be, and the run is to end."""
+        try:
+            record()
+        except StatusWriteError as error:
+            self._give_up(error)
+            return False
+        return True
+
+    def _give_up(self, error: StatusWriteError) -> None:
+        """Start nothing more, since it could not be recorded; what runs may end."""
+        if self._write_error is None:
+            self._write_error = error
+            self._tell(Warned(error.headline, mend=error.mend))
+            self._tell(StopRequested(0, False))
+
+    def _warn_of_changed_inputs(self, spec: JobSpec) -> None:
+        watched = [
+            self._specs[name]
+            for name in spec.inputs
+            if name in self._specs and self._specs[name].watch is not None and name not in self._warned_inputs
+        ]
+        for path in changed_inputs(watched, self._status) if watched else ():
+            self._warned_inputs.add(path)
+            self._show(
+                Warned(
+                    f"an input file changed during the run: {path}",
+                    spec.id,
+                    "What was made from it will be made again by the next run.",
+                )
+            )
+
+    def _close_status(self) -> None:
+        try:
+            self._status.close()
+        except StatusWriteError as error:
+            self._write_error = self._write_error or error
+
+    # --- showing, and the end
+
+    def _show(self, event: Event) -> None:
+        self._count(event)
+        self._graph.note(event)
+        self._audience.see(event)
+
+    def _count(self, event: Event) -> None:
+        tally = self._tally
+        if isinstance(event, JobSucceeded):
+            is_generator = self._specs[event.job].role is Role.GENERATOR
+            tally["generators" if is_generator else "made"] += 1
+        elif isinstance(event, JobUpToDate):
+            tally["up_to_date"] += 1
+        elif isinstance(event, JobNotNeeded):
+            tally["not_needed"] += 1
+        elif isinstance(event, JobFailed):
+            tally["failed"] += 1
+        elif isinstance(event, JobBlocked):
+            tally["blocked"] += 1
+        elif isinstance(event, JobStopped):
+            tally["stopped"] += 1
+
+    def _beginning(self) -> RunBegan:
+        return RunBegan(
+            self._run_id,
+            self._began_at,
+            self._graph.directory,
+            self._where.filename,
+            socket.gethostname(),
+            os.getpid(),
+            self._coordinator.cores,
+            sum(1 for spec in self._declared if spec.role is not Role.INVARIANT),
+            __version__,
+        )
+
+    def _show_end(self) -> None:
+        counts = Counts(**{**self._tally, "failed_ids": tuple(event.job for event, _ in self._failures)})  # type: ignore[arg-type]
+        seconds = time.monotonic() - self._began
+        self._show(RunEnded(time.time(), seconds, counts, self._stopped_by))
+
+    def _raise_what_happened(self) -> None:
+        if self._write_error is not None:
+            raise self._write_error
+        if self._stopped_by == signal.SIGINT:
+            raise KeyboardInterrupt
+        if self._stopped_by:
+            os.kill(os.getpid(), self._stopped_by)
+        if self._failures:
+            raise self._failures_as_error()
+
+    def _failures_as_error(self) -> RuntimeError:
+        facts: list[tuple[str, str]] = []
+        for event, spec in self._failures[:_SHOWN_FAILURES]:
+            line = event.failure.message.strip().splitlines()
+            what = event.failure.exception_type.removeprefix("builtins.").rsplit(".", 1)[-1]
+            facts.append(("job", f"{spec.id} ({spec.place}): {what}" + (f": {line[0]}" if line else "")))
+        if len(self._failures) > _SHOWN_FAILURES:
+            facts.append(("…", f"and {len(self._failures) - _SHOWN_FAILURES} more"))
+        many = len(self._failures)
+        headline = f"{many} job{'s' if many > 1 else ''} failed"
+        if self._tally["blocked"]:
+            headline += f", {self._tally['blocked']} blocked by {'them' if many > 1 else 'it'}"
+        mend = "Everything else was done and is kept."
+        if self._graph.log_directory:
+            mend += f" Details: {self._graph.log_directory}/ppg_errors.txt"
+        return RuntimeError(headline, facts, mend, [exception_of(event.failure) for event, _ in self._failures])
+
+
+def _not_recorded(spec: JobSpec, error: StatusWriteError | None) -> JobFailed:
+    return JobFailed(
+        spec.id,
+        Failure(
+            FailureKind.NOT_RECORDED,
+            "pipegraph.errors.StatusWriteError",
+            f"the job could not be recorded\n    job: {spec.id} ({spec.place})\n{error or ''}",
+        ),
+    )
