@@ -588,12 +588,13 @@ class Engine:
     def _end(self) -> None:
         ledger = self._ledger
         for job, state in enumerate(ledger.state):
-            if state in (State.WAITING, State.REQUIRED) and not self._is_stopping:
-                raise RuntimeException(
-                    "the run can't go on", [("job", ledger.spec[job].id), ("state", state.name)]
-                )
-            if state in (State.VALID, State.UNWANTED):
+            # Behind a temporary file that nobody needs there may be more of them, waiting for its fingerprint.
+            if state in (State.VALID, State.UNWANTED) or (state is State.WAITING and ledger.open.get(job) == 0):
                 self._answers.append(JobNotNeeded(ledger.spec[job].id))
                 if job in ledger.lies_about and job not in ledger.is_kept and not self._is_stopping:
                     self._answers.append(DropProduct(ledger.spec[job].id))
+            elif state in (State.WAITING, State.REQUIRED) and not self._is_stopping:
+                raise RuntimeException(
+                    "the run can't go on", [("job", ledger.spec[job].id), ("state", state.name)]
+                )
         self._answers.append(EndRun())

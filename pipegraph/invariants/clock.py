@@ -119,18 +119,127 @@ class FileClocks:
             By `now_ns`, before the stamp was looked at.
         """
         known = self._known.get(device)
-        if known is not None and known.tick_ns == 0:
+        if known is None and began_ns - mtime_ns >= UNKNOWN_CLOCK_NS:
             return False
-        age_ns = began_ns - mtime_ns
-        if age_ns >= UNKNOWN_CLOCK_NS:
+        if known is None or self._is_old(known):
+            known = self._asked(path, device)
+        return known is None or self._missing_ns(known, mtime_ns, began_ns) > 0
+
+    def wait_until_not_racy(self, path: str, device: int, mtime_ns: int) -> None:
+        """Return when reading may begin so that the file is not racy; at once if waiting would not help."""
+        known = self._known.get(device)
+        if known is None or self._is_old(known):
+            known = self._asked(path, device)
+        if known is None:
+            return
+        missing_ns = self._missing_ns(known, mtime_ns, self.now_ns())
+        if 0 < missing_ns <= LONGEST_WAIT_NS:
+            # More than what is missing: what is missing grows by the drift of the clocks.
+            self._sleep(missing_ns * 1.01 / SECOND_NS)
+
+    def learn(self, directory: str) -> None:
+        """Ask the file system of a directory now, so that forks need not."""
+        try:
+            device = os.stat(directory).st_dev
+        except OSError:
+            return
+        if device not in self._known:
+            self._asked(os.path.join(directory, ""), device)
+
+    def _missing_ns(self, known: _Known, mtime_ns: int, now_ns: int) -> int:
+        """How much later reading would have to begin for a file not to be racy; 0 and below: it is not."""
+        if known.tick_ns == 0:
+            return 0
+        drift_ns = (self._steady_ns() - known.steady_ns) // DRIFT
+        return mtime_ns + known.tick_ns + drift_ns - (now_ns + known.ahead_ns)
+
+    def _is_old(self, known: _Known) -> bool:
+        """Whether the answer may no longer be true; whether a file system is exact never changes."""
+        if known.tick_ns == 0:
             return False
-        if known is None and 0 <= age_ns < SMALLEST_TICK_NS and (device, "") in self._silent:
-            return True
-        if known is not None and self._racy_ns(known, mtime_ns, began_ns) > 0:
-            # Old answers are good enough to be careful by.
-            if not self._is_old(known):
-                return True
-        elif known is not None and not self._is_old(known):
-            return False
-        known = self._asked(path, device)
-        return known is None or (known.tick_ns > 0 and self._racy_ns(known, mtime_ns, began_ns) > 0)
+        steady_ns = self._steady_ns()
+        moved_ns = abs(self.now_ns() - steady_ns - known.local_minus_steady_ns)
+        return moved_ns > STEP_NS or steady_ns - known.steady_ns > ANSWER_HOLDS_NS
+
+    def _asked(self, path: str, device: int) -> _Known | None:
+        # The working directory first: there we write anyway, while this may be somebody's archive of raw data.
+        for directory in (os.curdir, os.path.dirname(os.path.realpath(path))):
+            if (device, directory) in self._silent:
+                continue
+            answer = None
+            try:
+                if os.stat(directory).st_dev == device:
+                    answer = self._ask(directory)
+            except OSError:
+                pass
+            if answer is not None and answer.device == device:
+                steady_ns = self._steady_ns()
+                known = _Known(answer.tick_ns, answer.ahead_ns, steady_ns, self.now_ns() - steady_ns)
+                self._known[device] = known
+                return known
+            self._silent.add((device, directory))
+        return None
+
+
+def ask_file_system(directory: str) -> Answer | None:
+    """Write a short-lived file and look at its stamps.
+
+    Returns
+    -------
+    None where no file can be made or written.
+    """
+    try:
+        file = _short_lived_file(directory)
+    except OSError:
+        return None
+    try:
+        os.pwrite(file, b"0", 0)
+        status = os.fstat(file)
+        ahead_ns = status.st_mtime_ns - time.time_ns()
+        return Answer(status.st_dev, _tick_ns(file, status.st_mtime_ns), ahead_ns)
+    except OSError:
+        return None
+    finally:
+        os.close(file)
+
+
+def _short_lived_file(directory: str) -> int:
+    flags = os.O_RDWR | os.O_CLOEXEC
+    if hasattr(os, "O_TMPFILE"):
+        try:
+            return os.open(directory, flags | os.O_TMPFILE, 0o600)
+        except OSError:
+            pass  # open(2): not every file system can; which error says so differs.
+    path = os.path.join(directory, f".pipegraph_clock_{os.urandom(12).hex()}")
+    file = os.open(path, flags | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        os.unlink(path)
+    except OSError:
+        os.close(file)
+        raise
+    return file
+
+
+def _tick_ns(file: int, first_ns: int) -> int:
+    """Upper bound of the tick, from the stamps of changes that each follow a look; 0 if each has its own."""
+    stamps = [first_ns]
+    for change in range(EXACT_CHANGES):
+        os.pwrite(file, b"%d" % (change % 10), 0)
+        stamps.append(os.fstat(file).st_mtime_ns)
+        if stamps[-1] <= stamps[-2]:
+            return max(SMALLEST_TICK_NS, 2 * _granularity_ns(stamps))
+    if min(later - earlier for earlier, later in zip(stamps, stamps[1:])) < FINER_THAN_ANY_TIMER_NS:
+        return 0
+    return max(SMALLEST_TICK_NS, 2 * _granularity_ns(stamps))
+
+
+def _granularity_ns(stamps: list[int]) -> int:
+    """The largest power of ten, up to a second, of which all stamps are multiples."""
+    granularity = 1
+    while granularity < SECOND_NS and all(stamp % (granularity * 10) == 0 for stamp in stamps):
+        granularity *= 10
+    return granularity
+
+
+FILE_CLOCKS = FileClocks()
+"""The process's own: a cache, nothing else."""

@@ -1,0 +1,154 @@
+"""Fingerprints of files: of their content, read only when size, stamp, inode or the clock's tick ask for it.
+
+Owns reading and hashing. Never changes a file, and never decides what a change means.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from xxhash import xxh3_128, xxh3_128_hexdigest
+
+from ..model import FileRecord, combine
+from .clock import FILE_CLOCKS, FileClocks
+
+LARGE_BYTES = 16 << 20
+"""From here on it pays to wait until a file is no longer racy rather than to read it again in the next run."""
+
+CHUNK_BYTES = 1 << 20
+
+
+def read(path: str, wait_out_tick: bool = False, *, clocks: FileClocks = FILE_CLOCKS) -> FileRecord:
+    """Fingerprint of the content of a file, read whole.
+
+    Parameters
+    ----------
+    wait_out_tick
+        Read files of `LARGE_BYTES` and more only once their stamp is older than the tick: they come back not racy.
+
+    Raises
+    ------
+    OSError
+        It is not there, can't be read, or is no regular file. Symbolic links are followed.
+
+    Notes
+    -----
+    A file that changes while it is read comes back as racy.
+    """
+    file = _opened(path)
+    try:
+        began_ns = clocks.now_ns()
+        before = os.fstat(file)
+        if not stat.S_ISREG(before.st_mode):
+            raise _no_file(path, before.st_mode)
+        size, mtime_ns = before.st_size, before.st_mtime_ns
+        if wait_out_tick and size >= LARGE_BYTES:
+            clocks.wait_until_not_racy(path, before.st_dev, mtime_ns)
+            began_ns = clocks.now_ns()
+        if size < CHUNK_BYTES:
+            data = os.read(file, size + 1)
+            count = len(data)
+            # Shorter or longer than it was said to be: read to the end; it is racy.
+            content = xxh3_128_hexdigest(data) if count == size else _rest(file, data)[0]
+        else:
+            content, count = _rest(file, b"")
+        after = os.fstat(file)
+    except OSError as error:
+        if error.filename is None:
+            error.filename = path
+        raise
+    finally:
+        os.close(file)
+    is_racy = (
+        count != size
+        or after.st_mtime_ns != mtime_ns
+        or after.st_size != size
+        or clocks.is_racy(path, before.st_dev, mtime_ns, began_ns)
+    )
+    return FileRecord(path, content, content, size, mtime_ns, before.st_ino, is_racy)
+
+
+def look(path: str, known: FileRecord | None, *, clocks: FileClocks = FILE_CLOCKS) -> FileRecord:
+    """A file as it is now, read only if `known` does not tell.
+
+    Returns
+    -------
+    `known` itself, if nothing changed since. A new record of the same content keeps the fingerprint of `known`, which
+    may differ from its content's.
+
+    Raises
+    ------
+    OSError
+        As `read`.
+
+    Notes
+    -----
+    On network file systems the stamp may be some seconds old: what another host changed within them is seen at the next look.
+    """
+    if known is None:
+        return read(path, clocks=clocks)
+    if not known.is_racy:
+        status = os.stat(path)
+        if (
+            status.st_mtime_ns == known.mtime_ns
+            and status.st_size == known.size
+            and status.st_ino == known.inode
+        ):
+            return known
+    record = read(path, clocks=clocks)
+    if record.content == known.content:
+        return record._replace(fingerprint=known.fingerprint)
+    return record
+
+
+def look_at_time(path: str) -> FileRecord:
+    """A file by its size and time of change only; `content` is empty.
+
+    Raises
+    ------
+    OSError
+        It is not there, or is no regular file.
+    """
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise _no_file(path, status.st_mode)
+    fingerprint = combine((str(status.st_size), str(status.st_mtime_ns)))
+    return FileRecord(path, fingerprint, "", status.st_size, status.st_mtime_ns, status.st_ino, False)
+
+
+def _opened(path: str) -> int:
+    # O_NONBLOCK: opening a FIFO must not wait for somebody who writes. O_NOCTTY: nor may a terminal become ours.
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY
+    try:
+        return os.open(path, flags | os.O_NONBLOCK)
+    except BlockingIOError:
+        # fcntl(2), F_SETLEASE: a file server holds a lease; without O_NONBLOCK opening waits until it gives it back.
+        if stat.S_ISREG(os.stat(path).st_mode):
+            return os.open(path, flags)
+        raise
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise _no_file(path, os.stat(path).st_mode) from None
+        raise
+
+
+def _no_file(path: str, mode: int) -> OSError:
+    if stat.S_ISDIR(mode):
+        return IsADirectoryError(errno.EISDIR, "Is a directory, not a file", path)
+    kinds = ((stat.S_ISFIFO, "FIFO"), (stat.S_ISSOCK, "socket"), (stat.S_ISCHR, "device"), (stat.S_ISBLK, "device"))
+    kind = next((name for is_kind, name in kinds if is_kind(mode)), "special file")
+    return OSError(errno.EINVAL, f"Is a {kind}, not a regular file", path)
+
+
+def _rest(file: int, data: bytes) -> tuple[str, int]:
+    """Hash of what was read and all that follows, and how many bytes it was."""
+    digest = xxh3_128(data)
+    total = len(data)
+    buffer = bytearray(CHUNK_BYTES)
+    view = memoryview(buffer)
+    while count := os.readv(file, [buffer]):
+        digest.update(view[:count])
+        total += count
+    return digest.hexdigest(), total

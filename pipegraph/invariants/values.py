@@ -1,0 +1,414 @@
+"""Values as text: equal values give the same text, in every run; different ones, different texts.
+
+Owns the encoding of plain values, the standard library's included, and walks containers. What is not plain goes to
+`ValueEncoder.other`, which parameters answer with an error and functions with a note. Never falls back on `repr`, never puts
+an address or anything that depends on the hash seed into a text.
+
+Every text says its own type and where it ends, so that texts may stand side by side. Type counts: 1, 1.0 and True
+differ, so do tuple and list, and a subclass differs from its base. The order of a dict's keys is not significant (as for
+``==``), that of an OrderedDict's is. nan is nan, whatever its bits; -0.0 is not 0.0.
+"""
+
+from __future__ import annotations
+
+import enum
+import sys
+from collections.abc import Callable, Iterable
+from types import ModuleType
+from typing import Any, TypeAlias
+
+from xxhash import xxh3_128_hexdigest
+
+LONG_TEXT = 1000
+"""Characters. The text of a larger container is replaced by its digest, and remembered for when it appears again."""
+
+DEEPEST = 1000
+"""Levels of containers."""
+
+METHOD = "__pipegraph_fingerprint__"
+
+_HEAP_TYPE = 1 << 9
+"""Py_TPFLAGS_HEAPTYPE: classes made by a ``class`` statement; builtins and most of compiled modules lack it."""
+
+
+class UnstableValueError(Exception):
+    """A value has no text that would be the same in the next run.
+
+    Attributes
+    ----------
+    steps
+        How it is reached, innermost first: ``.weights``, ``['model']``.
+    """
+
+    def __init__(self, kind: str, why: str) -> None:
+        super().__init__(kind, why)
+        self.kind = kind
+        self.why = why
+        self.steps: list[str] = []
+
+    @property
+    def path(self) -> str:
+        return "".join(reversed(self.steps))
+
+
+class ValueEncoder:
+    """Encodes values; one for each whole, since it remembers what it met.
+
+    What it meets must not change meanwhile.
+    """
+
+    __slots__ = ("_open", "_texts")
+
+    def __init__(self) -> None:
+        self._open: dict[int, int] = {}
+        # With the value: an id is good only as long as its owner lives.
+        self._texts: dict[int, tuple[object, str]] = {}
+
+    def encode(self, value: object) -> str:
+        """Text of a value.
+
+        Raises
+        ------
+        UnstableValueError
+            If `other` does.
+        """
+        kind = type(value)
+        if kind is str:
+            return f"s{len(value)}:{value}"  # type: ignore[arg-type]
+        if kind is int:
+            # Not decimal: Python refuses to print large ones so (sys.set_int_max_str_digits).
+            return f"i{value:x};"
+        if kind is float:
+            return f"f{value!r};"
+        encoded = _ENCODED.get(kind) or _find(kind)
+        return encoded(self, value)
+
+    def encode_named(self, name: str, *parts: object) -> str:
+        """Text of something with a name, made of parts."""
+        return f"n{len(name)}:{name}{self.encode(parts)}"
+
+    def encode_step(self, step: str, value: object) -> str:
+        """Like `encode`, for a value that is reached by a step that errors should name."""
+        try:
+            return self.encode(value)
+        except UnstableValueError as error:
+            error.steps.append(step)
+            raise
+
+    def encode_attributes(self, name: str, attributes: Iterable[tuple[str, object]]) -> str:
+        """Text of something with a name, made of named attributes; their order counts."""
+        texts = [self.encode(key) + self.encode_step(f".{key}", value) for key, value in attributes]
+        return f"a{len(name)}:{name}{len(texts)}:" + "".join(texts)
+
+    def within(self, value: object, encoded: Callable[[ValueEncoder, Any], str]) -> str:
+        """Text of a container: circles and shared parts are taken care of here, and its content by `encoded`."""
+        key = id(value)
+        if self._texts and (found := self._texts.get(key)) is not None:
+            return found[1]
+        if key in self._open:
+            return self.again(value, self._open[key])
+        depth = len(self._open)
+        if depth >= DEEPEST:
+            raise UnstableValueError(type_name(type(value)), f"nested more than {DEEPEST} levels deep")
+        self._open[key] = depth
+        try:
+            text = encoded(self, value)
+        finally:
+            del self._open[key]
+        if len(text) > LONG_TEXT:
+            text = f"#{digest(text)}"
+            self._texts[key] = (value, text)
+        return text
+
+    def again(self, value: object, depth: int) -> str:
+        """Text of a container inside of itself, `depth` levels below the whole."""
+        raise UnstableValueError(type_name(type(value)), "contains itself")
+
+    def apart(self, value: object) -> str:
+        """Text of an element of a set: must not depend on what was met in the set before."""
+        return self.encode(value)
+
+    def encode_class(self, value: type) -> str:
+        """Text of a class as a value."""
+        return _named("class", type_name(value))
+
+    def other(self, value: object) -> str:
+        """Text of what is not plain."""
+        raise NotImplementedError
+
+
+_Encoded: TypeAlias = Callable[[ValueEncoder, Any], str]
+
+
+def digest(text: str) -> str:
+    """xxh3-128 of a text, lone surrogates included."""
+    return xxh3_128_hexdigest(text.encode("utf-8", "surrogatepass"))
+
+
+def type_name(kind: type) -> str:
+    """Module and qualified name, as far as it has them."""
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def own_fingerprint(value: object) -> str | None:
+    """What the value's ``__pipegraph_fingerprint__()`` answers; None if it has none.
+
+    Raises
+    ------
+    UnstableValueError
+        It raised, or did not return a str.
+    """
+    method = getattr(type(value), METHOD, None)
+    if method is None:
+        return None
+    kind = type(value)
+    try:
+        answer = method(value)
+    except Exception as error:
+        why = f"{METHOD}() raised {type_name(type(error))}: {_said(error)}"
+        raise UnstableValueError(type_name(kind), why) from error
+    if not isinstance(answer, str):
+        raise UnstableValueError(type_name(kind), f"{METHOD}() returned a {type_name(type(answer))}, not a str")
+    return _named("own", type_name(kind)) + f"s{len(answer)}:{answer}"
+
+
+def _said(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "(its message can't be shown)"
+
+
+def _named(what: str, name: str) -> str:
+    return f"{what}{len(name)}:{name}"
+
+
+def _step(key: object) -> str:
+    if type(key) in (str, int, float, bool, bytes, type(None)):
+        shown = ascii(key) if type(key) is not int or abs(key) < 10**30 else "..."
+    else:
+        shown = f"<{type_name(type(key))}>"
+    return f"[{shown if len(shown) <= 60 else shown[:57] + '...'}]"
+
+
+# ------------------------------------------------------------------------------------------------------ plain values
+
+
+def _complex(encoder: ValueEncoder, value: complex) -> str:
+    return f"c{value.real!r},{value.imag!r};"
+
+
+def _bytes(encoder: ValueEncoder, value: bytes) -> str:
+    return f"b{len(value)}:{xxh3_128_hexdigest(value)}"
+
+
+def _bytearray(encoder: ValueEncoder, value: bytearray) -> str:
+    return f"B{len(value)}:{xxh3_128_hexdigest(value)}"
+
+
+def _items(encoder: ValueEncoder, values: Iterable[object]) -> str:
+    encode = encoder.encode
+    texts: list[str] = []
+    try:
+        # Not a comprehension: where it stops is the step of the error.
+        for value in values:
+            texts.append(encode(value))  # noqa: PERF401
+    except UnstableValueError as error:
+        error.steps.append(f"[{len(texts)}]")
+        raise
+    return f"{len(texts)}:" + "".join(texts)
+
+
+def _list_items(encoder: ValueEncoder, value: list[object]) -> str:
+    return "l" + _items(encoder, value)
+
+
+def _tuple_items(encoder: ValueEncoder, value: tuple[object, ...]) -> str:
+    return "t" + _items(encoder, value)
+
+
+def _list(encoder: ValueEncoder, value: list[object]) -> str:
+    return encoder.within(value, _list_items)
+
+
+def _tuple(encoder: ValueEncoder, value: tuple[object, ...]) -> str:
+    return encoder.within(value, _tuple_items) if value else "t0:"
+
+
+def _dict_items(encoder: ValueEncoder, value: dict[object, object]) -> str:
+    encode = encoder.encode
+    keyed = []
+    for key in value:
+        try:
+            keyed.append((encode(key), key))
+        except UnstableValueError as error:
+            error.steps.append(" (a key)")
+            raise
+    keyed.sort(key=_first)
+    texts = []
+    for text, key in keyed:
+        try:
+            texts.append(text + encode(value[key]))
+        except UnstableValueError as error:
+            error.steps.append(_step(key))
+            raise
+    return f"d{len(texts)}:" + "".join(texts)
+
+
+def _first(pair: tuple[str, object]) -> str:
+    return pair[0]
+
+
+def _dict(encoder: ValueEncoder, value: dict[object, object]) -> str:
+    return encoder.within(value, _dict_items)
+
+
+def _elements(encoder: ValueEncoder, value: Iterable[object]) -> str:
+    try:
+        texts = sorted(map(encoder.apart, value))
+    except UnstableValueError as error:
+        error.steps.append(" (an element)")
+        raise
+    return f"{len(texts)}:" + "".join(texts)
+
+
+def _set(encoder: ValueEncoder, value: set[object]) -> str:
+    return encoder.within(value, lambda encoder, value: "S" + _elements(encoder, value))
+
+
+def _frozenset(encoder: ValueEncoder, value: frozenset[object]) -> str:
+    return encoder.within(value, lambda encoder, value: "Z" + _elements(encoder, value))
+
+
+def _range(encoder: ValueEncoder, value: range) -> str:
+    return encoder.encode_named("range", value.start, value.stop, value.step)
+
+
+def _slice(encoder: ValueEncoder, value: slice) -> str:
+    return encoder.encode_named("slice", value.start, value.stop, value.step)
+
+
+def _module(encoder: ValueEncoder, value: ModuleType) -> str:
+    return _named("module", value.__name__)
+
+
+def _class(encoder: ValueEncoder, value: type) -> str:
+    return encoder.encode_class(value)
+
+
+def _other(encoder: ValueEncoder, value: object) -> str:
+    return encoder.other(value)
+
+
+_PLAIN: dict[type, _Encoded] = {
+    str: lambda encoder, value: f"s{len(value)}:{value}",
+    int: lambda encoder, value: f"i{value:x};",
+    float: lambda encoder, value: f"f{value!r};",
+    bool: lambda encoder, value: "T" if value else "F",
+    type(None): lambda encoder, value: "N",
+    type(...): lambda encoder, value: "E",
+    type(NotImplemented): lambda encoder, value: "I",
+    complex: _complex,
+    bytes: _bytes,
+    bytearray: _bytearray,
+    list: _list,
+    tuple: _tuple,
+    dict: _dict,
+    set: _set,
+    frozenset: _frozenset,
+    range: _range,
+    slice: _slice,
+    ModuleType: _module,
+    type: _class,
+}
+
+_ENCODED: dict[type, _Encoded] = dict(_PLAIN)
+_MOST_KINDS = 2000
+
+# -------------------------------------------------------------------------------------------------------- other kinds
+
+
+def _find(kind: type) -> _Encoded:
+    """How values of a class are encoded; remembered."""
+    encoded = _chosen(kind)
+    if len(_ENCODED) >= _MOST_KINDS:  # Classes made again and again, in notebooks: must not all be kept.
+        _ENCODED.clear()
+        _ENCODED.update(_PLAIN)
+    _ENCODED[kind] = encoded
+    return encoded
+
+
+def _chosen(kind: type) -> _Encoded:
+    if hasattr(kind, METHOD):
+        return _own
+    if issubclass(kind, type):
+        return _class
+    if issubclass(kind, enum.Enum):
+        return _enum
+    if "numpy" in sys.modules:
+        from . import arrays
+
+        if (found := arrays.chosen(kind)) is not None:
+            return found
+    from . import library
+
+    if (known := library.chosen(kind)) is not None:
+        return known
+    if hasattr(kind, "__dataclass_fields__") and not issubclass(kind, _BASES):
+        return _dataclass
+    for base in kind.__mro__:
+        if base in _PLAIN and base is not type:
+            return _subclass_of(base, _PLAIN[base])
+        if (encoded := library.chosen(base)) is not None:
+            return _subclass_of(base, encoded)
+        if not base.__flags__ & _HEAP_TYPE:
+            break  # Compiled: may hold what can't be seen from here.
+    return _other
+
+
+_BASES = (str, int, float, complex, bytes, bytearray, list, tuple, dict, set, frozenset)
+
+
+def _own(encoder: ValueEncoder, value: object) -> str:
+    text = own_fingerprint(value)
+    return encoder.other(value) if text is None else text
+
+
+def _enum(encoder: ValueEncoder, value: enum.Enum) -> str:
+    # A combination of flags has a name or none, by the version of Python; its value says it all.
+    name = None if isinstance(value, enum.Flag) else value.name
+    return encoder.within(
+        value,
+        lambda encoder, value: encoder.encode_attributes(
+            type_name(type(value)), (("name", name), ("value", value._value_))
+        ),
+    )
+
+
+def _dataclass(encoder: ValueEncoder, value: Any) -> str:
+    # Fields only: what else lies in __dict__ may be a cache (cached_property).
+    return encoder.within(
+        value,
+        lambda encoder, value: encoder.encode_attributes(
+            type_name(type(value)), ((name, getattr(value, name)) for name in _fields(type(value)))
+        ),
+    )
+
+
+def _fields(kind: Any) -> list[str]:
+    # As dataclasses.fields does: ClassVar and InitVar stand there too, and are no fields.
+    return [name for name, field in kind.__dataclass_fields__.items() if field._field_type.name == "_FIELD"]
+
+
+def _subclass_of(base: type, encoded: _Encoded) -> _Encoded:
+    """Values of a class made by a ``class`` statement from a plain one: class, content as the base's, own attributes."""
+
+    def text_of(encoder: ValueEncoder, value: Any) -> str:
+        plain = _content(base, value) if base in _PLAIN else None
+        content = encoder.encode(plain) if plain is not None else encoded(encoder, value)
+        return f"u{encoder.encode_attributes(type_name(type(value)), _own_attributes(value))}{content}"
+
+    def within(encoder: ValueEncoder, value: Any) -> str:
+        return encoder.within(value, text_of)
+
+    return within
