@@ -91,11 +91,7 @@ def look(path: str, known: FileRecord | None, *, clocks: FileClocks = FILE_CLOCK
         return read(path, clocks=clocks)
     if not known.is_racy:
         status = os.stat(path)
-        if (
-            status.st_mtime_ns == known.mtime_ns
-            and status.st_size == known.size
-            and status.st_ino == known.inode
-        ):
+        if status.st_mtime_ns == known.mtime_ns and status.st_size == known.size and status.st_ino == known.inode:
             return known
     record = read(path, clocks=clocks)
     if record.content == known.content:
@@ -137,7 +133,12 @@ def _opened(path: str) -> int:
 def _no_file(path: str, mode: int) -> OSError:
     if stat.S_ISDIR(mode):
         return IsADirectoryError(errno.EISDIR, "Is a directory, not a file", path)
-    kinds = ((stat.S_ISFIFO, "FIFO"), (stat.S_ISSOCK, "socket"), (stat.S_ISCHR, "device"), (stat.S_ISBLK, "device"))
+    kinds = (
+        (stat.S_ISFIFO, "FIFO"),
+        (stat.S_ISSOCK, "socket"),
+        (stat.S_ISCHR, "device"),
+        (stat.S_ISBLK, "device"),
+    )
     kind = next((name for is_kind, name in kinds if is_kind(mode)), "special file")
     return OSError(errno.EINVAL, f"Is a {kind}, not a regular file", path)
 

@@ -11,7 +11,6 @@ differ, so do tuple and list, and a subclass differs from its base. The order of
 
 from __future__ import annotations
 
-import enum
 import sys
 from collections.abc import Callable, Iterable
 from types import ModuleType
@@ -22,13 +21,10 @@ from xxhash import xxh3_128_hexdigest
 LONG_TEXT = 1000
 """Characters. The text of a larger container is replaced by its digest, and remembered for when it appears again."""
 
-DEEPEST = 1000
+DEEPEST = 500
 """Levels of containers."""
 
 METHOD = "__pipegraph_fingerprint__"
-
-_HEAP_TYPE = 1 << 9
-"""Py_TPFLAGS_HEAPTYPE: classes made by a ``class`` statement; builtins and most of compiled modules lack it."""
 
 
 class UnstableValueError(Exception):
@@ -100,7 +96,7 @@ class ValueEncoder:
         texts = [self.encode(key) + self.encode_step(f".{key}", value) for key, value in attributes]
         return f"a{len(name)}:{name}{len(texts)}:" + "".join(texts)
 
-    def within(self, value: object, encoded: Callable[[ValueEncoder, Any], str]) -> str:
+    def within(self, value: object, encoded: Callable[[Any, Any], str]) -> str:
         """Text of a container: circles and shared parts are taken care of here, and its content by `encoded`."""
         key = id(value)
         if self._texts and (found := self._texts.get(key)) is not None:
@@ -125,7 +121,7 @@ class ValueEncoder:
         raise UnstableValueError(type_name(type(value)), "contains itself")
 
     def apart(self, value: object) -> str:
-        """Text of an element of a set: must not depend on what was met in the set before."""
+        """Text of an element of a set or a key: must not depend on what was met there before."""
         return self.encode(value)
 
     def encode_class(self, value: type) -> str:
@@ -150,6 +146,14 @@ def type_name(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
+def is_made_in_python(kind: type) -> bool:
+    """Whether a class was made by a ``class`` statement: builtins and most classes of compiled modules were not.
+
+    Py_TPFLAGS_HEAPTYPE in CPython's object.h.
+    """
+    return bool(kind.__flags__ & (1 << 9))
+
+
 def own_fingerprint(value: object) -> str | None:
     """What the value's ``__pipegraph_fingerprint__()`` answers; None if it has none.
 
@@ -164,6 +168,8 @@ def own_fingerprint(value: object) -> str | None:
     kind = type(value)
     try:
         answer = method(value)
+    except RecursionError:
+        raise
     except Exception as error:
         why = f"{METHOD}() raised {type_name(type(error))}: {_said(error)}"
         raise UnstableValueError(type_name(kind), why) from error
@@ -189,6 +195,31 @@ def _step(key: object) -> str:
     else:
         shown = f"<{type_name(type(key))}>"
     return f"[{shown if len(shown) <= 60 else shown[:57] + '...'}]"
+
+
+def with_room(encode: Callable[[], str]) -> str:
+    """Call it; once more with a higher limit of recursion if that was in the way.
+
+    How deep a value may be must not depend on how deep the caller stands: `DEEPEST` is what decides.
+
+    Raises
+    ------
+    RecursionError
+        Code that is not ours (a ``__pipegraph_fingerprint__``) never ends.
+    """
+    limit = sys.getrecursionlimit()
+    try:
+        return encode()
+    except RecursionError:
+        sys.setrecursionlimit(limit + _FRAMES_A_LEVEL * DEEPEST)
+    try:
+        return encode()
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+_FRAMES_A_LEVEL = 12
+"""At most; mostly four."""
 
 
 # ------------------------------------------------------------------------------------------------------ plain values
@@ -236,11 +267,11 @@ def _tuple(encoder: ValueEncoder, value: tuple[object, ...]) -> str:
 
 
 def _dict_items(encoder: ValueEncoder, value: dict[object, object]) -> str:
-    encode = encoder.encode
+    encode, apart = encoder.encode, encoder.apart
     keyed = []
     for key in value:
         try:
-            keyed.append((encode(key), key))
+            keyed.append((apart(key), key))
         except UnstableValueError as error:
             error.steps.append(" (a key)")
             raise
@@ -272,12 +303,20 @@ def _elements(encoder: ValueEncoder, value: Iterable[object]) -> str:
     return f"{len(texts)}:" + "".join(texts)
 
 
+def _set_elements(encoder: ValueEncoder, value: set[object]) -> str:
+    return "S" + _elements(encoder, value)
+
+
+def _frozenset_elements(encoder: ValueEncoder, value: frozenset[object]) -> str:
+    return "Z" + _elements(encoder, value)
+
+
 def _set(encoder: ValueEncoder, value: set[object]) -> str:
-    return encoder.within(value, lambda encoder, value: "S" + _elements(encoder, value))
+    return encoder.within(value, _set_elements)
 
 
 def _frozenset(encoder: ValueEncoder, value: frozenset[object]) -> str:
-    return encoder.within(value, lambda encoder, value: "Z" + _elements(encoder, value))
+    return encoder.within(value, _frozenset_elements)
 
 
 def _range(encoder: ValueEncoder, value: range) -> str:
@@ -300,7 +339,7 @@ def _other(encoder: ValueEncoder, value: object) -> str:
     return encoder.other(value)
 
 
-_PLAIN: dict[type, _Encoded] = {
+PLAIN: dict[type, _Encoded] = {
     str: lambda encoder, value: f"s{len(value)}:{value}",
     int: lambda encoder, value: f"i{value:x};",
     float: lambda encoder, value: f"f{value!r};",
@@ -322,7 +361,7 @@ _PLAIN: dict[type, _Encoded] = {
     type: _class,
 }
 
-_ENCODED: dict[type, _Encoded] = dict(_PLAIN)
+_ENCODED: dict[type, _Encoded] = dict(PLAIN)
 _MOST_KINDS = 2000
 
 # -------------------------------------------------------------------------------------------------------- other kinds
@@ -330,85 +369,12 @@ _MOST_KINDS = 2000
 
 def _find(kind: type) -> _Encoded:
     """How values of a class are encoded; remembered."""
-    encoded = _chosen(kind)
+    # Imported here: it encodes with what stands above.
+    from . import kinds
+
+    encoded = kinds.chosen(kind)
     if len(_ENCODED) >= _MOST_KINDS:  # Classes made again and again, in notebooks: must not all be kept.
         _ENCODED.clear()
-        _ENCODED.update(_PLAIN)
+        _ENCODED.update(PLAIN)
     _ENCODED[kind] = encoded
     return encoded
-
-
-def _chosen(kind: type) -> _Encoded:
-    if hasattr(kind, METHOD):
-        return _own
-    if issubclass(kind, type):
-        return _class
-    if issubclass(kind, enum.Enum):
-        return _enum
-    if "numpy" in sys.modules:
-        from . import arrays
-
-        if (found := arrays.chosen(kind)) is not None:
-            return found
-    from . import library
-
-    if (known := library.chosen(kind)) is not None:
-        return known
-    if hasattr(kind, "__dataclass_fields__") and not issubclass(kind, _BASES):
-        return _dataclass
-    for base in kind.__mro__:
-        if base in _PLAIN and base is not type:
-            return _subclass_of(base, _PLAIN[base])
-        if (encoded := library.chosen(base)) is not None:
-            return _subclass_of(base, encoded)
-        if not base.__flags__ & _HEAP_TYPE:
-            break  # Compiled: may hold what can't be seen from here.
-    return _other
-
-
-_BASES = (str, int, float, complex, bytes, bytearray, list, tuple, dict, set, frozenset)
-
-
-def _own(encoder: ValueEncoder, value: object) -> str:
-    text = own_fingerprint(value)
-    return encoder.other(value) if text is None else text
-
-
-def _enum(encoder: ValueEncoder, value: enum.Enum) -> str:
-    # A combination of flags has a name or none, by the version of Python; its value says it all.
-    name = None if isinstance(value, enum.Flag) else value.name
-    return encoder.within(
-        value,
-        lambda encoder, value: encoder.encode_attributes(
-            type_name(type(value)), (("name", name), ("value", value._value_))
-        ),
-    )
-
-
-def _dataclass(encoder: ValueEncoder, value: Any) -> str:
-    # Fields only: what else lies in __dict__ may be a cache (cached_property).
-    return encoder.within(
-        value,
-        lambda encoder, value: encoder.encode_attributes(
-            type_name(type(value)), ((name, getattr(value, name)) for name in _fields(type(value)))
-        ),
-    )
-
-
-def _fields(kind: Any) -> list[str]:
-    # As dataclasses.fields does: ClassVar and InitVar stand there too, and are no fields.
-    return [name for name, field in kind.__dataclass_fields__.items() if field._field_type.name == "_FIELD"]
-
-
-def _subclass_of(base: type, encoded: _Encoded) -> _Encoded:
-    """Values of a class made by a ``class`` statement from a plain one: class, content as the base's, own attributes."""
-
-    def text_of(encoder: ValueEncoder, value: Any) -> str:
-        plain = _content(base, value) if base in _PLAIN else None
-        content = encoder.encode(plain) if plain is not None else encoded(encoder, value)
-        return f"u{encoder.encode_attributes(type_name(type(value)), _own_attributes(value))}{content}"
-
-    def within(encoder: ValueEncoder, value: Any) -> str:
-        return encoder.within(value, text_of)
-
-    return within

@@ -1,0 +1,124 @@
+"""Fingerprints of parameters: any nesting of plain values, arrays, frames and functions.
+
+Owns the error that names the path to what has no stable fingerprint. Never falls back on `repr`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import FingerprintError
+from ..model import Fingerprint
+from .functions import fingerprint_function, is_function
+from .values import METHOD, UnstableValueError, ValueEncoder, digest, type_name, with_room
+
+
+def fingerprint_parameters(value: object, name: str = "params") -> Fingerprint:
+    """Fingerprint of a value: equal for equal values, in every run.
+
+    Types count: 1, 1.0 and True differ, as do tuple and list. The order of a dict's keys does not.
+
+    Parameters
+    ----------
+    name
+        What errors call the value.
+
+    Raises
+    ------
+    FingerprintError
+        Something in it has no fingerprint that would be the same in the next run; the path to it is named.
+
+    Notes
+    -----
+    Objects can bring their own: ``__pipegraph_fingerprint__()``, which returns a str. Functions go by their code and
+    what they close over, classes and modules by their names.
+    """
+    try:
+        return digest(with_room(lambda: _ParameterEncoder().encode(value)))
+    except UnstableValueError as error:
+        raise FingerprintError(
+            f"a parameter has no stable fingerprint: {error.why}",
+            (("where", name + error.path), ("type", error.kind)),
+            f"Convert it to plain values (numbers, strings, lists, dicts, arrays), or give its class a method "
+            f"{METHOD}(self) that returns a str.",
+        ) from error.__cause__
+    except Exception as error:
+        raise FingerprintError(
+            f"a parameter can't be read: {type(error).__name__}: {error}",
+            (("where", f"somewhere in {name}"), ("type", type_name(type(value)))),
+            f"Convert it to plain values, or give its class a method {METHOD}(self) that returns a str.",
+        ) from error
+
+
+class _ParameterEncoder(ValueEncoder):
+    __slots__ = ()
+
+    def other(self, value: object) -> str:
+        kind = type_name(type(value))
+        if not is_function(value):
+            raise UnstableValueError(kind, f"objects of class {kind} are not known to it")
+        fingerprint, unwatched = fingerprint_function(value)  # type: ignore[arg-type]
+        if unwatched:
+            raise UnstableValueError(kind, f"the function uses what can't be watched: {', '.join(unwatched)}")
+        return f"function{fingerprint}"
+
+
+_DEEPEST_TEXT = 50
+_MOST_VALUES = 1_000_000
+_LONGEST_INT_BITS = 10_000
+"""3000 digits; Python reads and prints at most 4300 by default (sys.set_int_max_str_digits)."""
+
+
+def value_text(value: object) -> str:
+    """`repr` of a plain value, so that `ast.literal_eval` gives it back; empty for all others.
+
+    Plain are None, bool, int, float (but nan and inf), complex, str and bytes, and tuples, lists, dicts and sets of
+    them, of exactly these types; up to a million in all, and fifty levels deep.
+    """
+    return repr(value) if _is_literal(value) else ""
+
+
+def _is_literal(value: object) -> bool:
+    level: list[Any] = [value]
+    count = 0
+    for _ in range(_DEEPEST_TEXT):
+        below: list[Any] = []
+        for item in level:
+            kind = type(item)
+            if kind is dict:
+                below += item.keys()
+                below += item.values()
+            elif kind in (list, tuple, set):
+                below += item
+            elif kind not in _LITERALS or not _LITERALS[kind](item):
+                return False
+            # Circles end here or at the last level, parts that are shared again and again here.
+            if count + len(below) > _MOST_VALUES:
+                return False
+        if not below:
+            return True
+        count += len(below)
+        level = below
+    return False
+
+
+def _is_literal_float(value: float) -> bool:
+    return value - value == 0
+
+
+def _is_literal_complex(value: complex) -> bool:
+    # ``a+bj`` is a sum, in which zeros lose their signs.
+    parts = (value.real, value.imag)
+    return all(_is_literal_float(part) and repr(part) != "-0.0" for part in parts)
+
+
+_LITERALS: dict[type, Callable[[Any], bool]] = {
+    str: lambda value: True,
+    bytes: lambda value: True,
+    bool: lambda value: True,
+    type(None): lambda value: True,
+    int: lambda value: value.bit_length() <= _LONGEST_INT_BITS,
+    float: _is_literal_float,
+    complex: _is_literal_complex,
+}

@@ -1,0 +1,94 @@
+"""Where the stdout and stderr of jobs go: nameless files, used again by the next job of the slave.
+
+Files, not pipes: whoever keeps a pipe open keeps its reader waiting.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import tempfile
+
+from ..model import NOTHING_PRINTED, Printed
+
+TAIL_BYTES = 256 * 1024
+"""What comes back of each stream; of failed jobs all of it is kept in a file."""
+
+
+class Slot:
+    """Two files for one job at a time."""
+
+    __slots__ = ("stderr", "stdout")
+
+    def __init__(self, directory: str | None) -> None:
+        self.stdout = _nameless_file(directory)
+        self.stderr = _nameless_file(directory)
+
+    def become_output(self) -> None:
+        """In the job's process: let descriptors 1 and 2 lead here."""
+        os.dup2(self.stdout, 1)
+        os.dup2(self.stderr, 2)
+
+    def take(self, keep_as: tuple[str, str] | None) -> Printed:
+        """What was printed, leaving the files empty.
+
+        Parameters
+        ----------
+        keep_as
+            A directory and a job id, where all is to be kept if the tail is not all; None: only the tail.
+        """
+        sizes = os.fstat(self.stdout).st_size, os.fstat(self.stderr).st_size
+        if sizes == (0, 0):
+            return NOTHING_PRINTED
+        texts, paths = [], []
+        for descriptor, size, name in zip((self.stdout, self.stderr), sizes, ("stdout", "stderr")):
+            tail = os.pread(descriptor, TAIL_BYTES, max(0, size - TAIL_BYTES))
+            texts.append(tail.decode("utf-8", "backslashreplace"))
+            path = ""
+            if keep_as is not None and size > TAIL_BYTES:
+                path = _copy(descriptor, size, keep_as[0], keep_as[1], name)
+            paths.append(path)
+            if size:
+                os.ftruncate(descriptor, 0)
+        return Printed(texts[0], texts[1], sizes[0], sizes[1], paths[0], paths[1])
+
+    def close(self) -> None:
+        """Not to be used again."""
+        os.close(self.stdout)
+        os.close(self.stderr)
+
+
+def _nameless_file(directory: str | None) -> int:
+    flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
+    for folder in (directory, tempfile.gettempdir()):
+        if folder:
+            with contextlib.suppress(OSError):
+                return os.open(folder, flags | os.O_TMPFILE, 0o600)
+    descriptor, path = tempfile.mkstemp()
+    os.unlink(path)
+    os.close(os.dup(descriptor))
+    return descriptor
+
+
+def _copy(descriptor: int, size: int, directory: str, job_id: str, stream: str) -> str:
+    """The whole stream in a file of its own; its path, or nothing if there is no room."""
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "_", job_id)[-80:]
+    try:
+        target, path = tempfile.mkstemp(f".{stream}.txt", f"ppg_output_{safe}_", directory)
+    except OSError:
+        return ""
+    try:
+        done = 0
+        while done < size:
+            count = os.sendfile(target, descriptor, done, min(1 << 24, size - done))
+            if not count:
+                break
+            done += count
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        return ""
+    finally:
+        os.close(target)
+    return path

@@ -1,0 +1,41 @@
+"""What slaves need to know of the jobs that they call."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ..model import Growth, JobId, Place
+
+
+class Runnable(Protocol):
+    """A job object, inherited by fork."""
+
+    job_id: JobId
+    place: Place
+    empty_ok: frozenset[str]
+    rename_broken: bool
+    changes_slave: bool
+    is_generator: bool
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Paths relative to the run's directory."""
+
+    def run(self) -> None:
+        """Call the callback, in the job's own process."""
+
+    def release(self) -> None:
+        """Delete what was loaded, in a slave."""
+
+
+class Workload(Protocol):
+    """All jobs of a run."""
+
+    def job(self, job_id: JobId) -> Runnable:
+        """The job with this id."""
+
+    def begin_growth(self, job_id: JobId) -> None:
+        """A generator's callback is about to be called."""
+
+    def end_growth(self) -> Growth:
+        """What it added."""

@@ -1,0 +1,133 @@
+"""Finding and ending processes that are left over. Looks at /proc; children files are not in every kernel."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import time
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_PR_GET_CHILD_SUBREAPER = 37
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def die_with_parent(parent: int) -> None:
+    """Be killed when the process that forked this one dies; end at once if it already has (prctl(2))."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def outlive_parent() -> None:
+    """Take `die_with_parent` back."""
+    _libc.prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0)
+
+
+def adopt_orphans(is_wanted: bool = True) -> bool:
+    """Become the parent of descendants whose parent dies (PR_SET_CHILD_SUBREAPER); says whether it was so before."""
+    before = ctypes.c_int(0)
+    _libc.prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(before), 0, 0, 0)
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1 if is_wanted else 0, 0, 0, 0)
+    return bool(before.value)
+
+
+def processes() -> dict[int, tuple[int, int, str]]:
+    """All processes: parent, session and state, by id (proc(5), stat)."""
+    found = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", "rb") as source:
+                    fields = source.read().rpartition(b")")[2].split()
+            except OSError:
+                continue
+            found[int(name)] = (int(fields[1]), int(fields[3]), fields[0].decode())
+    return found
+
+
+def descendants(root: int) -> list[int]:
+    """Children, their children, and so on; those that have ended and wait to be reaped are left out."""
+    everyone = processes()
+    children: dict[int, list[int]] = {}
+    for pid, (parent, _, _) in everyone.items():
+        children.setdefault(parent, []).append(pid)
+    found: list[int] = []
+    stack = list(children.get(root, ()))
+    while stack:
+        pid = stack.pop()
+        found.append(pid)
+        stack.extend(children.get(pid, ()))
+    return [pid for pid in found if everyone[pid][2] not in ("Z", "X")]
+
+
+def kill(pid: int) -> None:
+    """End one process; nothing if it has ended."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def reap_all() -> None:
+    """Collect every child that has ended."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+
+
+def kill_descendants(wait_seconds: float = 10.0) -> None:
+    """End everything below this process. It must be the one that adopts orphans, and have no other children."""
+    until = time.monotonic() + wait_seconds
+    pause = 0.0005
+    while time.monotonic() < until:
+        left = descendants(os.getpid())
+        for pid in left:
+            kill(pid)
+        reap_all()
+        if not left:
+            return
+        time.sleep(pause)
+        pause = min(0.05, pause * 2)
+
+
+def kill_session(session: int, mark: str, spared: frozenset[int], wait_seconds: float = 10.0) -> None:
+    """End those descendants of this process that are in the session, or bear the mark in their environment.
+
+    They became children of this process when the session's leader died. What the user's script started by itself is
+    in another session, or was there before, and is spared.
+    """
+    until = time.monotonic() + wait_seconds
+    pause = 0.0005
+    while time.monotonic() < until:
+        left = []
+        everyone = processes()
+        for pid in descendants(os.getpid()):
+            if pid in spared:
+                continue
+            if everyone.get(pid, (0, 0, ""))[1] == session or _is_marked(pid, mark):
+                left.append(pid)
+        for pid in left:
+            kill(pid)
+        for pid, (parent, own_session, state) in everyone.items():
+            if parent == os.getpid() and state == "Z" and own_session == session:
+                try:
+                    os.waitpid(pid, os.WNOHANG)
+                except ChildProcessError:
+                    pass
+        if not left:
+            return
+        time.sleep(pause)
+        pause = min(0.05, pause * 2)
+
+
+def _is_marked(pid: int, mark: str) -> bool:
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as source:
+            return os.fsencode(mark) in source.read().split(b"\0")
+    except OSError:
+        return False
