@@ -45,9 +45,7 @@ class LocalSystem:
         Seconds; for old scripts, without effect.
     """
 
-    def __init__(
-        self, max_cores_to_use: int | None = None, profile: bool = False, interactive: bool = True
-    ) -> None:
+    def __init__(self, max_cores_to_use: int | None = None, profile: bool = False, interactive: bool = True) -> None:
         if max_cores_to_use is None:
             max_cores_to_use = cores_of_this_process()
         if not isinstance(max_cores_to_use, int) or max_cores_to_use < 1:

@@ -78,9 +78,7 @@ def freeze(value: Any) -> Any:
     return value
 
 
-def job_or_filename(
-    given: Any, invariant_class: type[jobs.Job] | None = None
-) -> tuple[str | None, list[jobs.Job]]:
+def job_or_filename(given: Any, invariant_class: type[jobs.Job] | None = None) -> tuple[str | None, list[jobs.Job]]:
     """A file job as (its first file, [itself]); a file name as (itself, [an invariant on it]); None as (None, [])."""
     if given is None:
         return None, []
@@ -104,7 +102,7 @@ def open_doors() -> None:
         job_or_filename=job_or_filename,
         assert_uniqueness_of_object=package.assert_uniqueness_of_object,
     )
-    doors = [util]
+    doors: list[ModuleType] = [util]
     for name, contents in (
         ("job", {each: getattr(jobs, each) for each in jobs.__all__}),
         ("ppg_exceptions", {each: kind for each, kind in vars(errors).items() if isinstance(kind, type)}),

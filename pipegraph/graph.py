@@ -11,7 +11,7 @@ import os
 import pickle
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .cycles import check_for_cycles
 from .errors import DuplicateOutputError, JobContractError, NoGraphError
@@ -22,32 +22,6 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
-
-
-class GraphJob(Protocol):
-    """What the graph knows of a job object; `pipegraph.jobs.Job` is the real one."""
-
-    job_id: JobId
-    place: Place
-    graph: Graph
-    error_reason: str
-    exception: Any
-    failed: bool
-    was_run: bool
-    was_invalidated: bool
-    stdout: str | None
-    stderr: str | None
-    trace: str | None
-    start_time: float | None
-    stop_time: float | None
-    runtime: float | None
-
-    @property
-    def input_ids(self) -> Iterable[InputId]: ...
-    @property
-    def is_pruned(self) -> bool: ...
-    def specs(self) -> Iterable[JobSpec]: ...
-    def resolve(self) -> None: ...
 
 
 class Graph:
@@ -397,9 +371,7 @@ def current() -> Graph:
         There is none.
     """
     if _current is None:
-        raise NoGraphError(
-            "there is no graph yet", (), "Call pipegraph.new_pipegraph() before the first job is made."
-        )
+        raise NoGraphError("there is no graph yet", (), "Call pipegraph.new_pipegraph() before the first job is made.")
     return _current
 
 
@@ -410,7 +382,7 @@ def current_or_none() -> Graph | None:
 
 def set_current(graph: Graph | None) -> None:
     """Make this the graph that new jobs join."""
-    global _current  # noqa: PLW0603
+    global _current
     _current = graph
 
 

@@ -286,8 +286,7 @@ class _Run:
         watched: set[int] = set()
         next_tick = time.monotonic() + _TICK_SECONDS
         while not self._is_over:
-            self._start_what_fits()
-            if self._is_over:
+            if not self._start_what_fits():
                 break
             current_fds = set(self._slave.fileno())
             for fd in watched - current_fds:
@@ -310,19 +309,21 @@ class _Run:
                 self._audience.tick(now)
                 self._write(lambda now=now: self._status.tick(now))  # type: ignore[misc]
 
-    def _start_what_fits(self) -> None:
+    def _start_what_fits(self) -> bool:
+        """False if the run is over."""
         while not self._is_over:
             spec = self._coordinator.next_start()
             if spec is None:
-                return
+                return True
             start = self._reasons.pop(spec.id)
             now = time.time()
             if not self._write(lambda: self._status.note_started(spec.id, now)):  # noqa: B023
                 self._on_event(_not_recorded(spec, self._write_error))
-                return
+                continue
             started = JobStarted(spec.id, start.reasons, self._coordinator.cores_of(spec.id), now)
             self._tell(started)
             self._slave.start(spec)
+        return False
 
     def _on_event(self, event: Event) -> None:
         """What a slave reported."""
@@ -350,9 +351,7 @@ class _Run:
             try:
                 self._status.note_made(event.job, self._engine.trace_of(event))
                 if event.growth.jobs or event.growth.edges:
-                    grew = survey(
-                        event.growth.jobs, event.growth.edges, event.job, self._status, self._graph.accepts
-                    )
+                    grew = survey(event.growth.jobs, event.growth.edges, event.job, self._status, self._graph.accepts)
             except StatusWriteError as error:
                 objection = _not_recorded(spec, error).failure
                 self._give_up(error)

@@ -71,5 +71,3 @@ class RaisesDirectOrInsidePipegraph:
                 self.value = each
                 return True
         return False
-
-

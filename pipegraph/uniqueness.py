@@ -56,7 +56,7 @@ def forget_job_status(filename: str | os.PathLike[str] = ".pipegraph_status") ->
     """
     if not os.path.exists(filename):
         return
-    status = StatusFile.open(filename, lambda warning: None)
+    status = StatusFile.open(os.fspath(filename), lambda warning: None)
     try:
         os.unlink(filename)
     finally:

@@ -69,9 +69,7 @@ class Engine:
         outputs = self._records(job, event.outputs)
         fingerprint = fingerprint_of_files(outputs) if spec.outputs else fingerprint_of_inputs(inputs)
         usage = event.usage
-        return Trace(
-            inputs, fingerprint, outputs, usage.seconds, usage.peak_bytes, usage.started_at + usage.seconds
-        )
+        return Trace(inputs, fingerprint, outputs, usage.seconds, usage.peak_bytes, usage.started_at + usage.seconds)
 
     def outlook(self) -> tuple[list[StartJob], list[JobId]]:
         """What must run as far as it is known now, and what may, should an input of it change."""
@@ -594,7 +592,5 @@ class Engine:
                 if job in ledger.lies_about and job not in ledger.is_kept and not self._is_stopping:
                     self._answers.append(DropProduct(ledger.spec[job].id))
             elif state in (State.WAITING, State.REQUIRED) and not self._is_stopping:
-                raise RuntimeException(
-                    "the run can't go on", [("job", ledger.spec[job].id), ("state", state.name)]
-                )
+                raise RuntimeException("the run can't go on", [("job", ledger.spec[job].id), ("state", state.name)])
         self._answers.append(EndRun())

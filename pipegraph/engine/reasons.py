@@ -94,9 +94,7 @@ def input_reasons(
             yield Reason(ReasonKind.INPUT_REMOVED, name)
 
 
-def _renamed_collections(
-    before: Mapping[InputId, Fingerprint], now: Mapping[InputId, Fingerprint]
-) -> set[InputId]:
+def _renamed_collections(before: Mapping[InputId, Fingerprint], now: Mapping[InputId, Fingerprint]) -> set[InputId]:
     """Collections of files, among those that came or went, whose contents are the same under other names."""
     gone = {before[name]: name for name in before if name.startswith(FILES_PREFIX) and name not in now}
     renamed: set[InputId] = set()

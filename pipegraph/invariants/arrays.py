@@ -18,7 +18,7 @@ _Encoded = Callable[[ValueEncoder, Any], str]
 
 def chosen(kind: type) -> _Encoded | None:
     """How values of this class are encoded, if it is one of numpy's or pandas'."""
-    numpy = sys.modules.get("numpy")
+    numpy: Any = sys.modules.get("numpy")
     if not hasattr(numpy, "ndarray"):
         return None
     if "pandas" in sys.modules:

@@ -2,28 +2,33 @@
 
 Owns the rule for *racily clean* files, and what is known of each file system. Never reads a file's content.
 
-The rule. A change made after the moment ``began`` is stamped with the file system's clock, rounded down by less than
-a tick: with more than ``clock(began) - tick``. A file stamped no later than that can't change without a change of
-its stamp. Any other file is *racy*: it has to be read again at the next look.
+The rule. A change made after the moment ``began`` is stamped with the file system's clock, rounded down by less
+than a tick: with more than ``clock(began) - tick``. A file stamped no later than that can't change without a
+change of its stamp. Any other file is *racy*: it has to be read again at the next look.
 
-The clock in that rule is the file system's. It is the machine's own for local disks, and a server's for network file systems,
-which may be an hour behind: a file that seems an hour old by the local clock may have been written just now. So the local
-clock alone proves nothing, except for files older than any difference that clocks may have (`UNKNOWN_CLOCK_NS`). For
-others the file system is asked: an unnamed (where there is no such thing: an unpredictably named, at once removed) file is
-written, and its stamps are compared with the local clock. That is done once per file system and process, the
-answer is inherited by forks, and it is done only when a file could be called clean by it. Where it can't be done (read-only),
-the file is racy, which costs reading it again and nothing else.
+The clock in that rule is the file system's. It is the machine's own for local disks, and a server's for network
+file systems, which may be an hour behind: a file that seems an hour old by the local clock may have been
+written just now. So the local clock alone proves nothing, except for files older than any difference that
+clocks may have (`UNKNOWN_CLOCK_NS`). For others the file system is asked: an unnamed file (where there is no
+such thing: an unpredictably named one, removed at once) is written, and its stamps are compared with the local
+clock. That is done once per file system and process, forks inherit the answer. Where it can't be done
+(read-only) the file is racy, which costs reading it again and nothing else.
 
-Ticks. Linux before 6.13 stamps with the time of the last timer interrupt (1 to 10 ms), some file systems with whole or even
-seconds. Since then ("multigrain timestamps": ext4, xfs, btrfs, tmpfs) a change that follows a look at the stamp is
-always stamped anew, also of a new file that takes the place and inode of one that was looked at; there, no file is racy.
+Ticks. Linux before 6.13 stamps with the time of the last timer interrupt (1 to 10 ms), some file systems with
+whole or even seconds. Since then ("multigrain timestamps": ext4, xfs, btrfs, tmpfs) a change that follows a
+look at the stamp is always stamped anew, also that of a new file which takes the place and inode of one that
+was looked at; there, no file is racy.
 
-What stamps can't tell, whatever the tick: stores through a shared mapping into pages that are dirty already, a ``write``
-that was stamped before reading began and still copies, and a stamp that was put back on purpose (``touch -r``).
+What stamps can't tell, whatever the tick: stores through a shared mapping into pages that are dirty already, a
+``write`` that was stamped before reading began and still copies, and a stamp that was put back on purpose
+(``touch -r``).
 """
+
+# A Path costs more than the system calls do.
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Callable
@@ -35,7 +40,7 @@ UNKNOWN_CLOCK_NS = 3600 * SECOND_NS
 """A clock that was not asked is taken to be right within an hour."""
 
 SMALLEST_TICK_NS = 20_000_000
-"""Twice the longest timer tick of Linux (100 Hz); what a file system is given that looks finer, but is not exact."""
+"""Twice the longest timer tick of Linux (100 Hz); taken for file systems that look finer, but are not exact."""
 
 FINER_THAN_ANY_TIMER_NS = 500_000
 """Half of the shortest timer tick of Linux (1000 Hz). Stamps that lie closer together were not made by a timer."""
@@ -228,7 +233,7 @@ def _tick_ns(file: int, first_ns: int) -> int:
         stamps.append(os.fstat(file).st_mtime_ns)
         if stamps[-1] <= stamps[-2]:
             return max(SMALLEST_TICK_NS, 2 * _granularity_ns(stamps))
-    if min(later - earlier for earlier, later in zip(stamps, stamps[1:])) < FINER_THAN_ANY_TIMER_NS:
+    if min(later - earlier for earlier, later in itertools.pairwise(stamps)) < FINER_THAN_ANY_TIMER_NS:
         return 0
     return max(SMALLEST_TICK_NS, 2 * _granularity_ns(stamps))
 

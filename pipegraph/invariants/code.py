@@ -1,7 +1,7 @@
 """Code objects as text: what a function does, wherever it stands and however it is laid out.
 
-Left out are names of files and functions, line numbers, and what follows from the rest (stack size). Bytecode belongs to one
-minor version of Python, so the text says which. Never looks at what a function closes over.
+Left out are names of files and functions, line numbers, and what follows from the rest (stack size). Bytecode
+belongs to one minor version of Python, so the text says which. Never looks at what a function closes over.
 """
 
 from __future__ import annotations
@@ -72,9 +72,8 @@ def _constants(code: CodeType) -> tuple[object, ...]:
             if constant == code.co_firstlineno and "__firstlineno__" in code.co_names:
                 constants[index] = "__firstlineno__"
         elif is_class_body and type(constant) is tuple and "__static_attributes__" in code.co_names:
-            # In 3.13.0 their order depends on the hash seed.
-            if all(type(item) is str for item in constant):
-                constants[index] = tuple(sorted(constant))
+            # Names of attributes; in 3.13.0 their order depends on the hash seed.
+            constants[index] = frozenset(constant)
     return tuple(constants)
 
 

@@ -3,6 +3,8 @@
 Owns reading and hashing. Never changes a file, and never decides what a change means.
 """
 
+# A Path costs more than the system calls do.
+
 from __future__ import annotations
 
 import errno
@@ -75,8 +77,8 @@ def look(path: str, known: FileRecord | None, *, clocks: FileClocks = FILE_CLOCK
 
     Returns
     -------
-    `known` itself, if nothing changed since. A new record of the same content keeps the fingerprint of `known`, which
-    may differ from its content's.
+    `known` itself, if nothing changed since. A new record of the same content keeps the fingerprint of `known`,
+    which may differ from its content's.
 
     Raises
     ------
@@ -85,7 +87,7 @@ def look(path: str, known: FileRecord | None, *, clocks: FileClocks = FILE_CLOCK
 
     Notes
     -----
-    On network file systems the stamp may be some seconds old: what another host changed within them is seen at the next look.
+    A network file system's stamp may be some seconds old: what another host changed then is seen at the next look.
     """
     if known is None:
         return read(path, clocks=clocks)
@@ -120,7 +122,7 @@ def _opened(path: str) -> int:
     try:
         return os.open(path, flags | os.O_NONBLOCK)
     except BlockingIOError:
-        # fcntl(2), F_SETLEASE: a file server holds a lease; without O_NONBLOCK opening waits until it gives it back.
+        # fcntl(2), F_SETLEASE: a file server holds a lease. Without O_NONBLOCK, opening waits for it.
         if stat.S_ISREG(os.stat(path).st_mode):
             return os.open(path, flags)
         raise

@@ -62,9 +62,7 @@ def _frame_parts(encoder: ValueEncoder, value: Any) -> str:
     ]
     for position, label in enumerate(value.columns):
         column = value.iloc[:, position].array
-        texts.append(
-            encoder.encode_step(f"[{label!r}]" if type(label) is str else f".iloc[:, {position}]", column)
-        )
+        texts.append(encoder.encode_step(f"[{label!r}]" if type(label) is str else f".iloc[:, {position}]", column))
     return "".join(texts)
 
 

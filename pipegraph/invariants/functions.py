@@ -1,7 +1,7 @@
 """Fingerprints of functions: code, constants, names, defaults, and what they close over.
 
-Owns the rules for everything that can be called. Never calls it, never imports anything, never fails: what can't be watched
-is told instead.
+Owns the rules for everything that can be called. Never calls it, never imports anything, never fails: what can't
+be watched is told instead.
 
 A function counts by what it does: not by its name, its file or its lines. Each function, and each local class, is
 described where it is first met, and by its number from then on, so that functions may refer to each other.
@@ -33,6 +33,7 @@ from .values import METHOD, UnstableValueError, ValueEncoder, digest, is_made_in
 
 _LRU_CACHED = type(functools.lru_cache(maxsize=None)(len))
 
+_SCALARS = frozenset((str, int, float, bool, bytes, type(None)))
 _BUILTIN = (BuiltinFunctionType, MethodWrapperType)
 _DESCRIPTORS = (MethodDescriptorType, WrapperDescriptorType, ClassMethodDescriptorType)
 _FUNCTIONS = (
@@ -55,7 +56,7 @@ def fingerprint_function(function: Callable[..., object] | None) -> tuple[Finger
 
     Returns
     -------
-    The fingerprint, and names of what is used but goes by its type only: ``closure variable 'model' (module.Type)``.
+    The fingerprint, and what is used but goes by its type only: ``closure variable 'model' (module.Type)``.
 
     Notes
     -----
@@ -117,6 +118,8 @@ class _FunctionEncoder(ValueEncoder):
         return f"@{depth};"
 
     def apart(self, value: object) -> str:
+        if type(value) in _SCALARS:
+            return self.encode(value)
         # Sets have no order: each element is described as if it was the first.
         numbers, texts = self._numbers.copy(), self._texts.copy()
         try:
@@ -148,14 +151,14 @@ class _FunctionEncoder(ValueEncoder):
             self._label = before
         return f"?{type_name(type(value))};"
 
-    # ---------------------------------------------------------------------------------------- what can be called
+    # ---- what can be called
 
     def _function(self, function: FunctionType) -> str:
         return self._numbered(function, _FunctionEncoder._function_parts)
 
     def _function_parts(self, function: FunctionType) -> str:
         code = function.__code__
-        text = f"F{code_text(code)}"
+        text = f"L{code_text(code)}"
         if function.__defaults__:
             names = code.co_varnames[: code.co_argcount][-len(function.__defaults__) :]
             text += "D" + self._pairs("default of", zip(names, function.__defaults__))
@@ -230,7 +233,7 @@ class _FunctionEncoder(ValueEncoder):
         wrapped = getattr(value, "__wrapped__", None)
         return text if wrapped is None else text + "W" + self._used("wrapped function", wrapped)
 
-    # --------------------------------------------------------------------------------------------------- classes
+    # ---- classes
 
     def _class(self, value: type) -> str:
         return self._numbered(value, _FunctionEncoder._class_parts)
@@ -254,11 +257,11 @@ def _class_content(value: type) -> Iterable[tuple[str, object]]:
 
 
 def _by_name(name: str) -> str:
-    return f"N{len(name)}:{name}"
+    return f"G{len(name)}:{name}"
 
 
 def _known_name(value: object) -> str:
-    """Module and name of a compiled function of its own type (numpy's are such), if its module holds it so; else empty.
+    """Module and name of a compiled function of its own type (as numpy's), if its module holds it so; else empty.
 
     Not of an instance of a class made in Python: a decorator may have given it the name of what it wraps.
     """

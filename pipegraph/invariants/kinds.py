@@ -23,25 +23,31 @@ def chosen(kind: type) -> _Encoded:
     if issubclass(kind, type):
         return _class
     if issubclass(kind, enum.Enum):
-        return _enum
+        return _within(_enum_parts)
     if (found := arrays.chosen(kind)) is not None:
         return found
     for base in kind.__mro__:
-        encoded = library.chosen(base) or PLAIN.get(base)
+        encoded = PLAIN.get(base)
         if encoded is not None:
-            return encoded if base is kind else _subclass_of(base, encoded)
+            return encoded if base is kind else _within(_subclass_parts(encoded, _CONTENT.get(base)))
+        encoded = library.chosen(base)
+        if encoded is not None:
+            return _within(encoded if base is kind else _subclass_parts(encoded, None))
         if not is_made_in_python(base):
             break  # Compiled: may hold what can't be seen from here.
-    return _dataclass if hasattr(kind, "__dataclass_fields__") else _other
+    return _within(_dataclass_parts) if hasattr(kind, "__dataclass_fields__") else _other
+
+
+def _within(parts: _Encoded) -> _Encoded:
+    def encoded(encoder: ValueEncoder, value: object) -> str:
+        return encoder.within(value, parts)
+
+    return encoded
 
 
 def _own(encoder: ValueEncoder, value: object) -> str:
     text = own_fingerprint(value)
     return encoder.other(value) if text is None else text
-
-
-def _enum(encoder: ValueEncoder, value: enum.Enum) -> str:
-    return encoder.within(value, _enum_parts)
 
 
 def _enum_parts(encoder: ValueEncoder, value: enum.Enum) -> str:
@@ -50,31 +56,23 @@ def _enum_parts(encoder: ValueEncoder, value: enum.Enum) -> str:
     return encoder.encode_attributes(type_name(type(value)), (("name", name), ("value", value.value)))
 
 
-def _dataclass(encoder: ValueEncoder, value: object) -> str:
-    return encoder.within(value, _dataclass_parts)
-
-
 def _dataclass_parts(encoder: ValueEncoder, value: object) -> str:
     return encoder.encode_attributes(type_name(type(value)), _attributes(value))
 
 
-def _subclass_of(base: type, encoded: _Encoded) -> _Encoded:
-    """Values of a class made by a ``class`` statement from a known one: class, own attributes, content as the base's."""
-    content = _CONTENT.get(base)
+def _subclass_parts(encoded: _Encoded, content: Callable[[Any], object] | None) -> _Encoded:
+    """Of a class made by a ``class`` statement from a known one: class, attributes, and content as the base's."""
 
     def parts(encoder: ValueEncoder, value: Any) -> str:
-        text = encoder.encode_attributes(type_name(type(value)), _attributes(value))
+        text = "u" + encoder.encode_attributes(type_name(type(value)), _attributes(value))
         if content is None:
-            return f"u{text}{encoded(encoder, value)}"
+            return text + encoded(encoder, value)
         names = getattr(type(value), "_fields", None)
-        if base is tuple and isinstance(names, tuple):
-            return f"u{text}{encoder.encode_attributes('', zip(names, content(value)))}"
-        return f"u{text}{encoder.encode(content(value))}"
+        if isinstance(value, tuple) and isinstance(names, tuple):
+            return text + encoder.encode_attributes("", zip(names, tuple.__iter__(value)))
+        return text + encoder.encode(content(value))
 
-    def within(encoder: ValueEncoder, value: Any) -> str:
-        return encoder.within(value, parts)
-
-    return within
+    return parts
 
 
 _CONTENT: dict[type, Callable[[Any], object]] = {

@@ -14,12 +14,12 @@ _Encoded = Callable[[ValueEncoder, Any], str]
 
 
 def chosen(kind: type) -> _Encoded | None:
-    """How values of exactly this class are encoded; None if it is not one of the library's."""
+    """How values of exactly this class are encoded, inside of `within`; None if it is not one of the library's."""
     return _LIBRARY.get((kind.__module__, kind.__qualname__))
 
 
 def zone_of(value: Any) -> tuple[object, ...] | None:
-    """The time zone of a datetime or time, as plain values: which one it is or, failing that, what it says of this moment."""
+    """The time zone of a datetime or time as plain values: its name or, failing that, what it says of it."""
     zone = value.tzinfo
     if zone is None:
         return None
@@ -91,39 +91,27 @@ def _operator(encoder: ValueEncoder, value: Any) -> str:
 
 
 def _ordered_dict(encoder: ValueEncoder, value: Any) -> str:
-    return encoder.within(
-        value, lambda encoder, value: "o" + encoder.encode(list(value)) + encoder.encode(dict(value))
-    )
+    return "o" + encoder.encode(list(value)) + encoder.encode(dict(value))
 
 
 def _default_dict(encoder: ValueEncoder, value: Any) -> str:
     # The factory counts: it is what a callback gets for a missing key.
-    return encoder.within(value, _default_dict_parts)
-
-
-def _default_dict_parts(encoder: ValueEncoder, value: Any) -> str:
     return "D" + encoder.encode_step(".default_factory", value.default_factory) + encoder.encode(dict(value))
 
 
 def _counter(encoder: ValueEncoder, value: Any) -> str:
-    return encoder.within(value, lambda encoder, value: "C" + encoder.encode(dict(value)))
+    return "C" + encoder.encode(dict(value))
 
 
 def _deque(encoder: ValueEncoder, value: Any) -> str:
-    return encoder.within(
-        value, lambda encoder, value: "q" + encoder.encode(value.maxlen) + encoder.encode(list(value))
-    )
+    return "q" + encoder.encode(value.maxlen) + encoder.encode(list(value))
 
 
 def _proxy(encoder: ValueEncoder, value: Any) -> str:
-    return encoder.within(value, lambda encoder, value: "P" + encoder.encode(dict(value)))
+    return "P" + encoder.encode(dict(value))
 
 
 def _namespace(encoder: ValueEncoder, value: Any) -> str:
-    return encoder.within(value, _namespace_parts)
-
-
-def _namespace_parts(encoder: ValueEncoder, value: Any) -> str:
     # Equal ones may have been filled in another order.
     return encoder.encode_attributes("namespace", sorted(vars(value).items()))
 

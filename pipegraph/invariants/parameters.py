@@ -31,8 +31,8 @@ def fingerprint_parameters(value: object, name: str = "params") -> Fingerprint:
 
     Notes
     -----
-    Objects can bring their own: ``__pipegraph_fingerprint__()``, which returns a str. Functions go by their code and
-    what they close over, classes and modules by their names.
+    Objects can bring their own: ``__pipegraph_fingerprint__()``, which returns a str. Functions go by their code
+    and what they close over, classes and modules by their names.
     """
     try:
         return digest(with_room(lambda: _ParameterEncoder().encode(value)))
@@ -73,8 +73,8 @@ _LONGEST_INT_BITS = 10_000
 def value_text(value: object) -> str:
     """`repr` of a plain value, so that `ast.literal_eval` gives it back; empty for all others.
 
-    Plain are None, bool, int, float (but nan and inf), complex, str and bytes, and tuples, lists, dicts and sets of
-    them, of exactly these types; up to a million in all, and fifty levels deep.
+    Plain are None, bool, int, float (but nan and inf), complex, str and bytes, and tuples, lists, dicts and sets
+    of them, of exactly these types; up to a million in all, and fifty levels deep.
     """
     return repr(value) if _is_literal(value) else ""
 

@@ -1,12 +1,12 @@
 """Values as text: equal values give the same text, in every run; different ones, different texts.
 
 Owns the encoding of plain values, the standard library's included, and walks containers. What is not plain goes to
-`ValueEncoder.other`, which parameters answer with an error and functions with a note. Never falls back on `repr`, never puts
-an address or anything that depends on the hash seed into a text.
+`ValueEncoder.other`, which parameters answer with an error and functions with a note. Never falls back on `repr`,
+never puts an address or anything that depends on the hash seed into a text.
 
 Every text says its own type and where it ends, so that texts may stand side by side. Type counts: 1, 1.0 and True
-differ, so do tuple and list, and a subclass differs from its base. The order of a dict's keys is not significant (as for
-``==``), that of an OrderedDict's is. nan is nan, whatever its bits; -0.0 is not 0.0.
+differ, so do tuple and list, and a subclass differs from its base. The order of a dict's keys is not significant
+(as for ``==``), that of an OrderedDict's is. nan is nan, whatever its bits; -0.0 is not 0.0.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 from xxhash import xxh3_128_hexdigest
 
 LONG_TEXT = 1000
-"""Characters. The text of a larger container is replaced by its digest, and remembered for when it appears again."""
+"""Characters. A container's longer text is replaced by its digest, and remembered for when it appears again."""
 
 DEEPEST = 500
 """Levels of containers."""
@@ -44,6 +44,7 @@ class UnstableValueError(Exception):
 
     @property
     def path(self) -> str:
+        """The steps, as they would be written behind the whole's name."""
         return "".join(reversed(self.steps))
 
 
@@ -222,7 +223,7 @@ _FRAMES_A_LEVEL = 12
 """At most; mostly four."""
 
 
-# ------------------------------------------------------------------------------------------------------ plain values
+# ---- plain values
 
 
 def _complex(encoder: ValueEncoder, value: complex) -> str:
@@ -364,7 +365,7 @@ PLAIN: dict[type, _Encoded] = {
 _ENCODED: dict[type, _Encoded] = dict(PLAIN)
 _MOST_KINDS = 2000
 
-# -------------------------------------------------------------------------------------------------------- other kinds
+# ---- other kinds
 
 
 def _find(kind: type) -> _Encoded:

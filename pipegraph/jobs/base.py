@@ -107,6 +107,7 @@ class Job:
     _is_whole = False
 
     def __new__(cls, job_id: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """The job with this id, if there is one; else a new one, which joins the graph when it is whole."""
         graph = current()
         key = cls._id_from(job_id, graph)
         known = graph.jobs.get(key)
@@ -424,7 +425,7 @@ class Job:
         self._is_pruned = False
 
     def __add__(self, other: Any) -> JobList:
-        return JobList([self]) + other
+        return JobList([self]).__add__(other)
 
     def __iter__(self) -> Iterator[Job]:
         yield self

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from ..errors import JobContractError
 from ..graph import Graph
@@ -138,9 +138,7 @@ class MultiFileGeneratingJob(Job):
                 self.rename_broken = True
             may_be_empty = empty_ok if empty_files_ok is None else empty_files_ok
             if isinstance(may_be_empty, Mapping):
-                named = {
-                    output_path(name, type(self).__name__, self.graph) for name, ok in may_be_empty.items() if ok
-                }
+                named = {output_path(name, type(self).__name__, self.graph) for name, ok in may_be_empty.items() if ok}
                 self.empty_ok = frozenset(named)
             elif may_be_empty:
                 self.empty_ok = frozenset(paths)
@@ -172,12 +170,10 @@ class MultiFileGeneratingJob(Job):
         if isinstance(name, int):
             return OutputFile(self, self._paths[name])
         if self._keys is not None and name in self._keys:
-            return OutputFile(self, self._paths[self._keys.index(cast(str, name))])
+            return OutputFile(self, self._paths[self._keys.index(name)])
         path = output_path(name, type(self).__name__, self.graph)
         if path not in self._paths:
-            raise KeyError(
-                f"{name!r} is none of the files of {self.job_id}: {', '.join(self._keys or self._paths)}"
-            )
+            raise KeyError(f"{name!r} is none of the files of {self.job_id}: {', '.join(self._keys or self._paths)}")
         return OutputFile(self, path)
 
     def run(self) -> None:

@@ -114,11 +114,11 @@ class ParameterInvariant(Invariant):
         self.place = place
         self._fingerprint = fingerprint
         if accept_as_unchanged_func is not None:
-            self._accept: Callable[[Any], bool] | None = accept_as_unchanged_func
+            self._accept = accept_as_unchanged_func
             self._value_text = value_text(parameters)
         self._enlist()
 
-    _accept = None
+    _accept: Callable[[Any], bool] | None = None
     _value_text = ""
     _fingerprint = ""
 

@@ -27,9 +27,7 @@ class JobList:
 
     def _append(self, job: Any) -> None:
         if not hasattr(job, "job_id"):
-            raise JobContractError(
-                "a JobList holds jobs only", [("given", f"{job!r:.100} ({type(job).__name__})")]
-            )
+            raise JobContractError("a JobList holds jobs only", [("given", f"{job!r:.100} ({type(job).__name__})")])
         self._jobs.append(job)
 
     def __iter__(self) -> Iterator[Job]:

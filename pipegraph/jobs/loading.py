@@ -25,8 +25,8 @@ class DataLoadingJob(Job):
     changes_slave = True
 
     def __init__(self, job_id: str, callback: Callback) -> None:
-        if not callable(callback):
-            self._require_type("callback", callback, type(_nothing), "a function")
+        if callback is None:
+            raise TypeError(f"{type(self).__name__}: the callback must be a function, not None")
         if self._declare(callback):
             self._enlist()
 
@@ -48,20 +48,23 @@ class AttributeLoadingJob(DataLoadingJob):
 
     def __init__(self, job_id: str, object: object, attribute_name: str, callback: Callback) -> None:  # noqa: A002
         self._require_type("attribute_name", attribute_name, str, "a str")
-        if self._is_whole and (self._object is not object or self._attribute != attribute_name):
-            if not self.graph.is_between_runs:
-                raise JobContractError(
-                    "a second job of the same id for another attribute",
-                    [
-                        ("id", self.job_id),
-                        ("first", f"{self._attribute}, {self.place}"),
-                        ("second", f"{attribute_name}, {self.graph.place_of_caller()}"),
-                    ],
-                    "Give one of them another id.",
-                )
+        is_other = self._is_whole and (self._object is not object or self._attribute != attribute_name)
+        if is_other and not self.graph.is_between_runs:
+            raise JobContractError(
+                "a second job of the same id for another attribute",
+                [
+                    ("id", self.job_id),
+                    ("first", f"{self._attribute}, {self.place}"),
+                    ("second", f"{attribute_name}, {self.graph.place_of_caller()}"),
+                ],
+                "Give one of them another id.",
+            )
         super().__init__(job_id, callback)
-        self._object: Any = object
+        self._object = object
         self._attribute = attribute_name
+
+    _object: Any = None
+    _attribute = ""
 
     def run(self) -> None:
         """Load it."""
@@ -73,7 +76,3 @@ class AttributeLoadingJob(DataLoadingJob):
         super().release()
         if hasattr(self._object, self._attribute):
             delattr(self._object, self._attribute)
-
-
-def _nothing() -> None:
-    """Stands for the type of functions."""

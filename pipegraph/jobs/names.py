@@ -135,7 +135,7 @@ def call_takes_output(function: Any, class_name: str, place: Place, may_take: bo
             ],
             "Give the other parameters default values, or wrap it in a function that takes none.",
         )
-    return needed == 1
+    return bool(needed == 1)
 
 
 def _needed_by_signature(function: Any) -> int:

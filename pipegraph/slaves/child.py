@@ -152,9 +152,7 @@ def _check_outputs(job: Runnable) -> tuple[FileRecord, ...]:
             [("job", f"{job.job_id} ({job.place})")]
             + [("missing", path) for path in missing]
             + [("empty", path) for path in empty],
-            "Write to the path that was promised."
-            if missing
-            else "If an empty file is right, pass empty_ok=True.",
+            "Write to the path that was promised." if missing else "If an empty file is right, pass empty_ok=True.",
         )
     return tuple(records)
 
@@ -181,5 +179,3 @@ def _private_bytes() -> int:
     except OSError:
         return 0
     return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith((b"Private_Dirty", b"Private_Clean")))
-
-

@@ -37,9 +37,7 @@ def failure_from(error: BaseException, kind: FailureKind = FailureKind.RAISED) -
             message += f"\nwhile handling {_name(chained)}: {_message(chained)}"
         else:
             chained = None
-    return Failure(
-        kind, _name(error), message[:MESSAGE_BYTES], tuple(frames[-_FRAMES:]), _pickled(error), exit_code
-    )
+    return Failure(kind, _name(error), message[:MESSAGE_BYTES], tuple(frames[-_FRAMES:]), _pickled(error), exit_code)
 
 
 def _name(error: BaseException) -> str:

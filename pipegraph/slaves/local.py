@@ -58,9 +58,7 @@ class LocalSlave:
         Called in a slave that is forked in mid-run, to close what only the master may hold.
     """
 
-    def __init__(
-        self, workload: Workload, run_id: str, log_directory: str | None, grace_seconds: float = 5.0
-    ) -> None:
+    def __init__(self, workload: Workload, run_id: str, log_directory: str | None, grace_seconds: float = 5.0) -> None:
         self._workload = workload
         self._run_id = run_id
         self._log_directory = None if log_directory is None else os.path.abspath(log_directory)
@@ -100,9 +98,7 @@ class LocalSlave:
             except OSError:
                 pass
         ours, theirs = messages.pair()
-        around = Surroundings(
-            self._workload, os.getcwd(), self._log_directory, self._folder, self._grace_seconds
-        )
+        around = Surroundings(self._workload, os.getcwd(), self._log_directory, self._folder, self._grace_seconds)
         mark = os.environ.get(_MARK)
         gc_was_enabled = gc.isenabled()
         gc.disable()
@@ -236,10 +232,8 @@ class LocalSlave:
         if slave.end.fileno() not in self._slaves:
             return
         self._forget(slave)
-        for job, candidate in list(self._candidates.items()):
-            if candidate is slave:
-                # Its own slave tells how it died. Had it told us that it is loaded, it would be adopted by now.
-                return
+        if slave in self._candidates.values():
+            return  # the slave that forked it tells how it died
         if slave.is_retired and not slave.running:
             return
         lost = tuple(sorted(slave.running))
@@ -268,9 +262,7 @@ class LocalSlave:
             self._fork_keeper()
         self._tell_death(pid, lost, memory, events)
 
-    def _tell_death(
-        self, pid: int, lost: tuple[JobId, ...], memory: tuple[JobId, ...], events: list[Event]
-    ) -> None:
+    def _tell_death(self, pid: int, lost: tuple[JobId, ...], memory: tuple[JobId, ...], events: list[Event]) -> None:
         self._deaths += 1
         if self._deaths >= MAX_DEATHS_IN_A_ROW:
             raise CommunicationFailure(
@@ -331,5 +323,3 @@ def _reap(pid: int, wait_seconds: float = 5.0) -> bool:
             return False
         time.sleep(pause)
         pause = min(0.02, pause * 1.5)
-
-

@@ -29,12 +29,8 @@ _SAYS_VERSION: Final = re.compile(re.escape(MAGIC) + rb"([0-9]{1,9})(?![0-9A-Za-
 _NOT_FOR_WRITING: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _MEND_ANOTHER: Final = "Move it away, or give new_pipegraph another name for the status file."
-_MEND_ACCESS: Final = (
-    "Make it readable and writable for you, or give new_pipegraph another name for the status file."
-)
-MEND_NO_ROOM: Final = (
-    "Make room on that disk (or raise the quota) and run again. What was recorded before is kept."
-)
+_MEND_ACCESS: Final = "Make it readable and writable for you, or give new_pipegraph another name for the status file."
+MEND_NO_ROOM: Final = "Make room on that disk (or raise the quota) and run again. What was recorded before is kept."
 
 
 class Opened(NamedTuple):
@@ -71,9 +67,7 @@ def refuse_what_is_no_file(directory: int, name: str, path: str) -> None:
         raise _unusable(path, error, _MEND_ACCESS) from error
     if not stat.S_ISREG(mode):
         kind = "a directory" if stat.S_ISDIR(mode) else "not a plain file"
-        raise StatusError(
-            "the status file can't be used", [("status file", path), ("because", kind)], _MEND_ANOTHER
-        )
+        raise StatusError("the status file can't be used", [("status file", path), ("because", kind)], _MEND_ANOTHER)
 
 
 def open_file(directory: int, name: str, path: str, warn: Callable[[Warned], None]) -> Opened:
@@ -192,9 +186,7 @@ def _write_header(descriptor: int, path: str) -> None:
         reason = "only a part was written"
     except OSError as error:
         reason = str(error.strerror)
-    raise StatusWriteError(
-        "the status file can't be begun", [("status file", path), ("because", reason)], MEND_NO_ROOM
-    )
+    raise StatusWriteError("the status file can't be begun", [("status file", path), ("because", reason)], MEND_NO_ROOM)
 
 
 def _cut(descriptor: int, name: str, path: str, data: bytes) -> Opened:

@@ -1,1 +1,6 @@
-"""TODO."""
+"""Looks on: logs, progress lines, UDP. No watcher can fail a run."""
+
+from .audience import Audience, Watcher, start_watchers
+from .wording import describe_failure
+
+__all__ = ["Audience", "Watcher", "describe_failure", "start_watchers"]

@@ -1,0 +1,180 @@
+"""Events as people read them: one line each, and a block for each failure. Writes nothing."""
+
+from __future__ import annotations
+
+import time
+
+from ..events import (
+    Event,
+    JobBlocked,
+    JobFailed,
+    JobNotNeeded,
+    JobsLost,
+    JobStarted,
+    JobStopped,
+    JobSucceeded,
+    JobUpToDate,
+    ProductDropped,
+    RunBegan,
+    RunEnded,
+    SlaveDied,
+    StopRequested,
+    Warned,
+)
+from ..model import Counts, Failure, Frame, JobSpec, Printed
+
+_SECRETS = ("password", "passwd", "token", "secret", "apikey", "api_key", "credential", "private_key")
+_SHOWN_REASONS = 20
+_TAIL_LINES = 30
+
+
+def shown(text: str) -> str:
+    """Text from outside, on one line and without anything that a terminal would obey.
+
+    Control characters, what turns the direction of writing, and what can't be encoded stand as backslash escapes.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() or each == " " else each.encode("unicode_escape", "backslashreplace").decode("ascii")
+        for each in text
+    )
+
+
+def shown_block(text: str, indent: str) -> str:
+    """Several lines, each as `shown`."""
+    return "\n".join(indent + shown(line.expandtabs()) for line in text.splitlines())
+
+
+def named(spec: JobSpec | None, job: str) -> str:
+    """A job with its place."""
+    return f"{shown(job)} ({shown(str(spec.place))})" if spec is not None else shown(job)
+
+
+def line_of(event: Event, specs: dict[str, JobSpec]) -> str:
+    """What, job, because; empty for events that are shown otherwise."""
+    if isinstance(event, JobUpToDate):
+        return f"up to date  {named(specs.get(event.job), event.job)}"
+    if isinstance(event, JobStarted):
+        because = "; ".join(shown(str(reason)) for reason in event.reasons[:_SHOWN_REASONS])
+        if len(event.reasons) > _SHOWN_REASONS:
+            because += f"; and {len(event.reasons) - _SHOWN_REASONS} more reasons"
+        return f"started     {named(specs.get(event.job), event.job)} because {because}"
+    if isinstance(event, JobSucceeded):
+        return f"made        {named(specs.get(event.job), event.job)} in {event.usage.seconds:.3f} s"
+    if isinstance(event, JobFailed):
+        return (
+            f"failed      {named(specs.get(event.job), event.job)} because it {event.failure.kind.value}: "
+            f"{headline_of(event.failure)}"
+        )
+    if isinstance(event, JobBlocked):
+        return f"blocked     {named(specs.get(event.job), event.job)} because of {shown(event.culprit)}"
+    if isinstance(event, JobNotNeeded):
+        return f"not needed  {named(specs.get(event.job), event.job)}"
+    if isinstance(event, JobStopped):
+        return f"stopped     {named(specs.get(event.job), event.job)} because the run was"
+    if isinstance(event, ProductDropped):
+        return f"removed     {named(specs.get(event.job), event.job)} because nothing needs it any more"
+    if isinstance(event, Warned):
+        subject = f" {named(specs.get(event.job), event.job)}" if event.job else ""
+        mend = f" | {shown(event.mend)}" if event.mend else ""
+        return f"warning    {subject} {shown(event.headline)}{mend}"
+    if isinstance(event, SlaveDied):
+        return f"slave died  process {event.pid or 'unknown'}, {event.in_a_row} in a row"
+    if isinstance(event, JobsLost):
+        return f"lost        {', '.join(shown(job) for job in event.running) or 'nothing'}, to be started again"
+    if isinstance(event, StopRequested):
+        return f"stopping    signal {event.signal}{', at once' if event.is_urgent else ''}"
+    if isinstance(event, RunBegan):
+        return (
+            f"run began   {event.jobs} jobs of {shown(event.script)} in {shown(event.directory)}, {event.cores} cores, "
+            f"{event.host}, process {event.pid}, pipegraph {event.version}"
+        )
+    if isinstance(event, RunEnded):
+        return f"run ended   {summary_of(event.counts)} in {duration(event.seconds)}"
+    return ""
+
+
+def headline_of(failure: Failure) -> str:
+    """One line."""
+    kind = failure.exception_type.removeprefix("builtins.")
+    if kind.startswith("pipegraph.errors."):
+        kind = kind.rpartition(".")[2]
+    first = failure.message.strip().partition("\n")[0]
+    return shown(f"{kind}: {first}" if first else kind)[:500]
+
+
+def summary_of(counts: Counts) -> str:
+    """Counts in words; what is zero is left out."""
+    parts = [
+        (counts.made, "made"),
+        (counts.up_to_date, "up to date"),
+        (counts.not_needed, "not needed"),
+        (counts.generators, "generator" if counts.generators == 1 else "generators"),
+        (counts.failed, "failed"),
+        (counts.blocked, "blocked"),
+        (counts.stopped, "stopped"),
+    ]
+    return ", ".join(f"{count} {word}" for count, word in parts if count) or "nothing to do"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def describe_failure(spec: JobSpec, failure: Failure, printed: Printed) -> str:
+    """A failed job in full: place, exception, trace, variables, and the end of what it printed."""
+    lines = [
+        f"{shown(spec.id)} {failure.kind.value}",
+        f"    job:       {spec.class_name}, {shown(str(spec.place))}",
+        f"    exception: {headline_of(failure)}",
+    ]
+    rest = failure.message.strip().partition("\n")[2]
+    if rest:
+        lines.append(shown_block(rest, "    "))
+    if failure.frames:
+        lines.append("    trace, the call that failed last:")
+        for frame in failure.frames:
+            lines += _frame(frame)
+    for name, text, size, path in (
+        ("stdout", printed.stdout, printed.stdout_bytes, printed.stdout_path),
+        ("stderr", printed.stderr, printed.stderr_bytes, printed.stderr_path),
+    ):
+        if not text:
+            continue
+        tail = text.splitlines()[-_TAIL_LINES:]
+        where = f", all of it in {shown(path)}" if path else ""
+        lines.append(f"    {name}, {size} bytes{where}, its end:")
+        lines.append(shown_block("\n".join(tail), "        "))
+    return "\n".join(lines)
+
+
+def _frame(frame: Frame) -> list[str]:
+    lines = [f"        {shown(frame.filename)}:{frame.line} in {shown(frame.function)}"]
+    if frame.source:
+        lines.append(f"            {shown(frame.source)}")
+    for name, value in frame.local_variables:
+        hidden = any(word in name.lower() for word in _SECRETS)
+        lines.append(f"              {shown(name)} = {'(not shown)' if hidden else shown(value)}")
+    return lines
+
+
+class Clock:
+    """The time as it stands in logs; formatted once a second."""
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._text = ""
+
+    def now(self) -> str:
+        """Local time to the second."""
+        second = int(time.time())
+        if second != self._second:
+            self._second = second
+            self._text = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
+        return self._text
