@@ -84,15 +84,13 @@ def imports_of(name: str, path: Path, known: dict[str, Path]) -> Iterator[Import
                     is_fact = inner == "pipegraph.__version__"
                     yield Import(name, inner if inner in known or is_fact else source, node.lineno)
             case ast.Call(
-                func=ast.Name(id="import_module" | "__import__")
-                | ast.Attribute(attr="import_module" | "__import__"),
+                func=ast.Name(id="import_module" | "__import__") | ast.Attribute(attr="import_module" | "__import__"),
                 args=[ast.Constant(value=str(imported)), *_],
             ):
                 absolute = imported if not imported.startswith(".") else package + "." + imported.lstrip(".")
                 yield Import(name, absolute, node.lineno)
             case ast.Call(
-                func=ast.Name(id="import_module" | "__import__")
-                | ast.Attribute(attr="import_module" | "__import__")
+                func=ast.Name(id="import_module" | "__import__") | ast.Attribute(attr="import_module" | "__import__")
             ):
                 yield Import(name, "something that can't be read from the source", node.lineno)
 
@@ -173,9 +171,7 @@ def test_the_engine_imports_nothing_that_looks_at_the_world() -> None:
 def test_importing_the_package_imports_nothing_slow() -> None:
     """rich, numpy and the like are imported when they are needed: the import is part of every script's start."""
     show = "import sys, pipegraph; print({'rich', 'numpy', 'pandas', 'asyncio'} & set(sys.modules))"
-    answer = subprocess.run(
-        [sys.executable, "-c", show], cwd=REPOSITORY, capture_output=True, text=True, check=True
-    )
+    answer = subprocess.run([sys.executable, "-c", show], cwd=REPOSITORY, capture_output=True, text=True, check=True)
 
     assert answer.stdout == "set()\n"
 

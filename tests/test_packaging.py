@@ -55,9 +55,7 @@ def blocks_of(document: Path) -> list[Block]:
             if follower.strip() and not follower.startswith(directive[1] + " "):
                 break
             body.append(follower)
-        blocks.append(
-            Block(document, number + 1, directive[2], textwrap.dedent("\n".join(body)).strip("\n") + "\n")
-        )
+        blocks.append(Block(document, number + 1, directive[2], textwrap.dedent("\n".join(body)).strip("\n") + "\n"))
     return blocks
 
 
@@ -165,8 +163,7 @@ def test_three_packages_are_required_and_the_extras_add_the_tools(source_copy: P
     headings = ["", "[dev]", "[test]"]
     starts = [0, lines.index("[dev]"), lines.index("[test]")]
     names = {
-        heading: {re.split("[><=]", line)[0] for line in lines[start : (starts + [len(lines)])[at + 1]]}
-        - {"", heading}
+        heading: {re.split("[><=]", line)[0] for line in lines[start : (starts + [len(lines)])[at + 1]]} - {"", heading}
         for at, (heading, start) in enumerate(zip(headings, starts))
     }
     metadata = (source_copy / "pipegraph.egg-info" / "PKG-INFO").read_text()
@@ -207,9 +204,7 @@ def test_a_python_block_of_the_documents_runs(block: Block, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_every_block_of_the_documents_is_text_or_run_by_a_test(document: Path) -> None:
-    untagged = [
-        line for line in document.read_text().splitlines() if re.search(r"(?<!\.\.)(?<!code-block)::$", line)
-    ]
+    untagged = [line for line in document.read_text().splitlines() if re.search(r"(?<!\.\.)(?<!code-block)::$", line)]
     relative = str(document.relative_to(REPOSITORY))
     unheard = [
         block.id
@@ -224,9 +219,7 @@ def test_every_block_of_the_documents_is_text_or_run_by_a_test(document: Path) -
 
 def test_the_readme_begins_with_three_sentences_and_two_commands() -> None:
     introduction = (REPOSITORY / "README.rst").read_text().split("=========\n", 2)[2].strip().split("\n\n")[0]
-    commands = [
-        block for block in BLOCKS if block.document == REPOSITORY / "README.rst" and block.language == "bash"
-    ]
+    commands = [block for block in BLOCKS if block.document == REPOSITORY / "README.rst" and block.language == "bash"]
 
     assert len(re.findall(r"\.(?:\s|$)", introduction)) == 3
     assert [len(block.text.splitlines()) for block in commands] == [1, 1]
@@ -266,9 +259,7 @@ def test_the_files_that_the_documents_name_are_there() -> None:
     }
     made = {"examples/quality_control/results"}
 
-    assert [
-        (d.name, name) for d, name in named | linked if name not in made and not (REPOSITORY / name).exists()
-    ] == []
+    assert [(d.name, name) for d, name in named | linked if name not in made and not (REPOSITORY / name).exists()] == []
 
 
 def test_the_documents_name_only_classes_that_there_are() -> None:
@@ -334,3 +325,9 @@ def test_a_deleted_file_of_the_first_script_comes_back(first_script: Path) -> No
     (first_script.parent / "count.txt").unlink()
 
     assert made_by(first_script) == {"count.txt"}
+
+
+def test_the_first_scripts_folder_can_be_moved_and_nothing_is_made_again(first_script: Path) -> None:
+    moved = first_script.parent.rename(first_script.parent.with_name("moved to here"))
+
+    assert made_by(moved / first_script.name) == set()

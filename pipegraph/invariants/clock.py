@@ -201,7 +201,7 @@ def ask_file_system(directory: str) -> Answer | None:
         os.pwrite(file, b"0", 0)
         status = os.fstat(file)
         ahead_ns = status.st_mtime_ns - time.time_ns()
-        return Answer(status.st_dev, _tick_ns(file, status.st_mtime_ns), ahead_ns)
+        return Answer(status.st_dev, tick_ns_from(_stamps(file, status.st_mtime_ns)), ahead_ns)
     except OSError:
         return None
     finally:
@@ -225,15 +225,19 @@ def _short_lived_file(directory: str) -> int:
     return file
 
 
-def _tick_ns(file: int, first_ns: int) -> int:
-    """Upper bound of the tick, from the stamps of changes that each follow a look; 0 if each has its own."""
+def _stamps(file: int, first_ns: int) -> list[int]:
+    """Stamps of changes that each follow a look, up to the first that is not stamped anew."""
     stamps = [first_ns]
-    for change in range(EXACT_CHANGES):
-        os.pwrite(file, b"%d" % (change % 10), 0)
+    while len(stamps) <= EXACT_CHANGES and (len(stamps) == 1 or stamps[-1] > stamps[-2]):
+        os.pwrite(file, b"%d" % (len(stamps) % 2), 0)
         stamps.append(os.fstat(file).st_mtime_ns)
-        if stamps[-1] <= stamps[-2]:
-            return max(SMALLEST_TICK_NS, 2 * _granularity_ns(stamps))
-    if min(later - earlier for earlier, later in itertools.pairwise(stamps)) < FINER_THAN_ANY_TIMER_NS:
+    return stamps
+
+
+def tick_ns_from(stamps: list[int]) -> int:
+    """Upper bound of the tick of a file system that gave these stamps to changes; 0 if it stamps each anew."""
+    steps = [later - earlier for earlier, later in itertools.pairwise(stamps)]
+    if len(steps) >= EXACT_CHANGES and 0 < min(steps) < FINER_THAN_ANY_TIMER_NS:
         return 0
     return max(SMALLEST_TICK_NS, 2 * _granularity_ns(stamps))
 

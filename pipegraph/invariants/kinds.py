@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 from . import arrays, library
@@ -22,6 +23,8 @@ def chosen(kind: type) -> _Encoded:
         return _own
     if issubclass(kind, type):
         return _class
+    if issubclass(kind, ModuleType):
+        return PLAIN[ModuleType]
     if issubclass(kind, enum.Enum):
         return _within(_enum_parts)
     if (found := arrays.chosen(kind)) is not None:
