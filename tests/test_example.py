@@ -80,6 +80,21 @@ def made_by(run: Callable[[], object], results: Path) -> set[str]:
     return {name for name, identity in after.items() if before.get(name) != identity}
 
 
+def started_by_the_last_run(results: Path) -> set[str]:
+    """By its log: the ids of jobs, those of several files taken apart."""
+    log = (results / "logs" / "ppg_run.txt").read_text()
+    return {
+        name for jobs in re.findall(r"^\S+ \S+ started +(.+) \(\S+\) because ", log, re.M) for name in jobs.split(":::")
+    }
+
+
+def started_for(made: set[str]) -> set[str]:
+    """All that must run so that these files are made: the generator, temporary reads and, for matches, loading."""
+    samples = {name.partition("/")[0] for name in made - END}
+    loading = {"references"} if any(name.endswith("matches.tsv") for name in made) else set()
+    return {"samples"} | made | {f"reads/{sample}.fastq" for sample in samples} | loading
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path, str]]:
     """The example, run once; where it lies, a copy of it, and what it printed."""
@@ -216,8 +231,13 @@ def test_the_summary_brings_the_samples_together(analysis: Analysis) -> None:
 # What runs
 
 
-def test_run_again_it_makes_nothing(analysis: Analysis) -> None:
+def test_the_first_run_starts_every_job(analysis: Analysis) -> None:
+    assert started_by_the_last_run(analysis.results) == started_for(tables(*TABLES) | END)
+
+
+def test_run_again_it_makes_nothing_and_starts_only_the_generator(analysis: Analysis) -> None:
     assert made_by(analysis.run, analysis.results) == set()
+    assert started_by_the_last_run(analysis.results) == {"samples"}
 
 
 def put_the_second_mate_in_place_of_the_first(analysis: Analysis) -> None:
@@ -322,7 +342,13 @@ def test_after_an_edit_just_what_follows_is_made(analysis: Analysis, tmp_path: P
     edit(analysis)
 
     assert made_by(analysis.run, analysis.results) == remade
+    # Whether reads that were packed otherwise are other reads can't be known without unpacking them.
+    unpacked_to_see = {"reads/hela_R1.fastq"} if edited == "how a sample is packed" else set()
+    assert started_by_the_last_run(analysis.results) == started_for(remade) | unpacked_to_see
+
     assert made_by(analysis.run, analysis.results) == set()
+    assert started_by_the_last_run(analysis.results) == {"samples"}
+
     analysis.run("--results", tmp_path)
     from_nothing = {name: path.read_bytes() for name, path in made_files(tmp_path).items()}
     assert {name: (analysis.results / name).read_bytes() for name in from_nothing} == from_nothing

@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -218,13 +218,12 @@ def other_inode(path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [other_time, other_size, other_inode])
-def test_another_size_stamp_or_inode_is_each_a_reason_to_read(path: Path, change: object) -> None:
+def test_another_size_stamp_or_inode_is_each_a_reason_to_read(path: Path, change: Callable[[Path], None]) -> None:
     path.write_bytes(b"A")
     os.utime(path, ns=(0, START))
     record = read(str(path))
     assert not record.is_racy
 
-    assert callable(change)
     change(path)
 
     found = look(str(path), record)
@@ -426,8 +425,9 @@ def test_clocks_that_drift_apart_leave_a_file_racy_for_longer(path: Path) -> Non
     assert read(str(path), clocks=disk.clocks).is_racy
 
 
-def test_a_removed_working_directory_is_no_obstacle(tmp_path: Path, path: Path, monkeypatch: object) -> None:
-    assert isinstance(monkeypatch, pytest.MonkeyPatch)
+def test_a_removed_working_directory_is_no_obstacle(
+    tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     disk = Disk(4 * MILLISECOND)
     disk.write(path, b"a")
     disk.move(SECOND)
@@ -518,9 +518,7 @@ def test_a_file_that_changes_its_size_while_it_is_read_is_racy(path: Path, size:
 
 
 @pytest.mark.parametrize("has_unnamed_files", [True, False])
-def test_asking_leaves_nothing_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_unnamed_files: bool
-) -> None:
+def test_asking_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_unnamed_files: bool) -> None:
     if not has_unnamed_files:
         monkeypatch.delattr(os, "O_TMPFILE", raising=False)
 

@@ -235,6 +235,7 @@ def test_the_check_does_each_step_that_the_readme_tells_a_newcomer_to_do() -> No
     steps = [step.strip() for command in commands for step in command.split("&&")]
 
     assert [step for step in steps if step not in steps_of_the_check] == []
+    assert steps_of_the_check.count(".venv/bin/python examples/quality_control/qc.py") == 2
     assert steps_of_the_check[-1] == ".venv/bin/python -m pytest"
 
 

@@ -1,0 +1,32 @@
+"""What all tests share: scripts in a folder, and graphs that leave nothing behind."""
+
+import os
+
+import pytest
+from scripts import Script, wait_until
+
+import pipegraph as ppg
+
+
+@pytest.fixture
+def script(tmp_path):
+    one = Script(tmp_path)
+    try:
+        yield one
+        one.assert_no_process_left()
+    finally:
+        one.end()
+
+
+@pytest.fixture
+def graph(tmp_path, monkeypatch):
+    """A graph in an empty folder, in this process."""
+    monkeypatch.chdir(tmp_path)
+    threads = len(os.listdir("/proc/self/task"))
+    files = len(os.listdir("/proc/self/fd"))
+    yield ppg.new_pipegraph(quiet=True)
+    ppg.util.global_pipegraph = None
+    wait_until(lambda: len(os.listdir("/proc/self/task")) <= threads)
+    assert len(os.listdir("/proc/self/fd")) <= files
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
