@@ -271,8 +271,7 @@ class Failure:
     exit_code: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Printed:
+class Printed(NamedTuple):
     """What a job wrote to stdout and stderr.
 
     Attributes
@@ -296,8 +295,7 @@ class Printed:
 NOTHING_PRINTED = Printed()
 
 
-@dataclass(frozen=True, slots=True)
-class Growth:
+class Growth(NamedTuple):
     """What a generator added to the graph.
 
     Attributes
@@ -310,8 +308,7 @@ class Growth:
     edges: tuple[tuple[JobId, InputId], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """What one run of a job took.
 
     Attributes

@@ -118,6 +118,26 @@ def test_each_of_these_edits_is_a_change(old: str, new: str) -> None:
     assert fingerprint(defined(source)) != fingerprint(defined(BASE))
 
 
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        # Same instructions each time.
+        ("def f(a): return a", "def f(b): return b"),
+        (
+            "def f():\n    try: a(); b()\n    except E: c()",
+            "def f():\n    a()\n    try: b()\n    except E: c()",
+        ),
+        ("def f(a): return a.b", "def f(a): return a.c"),
+        ("def f(*a): return a", "def f(**a): return a"),
+        ("def f(*a): return a", "def f(a): return a"),
+        ("def f(): return lambda: 1", "def f(): return lambda: 2"),
+        ("def f(a, b): return lambda: a", "def f(b, a): return lambda: a"),
+    ],
+)
+def test_what_only_the_names_ranges_and_kinds_of_arguments_tell_is_a_change(one: str, two: str) -> None:
+    assert fingerprint(defined(one)) != fingerprint(defined(two))
+
+
 VALUES = [
     "0",
     "1",
@@ -261,6 +281,24 @@ def test_circles_through_functions_and_containers_end() -> None:
 
     assert one != two
     assert one == fingerprint(defined(RECURSIVE.replace("STEP", "1")))
+
+
+def test_sets_of_functions_that_use_each_other_have_no_order() -> None:
+    def trio() -> Callable[[], object]:
+        def a() -> object:
+            return b, c
+
+        def b() -> object:
+            return c, 1
+
+        def c() -> object:
+            return a, 2
+
+        return closing_over([{a, b, c}, a])
+
+    kept = [trio() for _ in range(50)]  # At other addresses, and so in other orders.
+
+    assert len(set(map(fingerprint, kept))) == 1
 
 
 def test_many_functions_that_all_use_each_other_take_no_time() -> None:

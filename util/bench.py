@@ -149,6 +149,8 @@ print(middle - began, time.perf_counter() - middle, len(pasts), edges)
 def call(code: str, *arguments: object, folder: str) -> list[float]:
     """Run code in a process of its own; the numbers that it prints."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    # With compiled modules, as an installed package has them.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
         cwd=folder,

@@ -43,6 +43,8 @@ def _array(encoder: ValueEncoder, value: Any) -> str:
 def _array_parts(encoder: ValueEncoder, value: Any) -> str:
     numpy = sys.modules["numpy"]
     kind = type(value)
+    if value is numpy.ma.masked:
+        return "numpy.masked"
     plain = numpy.asarray(value)
     if kind is numpy.ndarray or kind is numpy.memmap:
         return "numpy.array" + _content(encoder, plain)

@@ -168,7 +168,7 @@ class FileClocks:
 
     def _asked(self, path: str, device: int) -> _Known | None:
         # The working directory first: there we write anyway, while this may be somebody's archive of raw data.
-        for directory in (os.curdir, os.path.dirname(os.path.realpath(path))):
+        for directory in (os.curdir, _directory(path)):
             if (device, directory) in self._silent:
                 continue
             answer = None
@@ -184,6 +184,13 @@ class FileClocks:
                 return known
             self._silent.add((device, directory))
         return None
+
+
+def _directory(path: str) -> str:
+    try:
+        return os.path.dirname(os.path.realpath(path))
+    except OSError:
+        return ""  # A relative path, and the working directory is gone.
 
 
 def ask_file_system(directory: str) -> Answer | None:

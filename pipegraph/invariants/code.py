@@ -13,8 +13,9 @@ from .values import ValueEncoder, digest
 
 _MOST_CODES = 20_000
 
-_IS_NESTED = 0x10
-"""CO_NESTED: changes when a function moves into another, and means nothing at run time."""
+_MEANT_FLAGS = 0x3AF
+"""The kind of function and of its arguments (inspect's CO_*). Others say how and where it was compiled: CO_NESTED, and
+``from __future__ import annotations``, whose effect is in the code."""
 
 _IS_FUNCTION = 0x1
 """CO_OPTIMIZED: functions, lambdas and comprehensions have it, class bodies have not."""
@@ -49,7 +50,7 @@ def _text(code: CodeType) -> str:
             code.co_argcount,
             code.co_posonlyargcount,
             code.co_kwonlyargcount,
-            code.co_flags & ~_IS_NESTED,
+            code.co_flags & _MEANT_FLAGS,
             getattr(code, "co_exceptiontable", b""),
         )
     )
@@ -66,7 +67,7 @@ def _constants(code: CodeType) -> tuple[object, ...]:
             elif sys.version_info < (3, 11) and index > 0:
                 # The qualified name stands beside the code from which a function is made.
                 before = code.co_consts[index - 1]
-                if type(before) is CodeType and constant.endswith(f".<locals>.{before.co_name}"):
+                if type(before) is CodeType and "<locals>." in constant and constant.endswith(f".{before.co_name}"):
                     constants[index] = before.co_name
         elif is_class_body and type(constant) is int:
             if constant == code.co_firstlineno and "__firstlineno__" in code.co_names:

@@ -63,12 +63,7 @@ def read(path: str, wait_out_tick: bool = False, *, clocks: FileClocks = FILE_CL
         raise
     finally:
         os.close(file)
-    is_racy = (
-        count != size
-        or after.st_mtime_ns != mtime_ns
-        or after.st_size != size
-        or clocks.is_racy(path, before.st_dev, mtime_ns, began_ns)
-    )
+    is_racy = count != size or after.st_mtime_ns != mtime_ns or clocks.is_racy(path, before.st_dev, mtime_ns, began_ns)
     return FileRecord(path, content, content, size, mtime_ns, before.st_ino, is_racy)
 
 

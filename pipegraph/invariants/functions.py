@@ -28,6 +28,7 @@ from types import (
 from typing import Any
 
 from ..model import Fingerprint
+from . import library
 from .code import code_text
 from .values import METHOD, UnstableValueError, ValueEncoder, digest, is_made_in_python, type_name, with_room
 
@@ -94,7 +95,8 @@ class _FunctionEncoder(ValueEncoder):
             return self._function(function)
         if isinstance(function, type):
             return self._class(function)
-        if function is None or hasattr(type(function), METHOD):
+        kind = type(function)
+        if function is None or hasattr(kind, METHOD) or library.chosen(kind) is not None:
             return self._used("callback", function)
         self._label = "the object that is called"
         return self.other(function)

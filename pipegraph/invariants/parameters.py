@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import FingerprintError
 from ..model import Fingerprint
 from .functions import fingerprint_function, is_function
-from .values import METHOD, UnstableValueError, ValueEncoder, digest, type_name, with_room
+from .values import METHOD, UnstableValueError, ValueEncoder, digest, message_of, type_name, with_room
 
 
 def fingerprint_parameters(value: object, name: str = "params") -> Fingerprint:
@@ -45,7 +45,7 @@ def fingerprint_parameters(value: object, name: str = "params") -> Fingerprint:
         ) from error.__cause__
     except Exception as error:
         raise FingerprintError(
-            f"a parameter can't be read: {type(error).__name__}: {error}",
+            f"a parameter can't be read: {type(error).__name__}: {message_of(error)}",
             (("where", f"somewhere in {name}"), ("type", type_name(type(value)))),
             f"Convert it to plain values, or give its class a method {METHOD}(self) that returns a str.",
         ) from error
@@ -108,9 +108,11 @@ def _is_literal_float(value: float) -> bool:
 
 
 def _is_literal_complex(value: complex) -> bool:
-    # ``a+bj`` is a sum, in which zeros lose their signs.
+    # ``a+bj`` is a sum and ``-bj`` a negation, in which zeros lose or change their signs.
     parts = (value.real, value.imag)
-    return all(_is_literal_float(part) and repr(part) != "-0.0" for part in parts)
+    if not all(_is_literal_float(part) and repr(part) != "-0.0" for part in parts):
+        return False
+    return value.real != 0 or value.imag >= 0
 
 
 _LITERALS: dict[type, Callable[[Any], bool]] = {

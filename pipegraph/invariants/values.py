@@ -150,9 +150,9 @@ def type_name(kind: type) -> str:
 def is_made_in_python(kind: type) -> bool:
     """Whether a class was made by a ``class`` statement: builtins and most classes of compiled modules were not.
 
-    Py_TPFLAGS_HEAPTYPE in CPython's object.h.
+    Py_TPFLAGS_HEAPTYPE and Py_TPFLAGS_IMMUTABLETYPE in CPython's object.h.
     """
-    return bool(kind.__flags__ & (1 << 9))
+    return kind.__flags__ & (3 << 8) == 1 << 9
 
 
 def own_fingerprint(value: object) -> str | None:
@@ -172,14 +172,15 @@ def own_fingerprint(value: object) -> str | None:
     except RecursionError:
         raise
     except Exception as error:
-        why = f"{METHOD}() raised {type_name(type(error))}: {_said(error)}"
+        why = f"{METHOD}() raised {type_name(type(error))}: {message_of(error)}"
         raise UnstableValueError(type_name(kind), why) from error
     if not isinstance(answer, str):
         raise UnstableValueError(type_name(kind), f"{METHOD}() returned a {type_name(type(answer))}, not a str")
     return _named("own", type_name(kind)) + f"s{len(answer)}:{answer}"
 
 
-def _said(error: Exception) -> str:
+def message_of(error: Exception) -> str:
+    """Text of an exception, also of one that fails to give it."""
     try:
         return str(error)
     except Exception:

@@ -10,7 +10,7 @@ import pickle
 import socket
 import sys
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import JobContractError, PyPipeGraphError
 from ..invariants import files
@@ -30,7 +30,21 @@ class Report(NamedTuple):
     outputs: tuple[FileRecord, ...]
     usage: Usage
     growth: Growth = NO_GROWTH
-    threads: int = 1
+
+
+def packed(report: Report) -> tuple[object, ...]:
+    """As plain tuples and numbers: a pickle of those touches little memory that would have to be copied."""
+    if report.failure is None and report.growth is NO_GROWTH:
+        return (*report.usage, [tuple(record) for record in report.outputs])
+    return (report,)
+
+
+def unpacked(parts: tuple[Any, ...]) -> Report:
+    """What was `packed`."""
+    if len(parts) == 1:
+        whole: Report = parts[0]
+        return whole
+    return Report(None, tuple(FileRecord(*record) for record in parts[-1]), Usage(*parts[:-1]))
 
 
 class ReportChannel:
@@ -47,7 +61,7 @@ class ReportChannel:
         try:
             status = os.fstat(self._end.fileno())
             if (status.st_dev, status.st_ino) == self._identity:
-                send(self._end, (token, report))
+                send(self._end, (token, *packed(report)))
                 return
         except (OSError, Gone):
             pass

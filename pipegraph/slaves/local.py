@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable
 
 from ..errors import CommunicationFailure
 from ..events import Event, JobFailed, JobsLost, JobStopped, JobSucceeded, SlaveDied
+from ..invariants.clock import FILE_CLOCKS
 from ..model import JobId, JobSpec, Role
 from . import messages, sweep
 from .protocol import Workload
@@ -83,6 +84,8 @@ class LocalSlave:
         self._folder = tempfile.mkdtemp(prefix="pipegraph-")
         self._was_subreaper = sweep.adopt_orphans()
         self._is_begun = True
+        # Asked once here, and not by every job.
+        FILE_CLOCKS.learn(os.getcwd())
         self._spared = frozenset(sweep.descendants(os.getpid()))
         self._fork_keeper()
 
@@ -200,7 +203,9 @@ class LocalSlave:
             poll.register(descriptor, select.POLLIN)
         gone: list[_Slave] = []
         for descriptor, _ in poll.poll(0):
-            slave = self._slaves[descriptor]
+            slave = self._slaves.get(descriptor)
+            if slave is None:
+                continue  # a fork whose slave has just told how it failed
             try:
                 while (received := messages.receive(slave.end)) is not None:
                     self._note(slave, received[0], events)

@@ -22,7 +22,7 @@ from ..events import JobFailed, JobStopped, JobSucceeded, Warned
 from ..model import Failure, FailureKind, JobId, Printed, Usage
 from . import messages, sweep
 from .capture import Slot
-from .child import Report, ReportChannel, put_away_outputs, run_job
+from .child import Report, ReportChannel, put_away_outputs, run_job, unpacked
 from .protocol import Runnable, Workload
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
@@ -75,7 +75,7 @@ def be_keeper(around: Surroundings, control: socket.socket) -> NoReturn:
         sys.stdout = open(1, "w", errors="backslashreplace", closefd=False)  # noqa: SIM115
         sys.stderr = open(2, "w", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
         faulthandler.enable(2)
-        gc.disable()
+        gc.enable()
         gc.freeze()
         Slave(around, control, is_keeper=True).work()
         code = 0
@@ -218,10 +218,9 @@ class Slave:
     def _read_reports(self) -> None:
         try:
             while (received := messages.receive(self._reports)) is not None:
-                token, report = received[0]
-                child = self._by_token.get(token)
+                child = self._by_token.get(received[0][0])
                 if child is not None:
-                    child.report = report
+                    child.report = unpacked(received[0][1:])
         except (messages.Gone, OSError):
             return
 
@@ -306,7 +305,6 @@ class Slave:
         self._control.close()
         slot.become_output()
         around = self._around
-        gc.enable()
         report = run_job(around.workload, job, around.directory)
         if successor_end is None or report.failure is not None:
             self._channel.send(token, report)
@@ -344,7 +342,6 @@ class Slave:
                 end.close()
             for each in [*self._slots, *(child.slot for child in self._children.values()), slot]:
                 each.close()
-            gc.disable()
             gc.freeze()
             Slave(self._around, control, is_keeper=False).work()
         except messages.Gone:
@@ -354,6 +351,8 @@ class Slave:
 
 
 def _fork() -> int:
+    if sys.version_info < (3, 12):
+        return os.fork()
     with warnings.catch_warnings():
         # A fork beside threads is warned of by us, once, and with the job that started them.
         warnings.simplefilter("ignore", DeprecationWarning)
