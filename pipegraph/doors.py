@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
@@ -49,24 +48,6 @@ def checksum_file(filename: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
-def flatten_jobs(nested: Any) -> list[jobs.Job]:
-    """The jobs in lists nested at will; None is left out."""
-    found: list[jobs.Job] = []
-    stack = [iter((nested,))]
-    while stack:
-        for thing in stack[-1]:
-            if isinstance(thing, jobs.Job):
-                found.append(thing)
-            elif isinstance(thing, Iterable) and not isinstance(thing, str | bytes):
-                stack.append(iter(thing))
-                break
-            elif thing is not None:
-                raise ValueError(f"not a job: {thing!r:.100}")
-        else:
-            stack.pop()
-    return found
-
-
 def freeze(value: Any) -> Any:
     """A hashable twin of nested lists, tuples, sets and dicts."""
     if isinstance(value, dict):
@@ -96,7 +77,7 @@ def open_doors() -> None:
         output_file_exists=output_file_exists,
         file_exists=file_exists,
         checksum_file=checksum_file,
-        flatten_jobs=flatten_jobs,
+        flatten_jobs=jobs.flatten_jobs,
         freeze=freeze,
         CPUs=cores_of_this_process,
         job_or_filename=job_or_filename,

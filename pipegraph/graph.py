@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import pickle
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .cycles import check_for_cycles
@@ -165,11 +165,16 @@ class Graph:
         CycleError
             Jobs wait for each other in a circle.
         """
-        return self._specs(list(self.jobs.values()))
+        return self._specs(self.jobs)
 
-    def _specs(self, jobs: list[Any]) -> tuple[JobSpec, ...]:
-        for job in jobs:
-            job.resolve()
+    def _specs(self, among: dict[JobId, Any]) -> tuple[JobSpec, ...]:
+        jobs: list[Any] = []
+        while len(jobs) < len(among):
+            # Jobs may declare others when they are resolved.
+            late = list(among.values())[len(jobs) :]
+            for job in late:
+                job.resolve()
+            jobs += late
         check_for_cycles(self.jobs, self.maker)
         pruned = self._pruned()
         found: list[JobSpec] = []
@@ -227,7 +232,7 @@ class Graph:
         """What was declared since `begin_growth`."""
         new_jobs, new_edges = self._new_jobs, self._new_edges
         known = set(self.jobs) - set(new_jobs)
-        specs = self._specs(list(new_jobs.values()))
+        specs = self._specs(new_jobs)
         self._growing = None
         self._new_jobs, self._new_edges = {}, {}
         return Growth(
@@ -269,6 +274,11 @@ class Graph:
             job.error_reason = "Indirect"
         elif isinstance(event, JobStopped):
             job.error_reason = "stopped"
+
+    def exception_for(self, event: JobFailed) -> object:
+        """The exception of a failed job: the object that stands on the job, if the script knows that job."""
+        job = self.jobs.get(event.job)
+        return exception_of(event.failure) if job is None else job.exception
 
     def forget_outcomes(self) -> None:
         """A new run begins: what the last one left on the jobs is gone."""
@@ -384,17 +394,3 @@ def set_current(graph: Graph | None) -> None:
     """Make this the graph that new jobs join."""
     global _current
     _current = graph
-
-
-def iterate_flat(things: Iterable[Any], is_leaf: Callable[[Any], bool]) -> Iterator[Any]:
-    """Leaves of iterables nested at will, in order, without recursion."""
-    stack = [iter(things)]
-    while stack:
-        for thing in stack[-1]:
-            if is_leaf(thing):
-                yield thing
-            else:
-                stack.append(iter(thing))
-                break
-        else:
-            stack.pop()

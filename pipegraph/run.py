@@ -39,7 +39,7 @@ from .events import (
     StopRequested,
     Warned,
 )
-from .graph import Graph, current, current_or_none, exception_of, set_current
+from .graph import Graph, current, current_or_none, set_current
 from .model import Counts, Failure, FailureKind, JobId, JobSpec, Place, Role
 from .slaves import LocalSlave
 from .status import StatusFile
@@ -536,7 +536,7 @@ class _Run:
         mend = "Everything else was done and is kept."
         if self._graph.log_directory:
             mend += f" Details: {self._graph.log_directory}/ppg_errors.txt"
-        return RuntimeError(headline, facts, mend, [exception_of(event.failure) for event, _ in self._failures])
+        return RuntimeError(headline, facts, mend, [self._graph.exception_for(event) for event, _ in self._failures])
 
 
 def _not_recorded(spec: JobSpec, error: StatusWriteError | None) -> JobFailed:

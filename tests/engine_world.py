@@ -281,4 +281,4 @@ class World:
         return {path: self.files.get(path, "") for s in known.values() if s.role is OUTPUT for path in s.outputs}
 
 
-Trace  # noqa: B018 - re-exported for tests
+Trace

@@ -430,9 +430,7 @@ def test_only_the_fingerprint_of_the_named_file_counts(world):
     known = world.specs
     world.specs = {**known}
     original = world.content
-    world.content = lambda spec, path, every: (
-        "fixed" if path == "one" else original(spec, path, every)
-    )
+    world.content = lambda spec, path, every: "fixed" if path == "one" else original(spec, path, every)
     world._begin = lambda start, every, memory, ran: (
         ran.started.__setitem__(start.job, start.reasons),
         ran.order.append(start.job),

@@ -75,8 +75,10 @@ def test_what_must_always_hold_does_on_random_graphs(seed):
                     assert len(ran.order) == len(set(ran.order))
                 again = world.run(pick.random())
                 if not ran.failed and not world.failing:
-                    assert all(world.specs[name].role.value == "generator" or name_of_load(world, name, again)
-                               for name in again.order), (ran, again)
+                    assert all(
+                        world.specs[name].role.value == "generator" or name_of_load(world, name, again)
+                        for name in again.order
+                    ), (ran, again)
             change(world, pick)
         world.failing.clear()
         check_end(world, world.run(pick.random()))
@@ -85,6 +87,4 @@ def test_what_must_always_hold_does_on_random_graphs(seed):
 def name_of_load(world, name, again):
     """A load (or a temp) that runs only since a generator needs it."""
     spec = world.specs[name]
-    return spec.role.value == "ephemeral" and any(
-        name in world.specs[other].inputs for other in again.order
-    )
+    return spec.role.value == "ephemeral" and any(name in world.specs[other].inputs for other in again.order)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import enum
 import functools
 import logging
 import math
@@ -12,6 +14,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import typing
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -24,7 +27,7 @@ from pipegraph.invariants.functions import fingerprint_function
 
 def defined(source: str, name: str = "f", filename: str = "script.py", **names: object) -> Callable[..., Any]:
     namespace: dict[str, Any] = {"__name__": "script", **names}
-    exec(compile(textwrap.dedent(source), filename, "exec"), namespace)
+    exec(compile(textwrap.dedent(source), filename, "exec", dont_inherit=True), namespace)
     found: Callable[..., Any] = namespace[name]
     return found
 
@@ -70,8 +73,9 @@ def f(path, /, size=3, *rest, key="a"):
         "def outer():\n" + textwrap.indent(BASE, "    ") + "\n    return f\nf = outer()\n",
         "class Outer:\n" + textwrap.indent(BASE, "    ") + "\nf = Outer.f\n",
         BASE.replace("def f(", "def g(") + "\nf = g\n",
+        "from __future__ import annotations\n" + BASE,
     ],
-    ids=["lines", "layout", "tabs", "signature", "literals", "nested", "in_class", "renamed"],
+    ids=["lines", "layout", "tabs", "signature", "literals", "nested", "in_class", "renamed", "future"],
 )
 def test_moving_renaming_and_reformatting_a_function_is_no_change(moved: str) -> None:
     assert fingerprint(defined(moved)) == fingerprint(defined(BASE))
@@ -365,6 +369,28 @@ def test_a_local_class_counts_by_its_code() -> None:
     found = {fingerprint(defined(source.replace(old, "99"))) for old in ("1", "5", "6", "7", "8", "nothing")}
 
     assert len(found) == 6
+
+
+def test_local_classes_that_the_standard_library_fills_are_watched_in_full() -> None:
+    source = """
+    def outer():
+        @dataclasses.dataclass
+        class Settings:
+            size: int = 1
+            names: list = dataclasses.field(default_factory=list)
+        class Colour(enum.Enum):
+            RED = 5
+        class Point(typing.NamedTuple):
+            x: int = 7
+        return lambda: (Settings, Colour, Colour.RED, Point, Point())
+    f = outer()
+    """
+    found = {
+        fingerprint(defined(source.replace(old, new), dataclasses=dataclasses, enum=enum, typing=typing))
+        for old, new in (("= 1", "= 2"), ("=list", "=set"), ("= 5", "= 6"), ("= 7", "= 8"), ("f", "f"))
+    }
+
+    assert len(found) == 5
 
 
 def test_a_class_of_a_module_goes_by_its_name() -> None:

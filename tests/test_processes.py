@@ -4,7 +4,10 @@ import pytest
 
 WAYS = {
     "a ValueError": ("raise ValueError('no good')", "ValueError: no good"),
-    "an exception that can't be pickled": ("class E(Exception):\n    def __reduce__(self): raise TypeError('x')\nraise E('hard')", "E: hard"),
+    "an exception that can't be pickled": (
+        "class E(Exception):\n    def __reduce__(self): raise TypeError('x')\nraise E('hard')",
+        "E: hard",
+    ),
     "one that can't be unpickled": (
         "class E(Exception):\n    def __init__(self, a, b): super().__init__('two needed')\nraise E(1, 2)",
         "two needed",
@@ -225,7 +228,9 @@ def test_loaded_data_is_shared_by_fork_and_deleted_when_nobody_needs_it(script):
     assert script.started == []
 
 
-@pytest.mark.parametrize("load", ["raise ValueError('x')", "os._exit(0)", "os._exit(3)", "os.kill(os.getpid(), 9)", "sys.exit(2)"])
+@pytest.mark.parametrize(
+    "load", ["raise ValueError('x')", "os._exit(0)", "os._exit(3)", "os.kill(os.getpid(), 9)", "sys.exit(2)"]
+)
 def test_a_load_that_fails_takes_nothing_with_it(script, load):
     script.run(LOADED.format(load=load), 1)
 

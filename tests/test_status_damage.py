@@ -168,9 +168,7 @@ def test_a_second_damaged_file_does_not_replace_the_first_that_was_kept(path: Pa
     assert [text.endswith(b"garbage %d\n" % number) for number, text in enumerate(kept, 1)] == [True, True]
 
 
-def test_a_damaged_file_that_cannot_be_kept_aside_is_used_as_it_is(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_damaged_file_that_cannot_be_kept_aside_is_used_as_it_is(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = write_sample(path) + b"garbage\n"
     path.write_bytes(data)
 
@@ -204,9 +202,7 @@ def test_a_torn_tail_is_cut_only_after_what_stands_before_it_was_read(
     assert path.read_bytes() == data + b"torn"
 
 
-def test_a_torn_tail_that_cannot_be_cut_is_ended_with_a_line_feed(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_torn_tail_that_cannot_be_cut_is_ended_with_a_line_feed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path.write_bytes(write_sample(path) + b"0123456789abcdef\tS\ttorn")
 
     def refuse(*_: object, **__: object) -> None:

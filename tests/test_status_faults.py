@@ -61,9 +61,7 @@ def test_a_record_that_finds_no_room_raises_and_the_next_one_with_room_is_whole(
     before = path.read_bytes()
     disk = FullDisk(monkeypatch, room)
     if not can_cut:
-        monkeypatch.setattr(
-            store.os, "ftruncate", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "I/O error"))
-        )
+        monkeypatch.setattr(store.os, "ftruncate", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "I/O error")))
 
     for _ in range(2):
         with pytest.raises(StatusWriteError) as caught:
@@ -121,9 +119,7 @@ def test_a_torn_record_is_cut_off_before_the_next_or_ended_with_a_line_feed(
     status.close()
 
 
-def test_an_interrupt_in_the_middle_of_a_record_costs_no_other(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupt_in_the_middle_of_a_record_costs_no_other(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real_write = os.write
 
     for is_whole in (False, True):
@@ -212,9 +208,7 @@ def test_a_sync_that_fails_raises_and_close_frees_the_lock_nevertheless(
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSYS])
-def test_a_file_system_without_sync_is_no_obstacle(
-    path: Path, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
+def test_a_file_system_without_sync_is_no_obstacle(path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     def refuse(descriptor: int) -> None:
         raise OSError(number, "not here")
 

@@ -90,7 +90,8 @@ jobs = [make(i) for i in range(n)]
 began = time.perf_counter()
 for i in range(n):
     job = ppg.FileGeneratingJob(f"o/{i}", jobs[i])
-    job.depends_on(ppg.ParameterInvariant(f"o/{i}", {"k": 21, "name": "x", "cutoff": 0.5}), ppg.FileInvariant(f"in/{i}"))
+    job.depends_on(ppg.ParameterInvariant(f"o/{i}", {"k": 21, "name": "x", "cutoff": 0.5}))
+    job.depends_on(ppg.FileInvariant(f"in/{i}"))
 """
     + TAIL
 )

@@ -196,9 +196,7 @@ def report(table: Path) -> Callable[[Path], None]:
         widths = [max(len(line[at]) for line in cells) for at in range(len(columns))]
         # The sample's name to the left, numbers to the right.
         sides = ["<", *">" * (len(columns) - 1)]
-        lines = [
-            "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(line, sides, widths)) for line in cells
-        ]
+        lines = ["  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(line, sides, widths)) for line in cells]
         worst = min(rows, key=lambda row: float(row["good_percent"]))
         lines += ["", f"{len(rows)} samples; the fewest good bases: {worst['sample']} ({worst['library']})"]
         text.write_text("\n".join(lines) + "\n")

@@ -34,6 +34,16 @@ from .values import METHOD, UnstableValueError, ValueEncoder, digest, is_made_in
 
 _LRU_CACHED = type(functools.lru_cache(maxsize=None)(len))
 
+_SAY_NOTHING = frozenset(
+    (
+        "dataclasses._HAS_DEFAULT_FACTORY_CLASS",
+        "dataclasses._MISSING_TYPE",
+        "_collections._tuplegetter",
+        "collections._tuplegetter",
+    )
+)
+"""What the standard library puts into classes that it makes; no user knows of them."""
+
 _SCALARS = frozenset((str, int, float, bool, bytes, type(None)))
 _BUILTIN = (BuiltinFunctionType, MethodWrapperType)
 _DESCRIPTORS = (MethodDescriptorType, WrapperDescriptorType, ClassMethodDescriptorType)
@@ -109,7 +119,8 @@ class _FunctionEncoder(ValueEncoder):
         if name := _known_name(value):
             return _by_name(name)
         kind = type_name(type(value))
-        self.unwatched.add(f"{self._label} ({kind})")
+        if kind not in _SAY_NOTHING:
+            self.unwatched.add(f"{self._label} ({kind})")
         return self._numbered(value, _FunctionEncoder._callable) if callable(value) else f"?{kind};"
 
     def encode_class(self, value: type) -> str:

@@ -11,7 +11,7 @@ from .invariants import (
     MultiFileInvariant,
     ParameterInvariant,
 )
-from .joblist import JobList
+from .joblist import JobList, flatten_jobs
 from .loading import AttributeLoadingJob, DataLoadingJob
 from .temporary import MultiTempFileGeneratingJob, TempFileGeneratingJob, TempFilePlusGeneratingJob
 
@@ -35,4 +35,5 @@ __all__ = [
     "ParameterInvariant",
     "TempFileGeneratingJob",
     "TempFilePlusGeneratingJob",
+    "flatten_jobs",
 ]

@@ -7,6 +7,7 @@ from typing import Any
 from ..errors import JobContractError
 from ..model import Role
 from .base import Callback, Job
+from .joblist import flatten_jobs
 
 
 class JobGeneratingJob(Job):
@@ -47,8 +48,11 @@ class DependencyInjectionJob(JobGeneratingJob):
         assert self.function is not None
         given: Any = self.function()
         if given is not None:
-            for job in self.dependants:
-                job.depends_on(given)
+            dependents = self.dependants
+            # Old scripts return what depends_on gave back: those have got what they need.
+            inputs = [each for each in flatten_jobs(given) if each not in dependents]
+            for job in dependents:
+                job.depends_on(inputs)
         if self.check_for_dependency_injections and not self.graph.has_grown:
             raise JobContractError(
                 "a DependencyInjectionJob injected nothing",

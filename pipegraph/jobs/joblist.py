@@ -11,6 +11,24 @@ if TYPE_CHECKING:
     from .base import Job
 
 
+def flatten_jobs(nested: Any) -> list[Job]:
+    """The jobs in lists nested at will; None is left out."""
+    found: list[Job] = []
+    stack = [iter((nested,))]
+    while stack:
+        for thing in stack[-1]:
+            if hasattr(thing, "job_id"):
+                found.append(thing)
+            elif isinstance(thing, Iterable) and not isinstance(thing, str | bytes):
+                stack.append(iter(thing))
+                break
+            elif thing is not None:
+                raise ValueError(f"not a job: {thing!r:.100}")
+        else:
+            stack.pop()
+    return found
+
+
 class JobList:
     """Jobs that are given inputs together.
 

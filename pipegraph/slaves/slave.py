@@ -11,6 +11,7 @@ import faulthandler
 import gc
 import os
 import select
+import shutil
 import signal
 import socket
 import sys
@@ -75,6 +76,8 @@ def be_keeper(around: Surroundings, control: socket.socket) -> NoReturn:
         sys.stdout = open(1, "w", errors="backslashreplace", closefd=False)  # noqa: SIM115
         sys.stderr = open(2, "w", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
         faulthandler.enable(2)
+        # A fork beside threads is warned of by us, once, and with the job that started them.
+        warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)
         gc.enable()
         gc.freeze()
         Slave(around, control, is_keeper=True).work()
@@ -87,6 +90,7 @@ def be_keeper(around: Surroundings, control: socket.socket) -> NoReturn:
     finally:
         signal.set_wakeup_fd(-1)
         sweep.kill_descendants()
+        shutil.rmtree(around.folder, ignore_errors=True)
         os._exit(code)
 
 
@@ -162,7 +166,7 @@ class Slave:
         self._tokens += 1
         token = self._tokens
         try:
-            pid = _fork()
+            pid = os.fork()
         except OSError as error:
             self._slots.append(slot)
             failure = Failure(
@@ -348,15 +352,6 @@ class Slave:
             pass
         finally:
             os._exit(0)
-
-
-def _fork() -> int:
-    if sys.version_info < (3, 12):
-        return os.fork()
-    with warnings.catch_warnings():
-        # A fork beside threads is warned of by us, once, and with the job that started them.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return os.fork()
 
 
 def _signal_group(leader: int, number: int) -> None:
