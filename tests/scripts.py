@@ -21,6 +21,7 @@ class Script:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.begun: list[subprocess.Popen[str]] = []
         self.environment = {**os.environ, "PYTHONPATH": str(ROOT), "PIPEGRAPH_TEST": str(folder)}
 
     def write(self, text: str, name: str = "script.py") -> None:
@@ -28,7 +29,7 @@ class Script:
 
     def start(self, name: str = "script.py") -> subprocess.Popen[str]:
         with (self.folder / "stderr.txt").open("w") as err, (self.folder / "stdout.txt").open("w") as out:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, name],
                 cwd=self.folder,
                 env=self.environment,
@@ -37,6 +38,8 @@ class Script:
                 stderr=err,
                 text=True,
             )
+        self.begun.append(process)
+        return process
 
     def run(self, text: str | None = None, code: int | None = 0) -> str:
         """Run it; what it wrote to stderr."""
@@ -93,6 +96,8 @@ class Script:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
+        for process in self.begun:
+            process.wait()
 
 
 def wait_until(is_true: Callable[[], bool], otherwise: str = "it did not happen", seconds: float = 20.0) -> None:
