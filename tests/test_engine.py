@@ -532,3 +532,27 @@ def test_large_graphs_are_decided_without_recursion(world, shape):
 
     assert len(first.order) == len([s for s in world.specs.values() if s.role.value != "invariant"])
     assert second.order == []
+
+
+def test_the_order_of_inputs_of_a_loading_job_is_no_reason_for_its_dependents(world):
+    world.add("p", "invariant")
+    world.add("q", "invariant")
+    world.add("l", "load", "p", "q")
+    world.add("a", "output", "l")
+    world.run()
+    world.add("l", "load", "q", "p")
+
+    assert world.run().order == []
+
+
+def test_growth_onto_a_failed_job_is_blocked_whatever_the_order(world):
+    world.add("bad", "output")
+    world.add("slow", "output")
+    world.add("g", "generator", "slow")
+    world.grow("g", spec_of("last", "output", ("next",)), spec_of("next", "output", ("bad",)))
+    world.failing = {"bad"}
+
+    for seed in range(10):
+        ran = world.run(seed)
+
+        assert ran.blocked == {"next": "bad", "last": "bad"}
