@@ -3,7 +3,9 @@
 import pytest
 from engine_world import World, spec_of
 
-from pipegraph.model import Past, Reason, ReasonKind
+from pipegraph.engine import EndRun, Engine
+from pipegraph.events import GraphGrew, JobStarted, JobSucceeded, StopRequested
+from pipegraph.model import FileRecord, Past, Reason, ReasonKind
 
 
 @pytest.fixture
@@ -556,3 +558,15 @@ def test_growth_onto_a_failed_job_is_blocked_whatever_the_order(world):
         ran = world.run(seed)
 
         assert ran.blocked == {"next": "bad", "last": "bad"}
+
+
+def test_what_ends_after_a_stop_is_kept_and_starts_nothing():
+    engine = Engine()
+    specs = (spec_of("a", "output"), spec_of("b", "output", ("a",)))
+    engine.handle(GraphGrew(specs, (), None, {}, {}, {}, {}))
+    engine.handle(JobStarted("a", (), 1, 0.0))
+    assert engine.handle(StopRequested(15, False)) == []
+
+    answers = engine.handle(JobSucceeded("a", (FileRecord("a", "f", "f", 1, 1, 1, False),)))
+
+    assert answers == [EndRun()]

@@ -346,3 +346,16 @@ def test_logs_that_can_not_be_written_do_not_end_the_run(script):
     assert (script.folder / "a").exists()
     (script.folder / "logs").unlink()
     (script.folder / "logs").mkdir()
+
+
+def test_an_empty_output_that_may_be_empty_is_up_to_date(script):
+    script.run(
+        """
+        ppg.new_pipegraph()
+        ppg.FileGeneratingJob('a', lambda of: of.write_text(''), empty_ok=True)
+        ppg.run_pipegraph()
+        """
+    )
+    script.run()
+
+    assert script.started == []
