@@ -6,7 +6,6 @@ are made here, in one place, and hold nothing of their own.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from types import ModuleType
@@ -41,6 +40,8 @@ def file_exists(filename: str | os.PathLike[str]) -> bool:
 
 def checksum_file(filename: str | os.PathLike[str]) -> str:
     """MD5 of a file's content, 32 hex digits."""
+    import hashlib
+
     digest = hashlib.md5(usedforsecurity=False)
     with open(filename, "rb") as source:
         while block := source.read(1 << 20):

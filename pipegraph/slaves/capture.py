@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import tempfile
 
 from ..model import NOTHING_PRINTED, Printed
 
@@ -60,6 +59,8 @@ class Slot:
 
 
 def _nameless_file(directory: str | None) -> int:
+    import tempfile
+
     flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
     for folder in (directory, tempfile.gettempdir()):
         if folder:
@@ -67,12 +68,13 @@ def _nameless_file(directory: str | None) -> int:
                 return os.open(folder, flags | os.O_TMPFILE, 0o600)
     descriptor, path = tempfile.mkstemp()
     os.unlink(path)
-    os.close(os.dup(descriptor))
     return descriptor
 
 
 def _copy(descriptor: int, size: int, directory: str, job_id: str, stream: str) -> str:
     """The whole stream in a file of its own; its path, or nothing if there is no room."""
+    import tempfile
+
     safe = re.sub(r"[^A-Za-z0-9._-]+", "_", job_id)[-80:]
     try:
         target, path = tempfile.mkstemp(f".{stream}.txt", f"ppg_output_{safe}_", directory)

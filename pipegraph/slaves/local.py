@@ -12,7 +12,6 @@ import select
 import shutil
 import socket
 import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterable
@@ -81,6 +80,8 @@ class LocalSlave:
 
     def begin(self) -> None:
         """Fork the first slave."""
+        import tempfile
+
         self._folder = tempfile.mkdtemp(prefix="pipegraph-")
         self._was_subreaper = sweep.adopt_orphans()
         self._is_begun = True
