@@ -253,3 +253,37 @@ def test_jobs_made_in_a_fork_of_the_script_are_refused(script):
     )
 
     assert "in another process than the one that made the graph" in stderr
+
+
+def test_a_start_is_recorded_before_the_callback_and_shown_as_the_reason(script):
+    script.write(SLOW)
+    process = script.start()
+    until_running(script)
+    process.kill()
+    process.wait()
+    script.assert_no_process_left()
+    (script.folder / "go").touch()
+
+    script.run()
+
+    log = (script.folder / "logs" / "ppg_run.txt").read_text()
+    assert re.search(r"started +slow .* because .*started but never finished", log)
+
+
+def test_a_failure_is_recorded_and_shown_as_the_reason(script):
+    text = """
+        ppg.new_pipegraph()
+        def make(of):
+            of.write_text('x')
+            assert os.path.exists('go')
+        ppg.FileGeneratingJob('a', make)
+        ppg.run_pipegraph()
+        """
+    script.run(text, 1)
+    (script.folder / "go").touch()
+
+    script.run(text)
+
+    assert "failed last time" in (script.folder / "logs" / "ppg_run.txt").read_text()
+    script.run(text)
+    assert script.started == []
