@@ -42,7 +42,7 @@ from .jobs import (
     TempFileGeneratingJob,
     TempFilePlusGeneratingJob,
 )
-from .run import inside_ppg, new, new_pipegraph, new_pipeline, run, run_pipegraph
+from .script import inside_ppg, new, new_pipegraph, new_pipeline, run, run_pipegraph
 from .uniqueness import assert_uniqueness_of_object, destroy_global_pipegraph, forget_job_status
 
 __all__ = [

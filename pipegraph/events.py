@@ -7,7 +7,6 @@ date). Nothing here does anything.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from .model import (
@@ -28,8 +27,7 @@ from .model import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RunBegan:
+class RunBegan(NamedTuple):
     """A run has its status file and its logs.
 
     Attributes
@@ -51,8 +49,7 @@ class RunBegan:
     version: str
 
 
-@dataclass(frozen=True, slots=True)
-class GraphGrew:
+class GraphGrew(NamedTuple):
     """Jobs and edges arrived: those of the script at the start, later those of generators.
 
     Attributes
@@ -188,8 +185,7 @@ class SlaveDied(NamedTuple):
     in_a_row: int
 
 
-@dataclass(frozen=True, slots=True)
-class RunEnded:
+class RunEnded(NamedTuple):
     """The run is over."""
 
     at: float

@@ -8,9 +8,9 @@ to be called.
 from __future__ import annotations
 
 import os
-import pickle
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .cycles import check_for_cycles
@@ -71,6 +71,8 @@ class Graph:
         self._growing: tuple[JobId, int] | None = None
         self._new_jobs: dict[JobId, Any] = {}
         self._new_edges: dict[tuple[JobId, InputId], None] = {}
+        self._pruned: set[JobId] = set()
+        self._left_out: set[JobId] = set()
 
     # --- declaring
 
@@ -157,30 +159,45 @@ class Graph:
         """Do what must be done; see `pipegraph.run_pipegraph`."""
         return self._run(self, dry_run)
 
-    def specs(self) -> tuple[JobSpec, ...]:
-        """All jobs that take part, as plain data.
+    def resolve(self) -> None:
+        """A run begins: let jobs tell what they only tell now, and look for circles.
 
         Raises
         ------
         CycleError
             Jobs wait for each other in a circle.
         """
+        self._resolve(self.jobs)
+        check_for_cycles(self.jobs, self.maker)
+
+    def _resolve(self, among: dict[JobId, Any]) -> None:
+        done = 0
+        while done < len(among):
+            # Jobs may declare others when they are resolved.
+            late = list(islice(among.values(), done, None))
+            for job in late:
+                job.resolve()
+            done += len(late)
+
+    def specs(self) -> tuple[JobSpec, ...]:
+        """All jobs that take part, as plain data; they are `resolve` d.
+
+        Raises
+        ------
+        JobContractError
+            Two different functions are watched under one name.
+        FingerprintError
+            A function can't be fingerprinted.
+        """
+        self._left_out = set()
         return self._specs(self.jobs)
 
     def _specs(self, among: dict[JobId, Any]) -> tuple[JobSpec, ...]:
-        jobs: list[Any] = []
-        while len(jobs) < len(among):
-            # Jobs may declare others when they are resolved.
-            late = list(among.values())[len(jobs) :]
-            for job in late:
-                job.resolve()
-            jobs += late
-        check_for_cycles(self.jobs, self.maker)
-        pruned = self._pruned()
+        left_out = self._leave_out(among)
         found: list[JobSpec] = []
         seen: dict[JobId, JobSpec] = {}
-        for job in jobs:
-            if job.job_id in pruned:
+        for job in among.values():
+            if job.job_id in left_out:
                 continue
             for spec in job.specs():
                 other = seen.get(spec.id)
@@ -195,22 +212,36 @@ class Graph:
                     )
         return tuple(found)
 
-    def _pruned(self) -> set[JobId]:
-        out = {job.job_id for job in self.jobs.values() if job.is_pruned}
-        if not out:
+    def note_pruned(self, job_id: JobId, is_pruned: bool) -> None:
+        """A job was taken out of the run, or back into it."""
+        if is_pruned:
+            self._pruned.add(job_id)
+        else:
+            self._pruned.discard(job_id)
+
+    def is_pruned(self, job_id: JobId) -> bool:
+        """Whether it was taken out of the run by itself."""
+        return job_id in self._pruned
+
+    def _leave_out(self, among: dict[JobId, Any]) -> set[JobId]:
+        """Ids of pruned jobs and of all that depends on them, these jobs looked at for the first time."""
+        out = self._left_out
+        if not self._pruned and not out:
             return out
         dependents: dict[JobId, list[JobId]] = {}
-        for job in self.jobs.values():
+        stack = [job_id for job_id in among if job_id in self._pruned]
+        for job in among.values():
             for name in job.input_ids:
                 maker = self.maker(name)
                 if maker is not None:
                     dependents.setdefault(maker.job_id, []).append(job.job_id)
-        stack = list(out)
+                    if maker.job_id in out:
+                        stack.append(job.job_id)
         while stack:
-            for dependent in dependents.get(stack.pop(), ()):
-                if dependent not in out:
-                    out.add(dependent)
-                    stack.append(dependent)
+            job_id = stack.pop()
+            if job_id not in out:
+                out.add(job_id)
+                stack += dependents.get(job_id, ())
         return out
 
     def job(self, job_id: JobId) -> Any:
@@ -231,12 +262,13 @@ class Graph:
     def end_growth(self) -> Growth:
         """What was declared since `begin_growth`."""
         new_jobs, new_edges = self._new_jobs, self._new_edges
-        known = set(self.jobs) - set(new_jobs)
+        # Whether all that waits in a circle is for the engine to say: it knows what has ended.
+        self._resolve(new_jobs)
         specs = self._specs(new_jobs)
         self._growing = None
         self._new_jobs, self._new_edges = {}, {}
         return Growth(
-            tuple(spec for spec in specs if spec.id not in known),
+            tuple(spec for spec in specs if spec.id in new_jobs or spec.id not in self.jobs),
             tuple(edge for edge in new_edges if edge[0] not in new_jobs),
         )
 
@@ -334,6 +366,8 @@ def _note_usage(job: Any, usage: Usage) -> None:
 def exception_of(failure: Failure) -> object:
     """The exception as an object; its text where it can't be brought back."""
     if failure.pickled:
+        import pickle
+
         try:
             return pickle.loads(failure.pickled)
         except Exception:

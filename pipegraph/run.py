@@ -1,6 +1,6 @@
 """The loop of a run; alone in knowing engine, coordinator, status file, slaves and watchers.
 
-In English: fork the slave before anything else exists. Take the status file. Tell the engine what the script
+In English: the slave is there already, forked before anything of a run existed. Take the status file. Tell the engine what the script
 declared and what the directory holds. Then, until the engine says that all is over: start what may start and fits,
 wait for slaves and signals in one place, tell the engine what happened, write it down, show it. A job is recorded as
 started before it starts, and as made before anything that depends on it is told.
@@ -9,7 +9,6 @@ started before it starts, and as made before anything that depends on it is told
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import select
 import signal
@@ -19,9 +18,9 @@ from collections.abc import Callable
 from typing import Any
 
 from . import __version__
-from .coordinator import Coordinator, LocalSystem, memory_of_this_machine
+from .coordinator import Coordinator, memory_of_this_machine
 from .engine import DropProduct, EndRun, Engine, Instruction, StartJob, WithdrawJob
-from .errors import JobContractError, RuntimeError, StatusWriteError
+from .errors import RuntimeError, StatusWriteError
 from .events import (
     Event,
     GraphGrew,
@@ -39,148 +38,25 @@ from .events import (
     StopRequested,
     Warned,
 )
-from .graph import Graph, current, current_or_none, set_current
+from .graph import Graph
 from .model import Counts, Failure, FailureKind, JobId, JobSpec, Place, Role
 from .slaves import LocalSlave
 from .status import StatusFile
 from .status.survey import changed_inputs, survey
 from .watchers import Audience, start_watchers
 
-_LOG_LEVEL_INFO = 20
 _TICK_SECONDS = 1.0
 _STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SHOWN_FAILURES = 10
 
 
-def new_pipegraph(
-    resource_coordinator: LocalSystem | None = None,
-    quiet: bool = False,
-    invariant_status_filename: str | os.PathLike[str] = ".pipegraph_status",
-    dump_graph: bool = True,
-    interactive: bool = True,
-    cache_folder: str | os.PathLike[str] = "cache",
-    log_file: str | os.PathLike[str] | None = None,
-    log_level: int = _LOG_LEVEL_INFO,
-) -> Graph:
-    """Begin a graph, which all jobs made from now on join.
-
-    Parameters
-    ----------
-    resource_coordinator
-        How many cores there are; all that this process may use, if not given.
-    quiet
-        Only failures and warnings on stderr.
-    invariant_status_filename
-        What is remembered between runs.
-    dump_graph
-        Write ``logs/ppg_graph.txt``.
-    cache_folder
-        Where cached jobs put their files.
-    interactive, log_file, log_level
-        Taken for the sake of old scripts.
-
-    Raises
-    ------
-    TypeError
-        A resource coordinator of another kind.
-    """
-    if resource_coordinator is not None and not isinstance(resource_coordinator, LocalSystem):
-        raise TypeError(
-            f"resource_coordinator must be a LocalSystem or None, not {type(resource_coordinator).__name__}"
-        )
-    known = current_or_none()
-    if known is not None and known.running:
-        raise JobContractError(
-            "new_pipegraph() while a graph runs",
-            [("where", known.place_of_caller())],
-            "Declare jobs in the callback of a JobGeneratingJob instead.",
-        )
-    graph = Graph(
-        _run,
-        resource_coordinator or LocalSystem(),
-        quiet,
-        os.fspath(invariant_status_filename),
-        dump_graph,
-        interactive,
-        os.fspath(cache_folder),
-        "logs",
-        log_level,
-    )
-    set_current(graph)
-    return graph
-
-
-new = new_pipeline = new_pipegraph
-
-
-def run_pipegraph(dry_run: bool = False) -> Any:
-    """Do what must be done, and no more.
-
-    Parameters
-    ----------
-    dry_run
-        Run nothing; give back what must run, each with its reasons, and the ids of what may.
-
-    Raises
-    ------
-    RuntimeError
-        Jobs failed (`pipegraph.RuntimeError`); everything that did not depend on them was done.
-    CycleError
-        Jobs wait for each other in a circle.
-    StatusHeldError, StatusTooNewError, StatusWriteError
-        The status file can't be used.
-    KeyboardInterrupt
-        Ctrl-C; finished work is kept, and the next run goes on from there.
-    """
-    return current().run(dry_run)
-
-
-run = run_pipegraph
-
-
-def inside_ppg() -> bool:
-    """Whether there is a current graph."""
-    return current_or_none() is not None
-
-
-def _run(graph: Graph, dry_run: bool) -> Any:
-    where = graph.place_of_caller()
-    if os.getpid() != graph.pid or graph.running:
-        raise JobContractError(
-            "run_pipegraph() inside a job, or in another process than the one that made the graph",
-            [("where", where)],
-            "Call it once, in the script itself.",
-        )
-    if os.getcwd() != graph.directory:
-        raise JobContractError(
-            "the working directory changed after new_pipegraph()",
-            [("then", graph.directory), ("now", os.getcwd()), ("where", where)],
-            "Change it before new_pipegraph(), or change it back.",
-        )
-    graph.forget_outcomes()
-    # What a run makes is no garbage until it ends; looking for it would cost a third of deciding.
-    was_collecting = gc.isenabled()
-    gc.disable()
-    try:
-        specs = graph.specs()
-        if dry_run:
-            return _look_ahead(graph, specs)
-        graph.running = True
-        return _Run(graph, specs, where).go()
-    finally:
-        if was_collecting:
-            gc.enable()
-        if graph.running:
-            graph.running = False
-            graph.was_run = True
-
-
-def _look_ahead(graph: Graph, specs: tuple[JobSpec, ...]) -> tuple[list[StartJob], list[JobId]]:
+def look_ahead(graph: Graph) -> tuple[list[StartJob], list[JobId]]:
+    """What must run, each with its reasons, and the ids of what may."""
     with contextlib.ExitStack() as stack:
         status = StatusFile.open(graph.invariant_status_filename, lambda warning: None)
         stack.callback(status.close)
         engine = Engine()
-        engine.handle(survey(specs, (), None, status, graph.accepts))
+        engine.handle(survey(graph.specs(), (), None, status, graph.accepts))
         return engine.outlook()
 
 
@@ -228,22 +104,30 @@ class _Signals:
         self._writer.close()
 
 
-class _Run:
-    """One run of one graph."""
+class Run:
+    """One run of one graph, whose first slave is there.
 
-    def __init__(self, graph: Graph, specs: tuple[JobSpec, ...], where: Place) -> None:
+    Parameters
+    ----------
+    began_at
+        Seconds since 1970.
+    where
+        The line of the script that asked for the run.
+    """
+
+    def __init__(self, graph: Graph, slave: LocalSlave, run_id: str, began_at: float, where: Place) -> None:
         self._graph = graph
-        self._declared = specs
+        self._declared = graph.specs()
         self._where = where
-        self._specs: dict[JobId, JobSpec] = {spec.id: spec for spec in specs}
+        self._specs: dict[JobId, JobSpec] = {spec.id: spec for spec in self._declared}
         system = graph.rc
         cores = max(1, min(system.cores_available, system.max_cores_to_use))
         self._coordinator = Coordinator(cores, memory_of_this_machine())
         self._engine = Engine()
-        self._began_at = time.time()
+        self._began_at = began_at
         self._began = time.monotonic()
-        self._run_id = f"{self._began_at:.6f}-{socket.gethostname()}-{os.getpid()}"
-        self._slave = LocalSlave(graph, self._run_id, graph.log_directory)
+        self._run_id = run_id
+        self._slave = slave
         self._status: StatusFile
         self._audience: Audience
         self._signals: _Signals
@@ -253,15 +137,12 @@ class _Run:
         self._write_error: StatusWriteError | None = None
         self._reasons: dict[JobId, StartJob] = {}
         self._failures: list[tuple[JobFailed, JobSpec]] = []
-        self._tally = dict.fromkeys(Counts.__dataclass_fields__, 0)
+        self._tally = dict.fromkeys(Counts._fields, 0)
         self._warned_inputs: set[str] = set()
 
     def go(self) -> None:
         """From begin to end; raises what the run has to say."""
         with contextlib.ExitStack() as stack:
-            # The slave comes first: it must inherit no lock, no log, no thread, no handler of ours.
-            stack.callback(self._slave.end)
-            self._slave.begin()
             early: list[Warned] = []
             holder = {"run": self._run_id}
             self._status = StatusFile.open(self._graph.invariant_status_filename, early.append, holder)
@@ -499,7 +380,7 @@ class _Run:
             self._began_at,
             self._graph.directory,
             self._where.filename,
-            socket.gethostname(),
+            os.uname().nodename,
             os.getpid(),
             self._coordinator.cores,
             sum(1 for spec in self._declared if spec.role is not Role.INVARIANT),

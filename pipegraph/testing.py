@@ -7,7 +7,7 @@ from typing import Any
 
 from .errors import RuntimeError
 from .jobs import FileGeneratingJob, Job
-from .run import run_pipegraph as _run_pipegraph
+from .script import run_pipegraph as _run_pipegraph
 
 
 def run_pipegraph() -> None:

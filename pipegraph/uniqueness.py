@@ -7,7 +7,6 @@ from typing import Any
 
 from . import graph as graphs
 from .errors import JobContractError
-from .status import StatusFile
 
 
 def assert_uniqueness_of_object(
@@ -54,6 +53,8 @@ def forget_job_status(filename: str | os.PathLike[str] = ".pipegraph_status") ->
     StatusHeldError
         A run is using the status file.
     """
+    from .status import StatusFile
+
     if not os.path.exists(filename):
         return
     status = StatusFile.open(os.fspath(filename), lambda warning: None)

@@ -124,7 +124,10 @@ class FileClocks:
             By `now_ns`, before the stamp was looked at.
         """
         known = self._known.get(device)
-        if known is None and began_ns - mtime_ns >= UNKNOWN_CLOCK_NS:
+        if known is None:
+            if began_ns - mtime_ns >= UNKNOWN_CLOCK_NS:
+                return False
+        elif known.tick_ns == 0:
             return False
         if known is None or self._is_old(known):
             known = self._asked(path, device)

@@ -21,6 +21,9 @@ LARGE_BYTES = 16 << 20
 
 CHUNK_BYTES = 1 << 20
 
+# O_NOCTTY: a terminal may not become ours. With O_NONBLOCK opening a FIFO does not wait for somebody who writes.
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY
+
 
 def read(path: str, wait_out_tick: bool = False, *, clocks: FileClocks = FILE_CLOCKS) -> FileRecord:
     """Fingerprint of the content of a file, read whole.
@@ -39,13 +42,16 @@ def read(path: str, wait_out_tick: bool = False, *, clocks: FileClocks = FILE_CL
     -----
     A file that changes while it is read comes back as racy.
     """
-    file = _opened(path)
+    try:
+        file = os.open(path, _FLAGS | os.O_NONBLOCK)
+    except OSError as error:
+        file = _opened_otherwise(path, error)
     try:
         began_ns = clocks.now_ns()
         before = os.fstat(file)
-        if not stat.S_ISREG(before.st_mode):
-            raise _no_file(path, before.st_mode)
-        size, mtime_ns = before.st_size, before.st_mtime_ns
+        mode, size, mtime_ns = before.st_mode, before.st_size, before.st_mtime_ns
+        if not stat.S_ISREG(mode):
+            raise _no_file(path, mode)
         if wait_out_tick and size >= LARGE_BYTES:
             clocks.wait_until_not_racy(path, before.st_dev, mtime_ns)
             began_ns = clocks.now_ns()
@@ -111,20 +117,13 @@ def look_at_time(path: str) -> FileRecord:
     return FileRecord(path, fingerprint, "", status.st_size, status.st_mtime_ns, status.st_ino, False)
 
 
-def _opened(path: str) -> int:
-    # O_NONBLOCK: opening a FIFO must not wait for somebody who writes. O_NOCTTY: nor may a terminal become ours.
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY
-    try:
-        return os.open(path, flags | os.O_NONBLOCK)
-    except BlockingIOError:
+def _opened_otherwise(path: str, error: OSError) -> int:
+    if isinstance(error, BlockingIOError) and stat.S_ISREG(os.stat(path).st_mode):
         # fcntl(2), F_SETLEASE: a file server holds a lease. Without O_NONBLOCK, opening waits for it.
-        if stat.S_ISREG(os.stat(path).st_mode):
-            return os.open(path, flags)
-        raise
-    except OSError as error:
-        if error.errno == errno.ENXIO:
-            raise _no_file(path, os.stat(path).st_mode) from None
-        raise
+        return os.open(path, _FLAGS)
+    if error.errno == errno.ENXIO:
+        raise _no_file(path, os.stat(path).st_mode) from None
+    raise error
 
 
 def _no_file(path: str, mode: int) -> OSError:

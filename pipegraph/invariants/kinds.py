@@ -5,7 +5,6 @@ Owns the choice, by class. A class that nobody here knows is left to the encoder
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 from collections.abc import Callable
 from types import ModuleType
@@ -99,7 +98,9 @@ def _attributes(value: object) -> list[tuple[str, object]]:
     kind = type(value)
     attributes: dict[str, object] = {}
     if hasattr(kind, "__dataclass_fields__"):
-        names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+        from dataclasses import fields  # there already, or the class would not be one
+
+        names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
         attributes = {name: getattr(value, name) for name in names if hasattr(value, name)}
         if "__dataclass_fields__" in kind.__dict__:
             # Not __dict__: there lie caches, too (cached_property).

@@ -99,7 +99,6 @@ class Job:
     _takes_output = False
     _is_code_watched = True
     _was_code_ignored = False
-    _is_pruned = False
     _cores = 1
     _memory = -1
     _inputs: dict[InputId, None] | None = None
@@ -171,6 +170,8 @@ class Job:
         self.place = place
         self.function = function
         if takes_output:
+            import pathlib  # noqa: F401  # Here once, and not in the process of every job.
+
             self._takes_output = True
         elif self._takes_output:
             self._takes_output = False
@@ -414,15 +415,15 @@ class Job:
     @property
     def is_pruned(self) -> bool:
         """It was taken out of the run by itself."""
-        return self._is_pruned
+        return self.graph.is_pruned(self.job_id)
 
     def prune(self) -> None:
         """Take no part in the run; neither does anything that depends on it."""
-        self._is_pruned = True
+        self.graph.note_pruned(self.job_id, True)
 
     def unprune(self) -> None:
         """Take part again."""
-        self._is_pruned = False
+        self.graph.note_pruned(self.job_id, False)
 
     def __add__(self, other: Any) -> JobList:
         return JobList([self]).__add__(other)

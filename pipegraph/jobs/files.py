@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import JobContractError
 from ..graph import Graph
 from ..model import JobId
 from .base import Callback, Job, OutputFile
 from .names import output_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PathName = str | os.PathLike[str]
 
@@ -82,13 +84,15 @@ class FileGeneratingJob(Job):
     @property
     def files(self) -> list[Path]:
         """The output, in a list."""
+        from pathlib import Path
+
         return [Path(self.job_id)]
 
     def run(self) -> None:
         """Call the callback."""
         assert self.function is not None
         if self._takes_output:
-            self.function(Path(self.job_id))
+            self.function(self.files[0])
         else:
             self.function()
 
@@ -161,6 +165,8 @@ class MultiFileGeneratingJob(Job):
     @property
     def files(self) -> list[Path] | dict[str, Path]:
         """The list or dict of paths as given."""
+        from pathlib import Path
+
         if self._keys is not None:
             return {key: Path(path) for key, path in zip(self._keys, self._paths)}
         return [Path(path) for path in self._paths]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 
 from ..model import NOTHING_PRINTED, Printed
 
@@ -16,18 +15,19 @@ TAIL_BYTES = 256 * 1024
 
 
 class Slot:
-    """Two files for one job at a time."""
+    """Two files for one job at a time.
+
+    Parameters
+    ----------
+    folders
+        Where they may lie, the best first; in memory, if none will do.
+    """
 
     __slots__ = ("stderr", "stdout")
 
-    def __init__(self, directory: str | None) -> None:
-        self.stdout = _nameless_file(directory)
-        self.stderr = _nameless_file(directory)
-
-    def become_output(self) -> None:
-        """In the job's process: let descriptors 1 and 2 lead here."""
-        os.dup2(self.stdout, 1)
-        os.dup2(self.stderr, 2)
+    def __init__(self, folders: tuple[str, ...]) -> None:
+        self.stdout = _nameless_file(folders)
+        self.stderr = _nameless_file(folders)
 
     def take(self, keep_as: tuple[str, str] | None) -> Printed:
         """What was printed, leaving the files empty.
@@ -37,7 +37,7 @@ class Slot:
         keep_as
             A directory and a job id, where all is to be kept if the tail is not all; None: only the tail.
         """
-        sizes = os.fstat(self.stdout).st_size, os.fstat(self.stderr).st_size
+        sizes = os.lseek(self.stdout, 0, os.SEEK_END), os.lseek(self.stderr, 0, os.SEEK_END)
         if sizes == (0, 0):
             return NOTHING_PRINTED
         texts, paths = [], []
@@ -58,26 +58,24 @@ class Slot:
         os.close(self.stderr)
 
 
-def _nameless_file(directory: str | None) -> int:
-    import tempfile
+def _nameless_file(folders: tuple[str, ...]) -> int:
+    for folder in folders:
+        # open(2), O_TMPFILE: network file systems can't.
+        with contextlib.suppress(OSError):
+            return os.open(folder, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_TMPFILE, 0o600)
+    descriptor = os.memfd_create("pipegraph-output")
+    import fcntl
 
-    flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
-    for folder in (directory, tempfile.gettempdir()):
-        if folder:
-            with contextlib.suppress(OSError):
-                return os.open(folder, flags | os.O_TMPFILE, 0o600)
-    descriptor, path = tempfile.mkstemp()
-    os.unlink(path)
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, os.O_APPEND)
     return descriptor
 
 
 def _copy(descriptor: int, size: int, directory: str, job_id: str, stream: str) -> str:
     """The whole stream in a file of its own; its path, or nothing if there is no room."""
-    import tempfile
-
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "_", job_id)[-80:]
+    safe = "".join([each if each.isascii() and each.isalnum() else "_" for each in job_id])[-80:]
+    path = os.path.join(directory, f"ppg_output_{safe}_{os.urandom(6).hex()}.{stream}.txt")
     try:
-        target, path = tempfile.mkstemp(f".{stream}.txt", f"ppg_output_{safe}_", directory)
+        target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     except OSError:
         return ""
     try:

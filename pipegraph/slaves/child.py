@@ -1,26 +1,29 @@
 """What happens in a job's own process: old outputs away, callback, contract, fingerprints, one report.
 
 Runs between fork and `_exit`; returns to its caller only in the fork of a job that changes the slave and succeeded.
+Every page of memory that is touched here has to be copied, in every job: so the common path is one function that
+makes few objects, and what is rarely needed is imported late.
 """
 
 from __future__ import annotations
 
+import marshal
 import os
-import pickle
 import socket
 import sys
 import time
 from typing import Any, NamedTuple
 
-from ..errors import JobContractError, PyPipeGraphError
 from ..invariants import files
 from ..model import NO_GROWTH, Failure, FailureKind, FileRecord, Growth, Usage
-from .failures import failure_from
 from .messages import Gone, send
 from .protocol import Runnable, Workload
 
 _PEAK_FROM_SECONDS = 1.0
 """Memory is measured of jobs that ran as long; it takes up to 20 ms (proc(5), smaps_rollup)."""
+
+FAILED = 93
+"""Exit status of a job that reported how it failed. One that reported success leaves with 0."""
 
 
 class Report(NamedTuple):
@@ -32,143 +35,176 @@ class Report(NamedTuple):
     growth: Growth = NO_GROWTH
 
 
-def packed(report: Report) -> tuple[object, ...]:
-    """As plain tuples and numbers: a pickle of those touches little memory that would have to be copied."""
-    if report.failure is None and report.growth is NO_GROWTH:
-        return (*report.usage, [tuple(record) for record in report.outputs])
-    return (report,)
+_Told = tuple[Failure | None, list[FileRecord], tuple[float, float, float, int], Growth]
+"""A report, made of less."""
+
+
+def packed(told: _Told) -> tuple[Any, ...]:
+    """As plain values."""
+    failure, outputs, usage, growth = told
+    if failure is None and growth is NO_GROWTH:
+        return usage, [(*record,) for record in outputs]
+    import pickle
+
+    return (pickle.dumps((failure, outputs, usage, growth), 5),)
 
 
 def unpacked(parts: tuple[Any, ...]) -> Report:
     """What was `packed`."""
     if len(parts) == 1:
-        whole: Report = parts[0]
-        return whole
-    return Report(None, tuple(FileRecord(*record) for record in parts[-1]), Usage(*parts[:-1]))
+        import pickle
+
+        failure, outputs, usage, growth = pickle.loads(parts[0])
+        return Report(failure, tuple(outputs), Usage._make(usage), growth)
+    return Report(None, tuple([FileRecord._make(each) for each in parts[1]]), Usage._make(parts[0]))
 
 
 class ReportChannel:
-    """The way from a job's process to its slave, which the job may have closed, or have used up the number of."""
+    """The way from a job's process to the master, which the job may have closed, or have used up the number of.
+
+    Jobs wait here when the master is behind; slaves never do.
+    """
 
     def __init__(self, end: socket.socket, folder: str) -> None:
         self._end = end
+        self._descriptor = end.fileno()
         self._folder = folder
-        status = os.fstat(end.fileno())
+        status = os.fstat(self._descriptor)
         self._identity = status.st_dev, status.st_ino
 
-    def send(self, token: int, report: Report) -> None:
+    def send(self, token: int, told: _Told) -> None:
         """Once, from the job's process."""
+        message = (token, *packed(told))
         try:
-            status = os.fstat(self._end.fileno())
+            status = os.fstat(self._descriptor)
             if (status.st_dev, status.st_ino) == self._identity:
-                send(self._end, (token, *packed(report)))
+                send(self._end, message)
                 return
         except (OSError, Gone):
             pass
         path = os.path.join(self._folder, str(token))
         with open(path + ".part", "wb") as out:
-            pickle.dump(report, out)
+            marshal.dump(message, out)
         os.rename(path + ".part", path)
 
-    def found_as_file(self, token: int) -> Report | None:
-        """What came by the other way."""
-        path = os.path.join(self._folder, str(token))
-        try:
-            with open(path, "rb") as source:
-                report: Report = pickle.load(source)
-            os.unlink(path)
-        except FileNotFoundError:
-            return None
-        return report
+
+def found_as_file(folder: str, token: int) -> Report | None:
+    """A report that came by the other way."""
+    path = os.path.join(folder, str(token))
+    try:
+        with open(path, "rb") as source:
+            message = marshal.load(source)
+        os.unlink(path)
+    except FileNotFoundError:
+        return None
+    return unpacked(message[1:])
 
 
-def run_job(workload: Workload, job: Runnable, directory: str) -> Report:
+def run_job(workload: Workload, job: Runnable, directory: str) -> _Told:
     """Call a job, and see what it left."""
     pid = os.getpid()
     growth = NO_GROWTH
     failure: Failure | None = None
     started_at = time.time()
     began = time.perf_counter()
-    outputs: tuple[FileRecord, ...] = ()
+    records: list[FileRecord] = []
+    outputs = job.outputs
+    is_generator = job.is_generator
     try:
-        _clear_outputs(job)
-        if job.is_generator:
+        for path in outputs:
+            # Asked first, since an exception for each new file would cost more.
+            if os.access(path, os.F_OK, follow_symlinks=False):
+                _remove(path, job)
+            else:
+                folder = path.rpartition("/")[0]
+                if folder and not os.access(folder, os.F_OK):
+                    os.makedirs(folder, exist_ok=True)
+        if is_generator:
             workload.begin_growth(job.job_id)
         try:
             job.run()
         except SystemExit as error:
             if error.code not in (None, 0):
                 raise
-        if job.is_generator:
+        if is_generator:
             growth = workload.end_growth()
     except BaseException as error:
-        failure = failure_from(error)
+        failure = _failure(error)
     if os.getpid() != pid:
         os._exit(0)  # a fork of the job's own, that came back here
     seconds = time.perf_counter() - began
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except Exception:
-            pass
+    try:
+        sys.stdout.flush()
+    except Exception:
+        pass
+    try:
+        sys.stderr.flush()
+    except Exception:
+        pass
     try:
         os.chdir(directory)
-        if failure is None and job.outputs:
-            outputs = _check_outputs(job)
-    except PyPipeGraphError as error:
-        failure = failure_from(error, FailureKind.BROKE_CONTRACT)
+        if failure is None:
+            for path in outputs:
+                record = files.read(path, True)
+                records.append(record)
+                if not record.size and path not in job.empty_ok:
+                    failure = _broken_contract(job)
     except BaseException as error:
-        failure = failure_from(error)
+        failure = _broken_contract(job) if failure is None else failure
+        failure = failure or _failure(error)
     if failure is not None:
         put_away_outputs(job)
     peak = _private_bytes() if seconds >= _PEAK_FROM_SECONDS else 0
-    return Report(failure, outputs, Usage(started_at, seconds, 0.0, peak), growth)
+    return failure, records, (started_at, seconds, 0.0, peak), growth
 
 
-def _clear_outputs(job: Runnable) -> None:
-    for path in job.outputs:
-        try:
-            os.unlink(path)
-        except FileNotFoundError:
-            folder = os.path.dirname(path)
-            if folder:
-                os.makedirs(folder, exist_ok=True)
-        except IsADirectoryError:
-            raise JobContractError(
-                "an output is a directory",
-                [("output", path), ("job", f"{job.job_id} ({job.place})")],
-                "Remove the directory, or give the job another file name.",
-            ) from None
+def _remove(path: str, job: Runnable) -> None:
+    try:
+        os.unlink(path)
+    except IsADirectoryError:
+        from ..errors import JobContractError
+
+        raise JobContractError(
+            "an output is a directory",
+            [("output", path), ("job", f"{job.job_id} ({job.place})")],
+            "Remove the directory, or give the job another file name.",
+        ) from None
 
 
-def _check_outputs(job: Runnable) -> tuple[FileRecord, ...]:
-    records = []
+def _failure(error: BaseException, kind: FailureKind = FailureKind.RAISED) -> Failure:
+    from .failures import failure_from
+
+    return failure_from(error, kind)
+
+
+def _broken_contract(job: Runnable) -> Failure | None:
+    """What is wrong with the outputs; None if it is nothing that the job promised."""
+    from ..errors import JobContractError
+
     missing = []
     empty = []
     for path in job.outputs:
-        try:
-            record = files.read(path, True)
-        except FileNotFoundError:
-            missing.append(path)
-            continue
-        except IsADirectoryError:
-            raise JobContractError(
+        if os.path.isdir(path):
+            error = JobContractError(
                 "a job made a directory instead of a file",
                 [("output", path), ("job", f"{job.job_id} ({job.place})")],
                 "An output is one file. Let the job write a file when the directory is complete.",
-            ) from None
-        if not record.size and path not in job.empty_ok:
+            )
+            return _failure(error, FailureKind.BROKE_CONTRACT)
+        if not os.path.exists(path):
+            missing.append(path)
+        elif not os.path.getsize(path) and path not in job.empty_ok:
             empty.append(path)
-        records.append(record)
-    if missing or empty:
-        raise JobContractError(
-            "a job did not make its files" if missing else "a job left an empty file",
-            [("job", f"{job.job_id} ({job.place})")]
-            + [("missing", path) for path in missing]
-            + [("empty", path) for path in empty],
-            "Write to the path that was promised." if missing else "If an empty file is right, pass empty_ok=True.",
-        )
-    return tuple(records)
+    if not missing and not empty:
+        return None
+    error = JobContractError(
+        "a job did not make its files" if missing else "a job left an empty file",
+        [("job", f"{job.job_id} ({job.place})")]
+        + [("missing", path) for path in missing]
+        + [("empty", path) for path in empty],
+        "Write to the path that was promised." if missing else "If an empty file is right, pass empty_ok=True.",
+    )
+    return _failure(error, FailureKind.BROKE_CONTRACT)
 
 
 def put_away_outputs(job: Runnable) -> None:

@@ -9,35 +9,41 @@ from __future__ import annotations
 import gc
 import os
 import select
-import shutil
 import socket
 import sys
 import time
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from ..errors import CommunicationFailure
-from ..events import Event, JobFailed, JobsLost, JobStopped, JobSucceeded, SlaveDied
+from ..events import Event, JobFailed, JobsLost, JobStopped, JobSucceeded, SlaveDied, Warned
 from ..invariants.clock import FILE_CLOCKS
-from ..model import JobId, JobSpec, Role
+from ..model import NOTHING_PRINTED, JobId, JobSpec, Printed, Role, Usage
 from . import messages, sweep
+from .child import FAILED, Report, found_as_file, unpacked
+from .deaths import death, not_started
 from .protocol import Workload
 from .slave import Surroundings, be_keeper
 
 MAX_DEATHS_IN_A_ROW = 3
 _END_SECONDS = 10.0
+_OUTBOX_SECONDS = 0.002
 _MARK = "PIPEGRAPH_RUN"
 
 
 class _Slave:
     """One slave, seen from the master."""
 
-    __slots__ = ("end", "is_retired", "running")
+    __slots__ = ("end", "is_retired", "outbox", "running")
 
     def __init__(self, end: socket.socket) -> None:
         self.end = end
-        self.running: set[JobId] = set()
+        self.running: dict[int, JobSpec] = {}
         self.is_retired = False
+        # What it can't take yet: two that wait for each other to read would wait for ever.
+        self.outbox: deque[tuple[tuple[object, ...], socket.socket | None]] = deque()
 
 
 class LocalSlave:
@@ -72,6 +78,9 @@ class LocalSlave:
         self._candidates: dict[JobId, _Slave] = {}
         self._loaded: list[JobId] = []
         self._deaths = 0
+        self._tokens = 0
+        self._report_reader, self._report_writer = messages.pair()
+        self._reports: dict[int, Report] = {}
         self._folder = ""
         self._was_subreaper = False
         self._is_begun = False
@@ -80,9 +89,7 @@ class LocalSlave:
 
     def begin(self) -> None:
         """Fork the first slave."""
-        import tempfile
-
-        self._folder = tempfile.mkdtemp(prefix="pipegraph-")
+        self._folder = sweep.new_folder()
         self._was_subreaper = sweep.adopt_orphans()
         self._is_begun = True
         # Asked once here, and not by every job.
@@ -102,7 +109,9 @@ class LocalSlave:
             except OSError:
                 pass
         ours, theirs = messages.pair()
-        around = Surroundings(self._workload, os.getcwd(), self._log_directory, self._folder, self._grace_seconds)
+        around = Surroundings(
+            self._workload, os.getcwd(), self._log_directory, self._folder, self._report_writer, self._grace_seconds
+        )
         mark = os.environ.get(_MARK)
         gc_was_enabled = gc.isenabled()
         gc.disable()
@@ -112,6 +121,7 @@ class LocalSlave:
         if pid == 0:
             try:
                 ours.close()
+                self._report_reader.close()
                 for slave in self._slaves.values():
                     slave.end.close()
                 os.environ[_MARK] = self._run_id
@@ -130,11 +140,15 @@ class LocalSlave:
 
     def fileno(self) -> list[int]:
         """Descriptors to wait on for reading."""
-        return list(self._slaves)
+        return [self._report_reader.fileno(), *self._slaves]
 
     def next_deadline(self) -> float | None:
         """Monotonic time at which `receive` wants to be called although nothing is readable."""
-        return 0.0 if self._events else None
+        if self._events:
+            return 0.0
+        if any(slave.outbox for slave in self._slaves.values()):
+            return time.monotonic() + _OUTBOX_SECONDS
+        return None
 
     def start(self, job: JobSpec) -> None:
         """Have a job run; its end comes from `receive`."""
@@ -145,13 +159,10 @@ class LocalSlave:
             candidate = _Slave(ours)
             self._slaves[ours.fileno()] = candidate
             self._candidates[job.id] = candidate
-        self._current.running.add(job.id)
-        try:
-            messages.send(self._current.end, ("start", job.id), None if theirs is None else theirs.fileno())
-        except messages.Gone:
-            pass  # its end is noticed by receive, which says that the job is lost
-        if theirs is not None:
-            theirs.close()
+        self._tokens += 1
+        self._current.running[self._tokens] = job
+        # If it is gone, that is noticed by receive, which says that the job is lost.
+        self._say(self._current, ("start", job.id, self._tokens), theirs)
 
     def adopt(self, job: JobId) -> None:
         """The fork that loaded this becomes the current slave."""
@@ -199,19 +210,22 @@ class LocalSlave:
             Slaves died again and again.
         """
         events, self._events = self._events, []
+        self._read_reports()
         poll = select.poll()
-        for descriptor in self._slaves:
+        for descriptor, slave in self._slaves.items():
             poll.register(descriptor, select.POLLIN)
+            if slave.outbox:
+                self._send_outbox(slave)
         gone: list[_Slave] = []
         for descriptor, _ in poll.poll(0):
-            slave = self._slaves.get(descriptor)
-            if slave is None:
+            known = self._slaves.get(descriptor)
+            if known is None:
                 continue  # a fork whose slave has just told how it failed
             try:
-                while (received := messages.receive(slave.end)) is not None:
-                    self._note(slave, received[0], events)
+                while (received := messages.receive(known.end)) is not None:
+                    self._note(known, received[0], events)
             except messages.Gone:
-                gone.append(slave)
+                gone.append(known)
         if self._keeper in gone:
             self._on_keeper_gone(events)
         else:
@@ -219,20 +233,88 @@ class LocalSlave:
                 self._on_gone(slave, events)
         return events
 
-    def _note(self, slave: _Slave, event: Event, events: list[Event]) -> None:
-        if isinstance(event, JobSucceeded | JobFailed | JobStopped):
-            is_candidate = self._candidates.get(event.job) is slave
-            holder = next((each for each in self._slaves.values() if event.job in each.running), None)
-            if holder is None:
-                return  # the fork of a slave that has ended since; what it loaded was told by itself
-            if not is_candidate and event.job in self._candidates:
-                if isinstance(event, JobSucceeded):
-                    return
-                self._forget(self._candidates.pop(event.job))
-            holder.running.discard(event.job)
-            if isinstance(event, JobSucceeded):
+    def _read_reports(self) -> None:
+        while (received := messages.receive(self._report_reader)) is not None:
+            token, *parts = received[0]
+            self._reports[token] = unpacked(tuple(parts))
+
+    def _report_of(self, token: int) -> Report | None:
+        report = self._reports.pop(token, None)
+        if report is None:
+            # Whoever has ended has sent it before.
+            self._read_reports()
+            report = self._reports.pop(token, None)
+        return found_as_file(self._folder, token) if report is None else report
+
+    def _note(self, slave: _Slave, message: tuple[Any, ...], events: list[Event]) -> None:
+        word, token, *rest = message
+        if word == "loaded":
+            self._on_loaded(token, *rest, events)
+            return
+        spec = slave.running.pop(token, None)
+        if spec is None:
+            return  # a slave that loaded this told of its success itself
+        self._forget_candidate(spec.id)
+        if word == "ended":
+            event = self._ending(slave, spec, token, *rest)
+            if type(event) is JobSucceeded:
                 self._deaths = 0
-        events.append(event)
+            events.append(event)
+        else:
+            events.append(JobFailed(spec.id, not_started(rest[0])))
+
+    def _on_loaded(
+        self,
+        token: int,
+        report: tuple[Any, ...],
+        printed: tuple[Any, ...],
+        threads: int,
+        events: list[Event],
+    ) -> None:
+        holder = next((each for each in self._slaves.values() if token in each.running), None)
+        if holder is None:
+            return  # the slave that forked it has ended since, and its jobs were told to be lost
+        spec = holder.running.pop(token)
+        told = unpacked(report)
+        self._deaths = 0
+        events.append(JobSucceeded(spec.id, (), told.usage, Printed._make(printed), told.growth))
+        if threads > 1:
+            events.append(
+                Warned(
+                    f"{threads} threads run after loading {spec.id} ({spec.place}); a fork beside them may hang",
+                    spec.id,
+                    "Limit the library's threads while loading (OMP_NUM_THREADS=1, ARROW_NUM_THREADS=1 and the like).",
+                )
+            )
+
+    def _ending(
+        self,
+        slave: _Slave,
+        spec: JobSpec,
+        token: int,
+        exit_code: int,
+        was_stopped: bool,
+        started_at: float,
+        cpu_seconds: float,
+        parts: tuple[Any, ...] | None,
+    ) -> Event:
+        """What the end of a job's process means."""
+        printed = NOTHING_PRINTED if parts is None else Printed._make(parts)
+        report = self._report_of(token)
+        if report is None:
+            usage = Usage(started_at, time.time() - started_at, cpu_seconds, 0)
+        else:
+            usage = report.usage._replace(cpu_seconds=cpu_seconds)
+            if exit_code == 0 and report.failure is None:
+                return JobSucceeded(spec.id, report.outputs, usage, printed, report.growth)
+        if report is None and exit_code in (0, FAILED):
+            # It left with the status of one that has reported. Only this side knows that it did not.
+            self._say(slave, ("put away", spec.id))
+        if was_stopped:
+            return JobStopped(spec.id)
+        if report is not None and report.failure is not None and exit_code == FAILED:
+            return JobFailed(spec.id, report.failure, usage, printed)
+        return JobFailed(spec.id, death(spec, exit_code), usage, printed)
 
     def _on_gone(self, slave: _Slave, events: list[Event]) -> None:
         if slave.end.fileno() not in self._slaves:
@@ -242,7 +324,7 @@ class LocalSlave:
             return  # the slave that forked it tells how it died
         if slave.is_retired and not slave.running:
             return
-        lost = tuple(sorted(slave.running))
+        lost = self._lost((slave,), events)
         for job in lost:
             self._forget_candidate(job)
         memory: tuple[JobId, ...] = ()
@@ -256,17 +338,28 @@ class LocalSlave:
         pid = self._keeper_pid
         sweep.kill_session(pid, f"{_MARK}={self._run_id}", self._spared)
         _reap(pid)
-        lost = tuple(sorted(job for slave in self._slaves.values() for job in slave.running))
+        lost = self._lost(tuple(self._slaves.values()), events)
         memory = tuple(self._loaded)
         for slave in list(self._slaves.values()):
             self._forget(slave)
         self._candidates.clear()
         self._loaded.clear()
-        ended = {event.job for event in events if isinstance(event, JobSucceeded)}
-        lost = tuple(job for job in lost if job not in ended)
         if self._deaths + 1 < MAX_DEATHS_IN_A_ROW:
             self._fork_keeper()
         self._tell_death(pid, lost, memory, events)
+
+    def _lost(self, slaves: Iterable[_Slave], events: list[Event]) -> tuple[JobId, ...]:
+        """What these were running, but for jobs that had reported that they are done."""
+        self._read_reports()
+        lost = []
+        for slave in slaves:
+            for token, spec in slave.running.items():
+                report = self._reports.pop(token, None)
+                if report is not None and report.failure is None:
+                    events.append(JobSucceeded(spec.id, report.outputs, report.usage))
+                else:
+                    lost.append(spec.id)
+        return tuple(sorted(lost))
 
     def _tell_death(self, pid: int, lost: tuple[JobId, ...], memory: tuple[JobId, ...], events: list[Event]) -> None:
         self._deaths += 1
@@ -287,12 +380,28 @@ class LocalSlave:
     def _forget(self, slave: _Slave) -> None:
         self._slaves.pop(slave.end.fileno(), None)
         slave.end.close()
+        for _, end in slave.outbox:
+            if end is not None:
+                end.close()
+        slave.outbox.clear()
 
-    def _say(self, slave: _Slave, message: tuple[object, ...]) -> None:
-        try:
-            messages.send(slave.end, message)
-        except (messages.Gone, OSError):
-            pass  # its end is noticed by receive
+    def _say(self, slave: _Slave, message: tuple[object, ...], end: socket.socket | None = None) -> None:
+        """Send, and with it an end of a socket, which is closed then; never waits."""
+        slave.outbox.append((message, end))
+        self._send_outbox(slave)
+
+    def _send_outbox(self, slave: _Slave) -> None:
+        while slave.outbox:
+            message, end = slave.outbox[0]
+            try:
+                messages.send(slave.end, message, None if end is None else end.fileno(), socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            except (messages.Gone, OSError):
+                pass  # its end is noticed by receive
+            if end is not None:
+                end.close()
+            slave.outbox.popleft()
 
     def end(self) -> None:
         """End all slaves and whatever they left running."""
@@ -312,7 +421,9 @@ class LocalSlave:
             sweep.kill_session(pid, f"{_MARK}={self._run_id}", self._spared)
             if not self._was_subreaper:
                 sweep.adopt_orphans(False)
-            shutil.rmtree(self._folder, ignore_errors=True)
+            sweep.remove_folder(self._folder)
+            self._report_reader.close()
+            self._report_writer.close()
 
 
 def _reap(pid: int, wait_seconds: float = 5.0) -> bool:

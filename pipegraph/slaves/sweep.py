@@ -11,26 +11,28 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_GET_CHILD_SUBREAPER = 37
 
-_libc = ctypes.CDLL(None, use_errno=True)
+_KILL = int(signal.SIGKILL)
+
+_prctl = ctypes.CDLL(None).prctl
 
 
 def die_with_parent(parent: int) -> None:
     """Be killed when the process that forked this one dies; end at once if it already has (prctl(2))."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    _prctl(_PR_SET_PDEATHSIG, _KILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
 
 
 def outlive_parent() -> None:
     """Take `die_with_parent` back."""
-    _libc.prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0)
+    _prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0)
 
 
 def adopt_orphans(is_wanted: bool = True) -> bool:
     """Become the parent of descendants whose parent dies (PR_SET_CHILD_SUBREAPER); says whether it was so before."""
     before = ctypes.c_int(0)
-    _libc.prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(before), 0, 0, 0)
-    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1 if is_wanted else 0, 0, 0, 0)
+    _prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(before), 0, 0, 0)
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1 if is_wanted else 0, 0, 0, 0)
     return bool(before.value)
 
 
@@ -123,6 +125,34 @@ def kill_session(session: int, mark: str, spared: frozenset[int], wait_seconds: 
             return
         time.sleep(pause)
         pause = min(0.05, pause * 2)
+
+
+def new_folder() -> str:
+    """A folder of our own, where programs put what does not last.
+
+    Raises
+    ------
+    OSError
+        There is no room for one, or nobody may write there.
+    """
+    name = f"pipegraph-{os.getpid()}-{os.urandom(6).hex()}"
+    for above in (os.environ.get("TMPDIR"), "/tmp", "/var/tmp"):
+        if above and os.path.isdir(above) and os.access(above, os.W_OK | os.X_OK):
+            path = os.path.join(above, name)
+            os.mkdir(path, 0o700)
+            return path
+    os.mkdir(path := os.path.abspath("." + name), 0o700)
+    return path
+
+
+def remove_folder(path: str) -> None:
+    """Remove a folder that holds only files, as far as that can be done."""
+    try:
+        for name in os.listdir(path):
+            os.unlink(os.path.join(path, name))
+        os.rmdir(path)
+    except OSError:
+        pass
 
 
 def _is_marked(pid: int, mark: str) -> bool:

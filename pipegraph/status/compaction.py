@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 from collections.abc import Iterable
 from typing import Final
 
@@ -42,7 +41,7 @@ def replace_with(directory: int, name: str, old: int, lines: Iterable[bytes]) ->
     """
     status = os.fstat(old)
     _remove_leftovers(directory, name)
-    new_name = f"{name}.new-{os.getpid()}-{secrets.token_hex(4)}"
+    new_name = f"{name}.new-{os.getpid()}-{os.urandom(4).hex()}"
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     new = os.open(new_name, flags, 0o600, dir_fd=directory)
     try:

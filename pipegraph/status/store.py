@@ -11,7 +11,6 @@ The file's text is not kept in memory: a record is read again, and checked again
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import errno
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -320,7 +319,7 @@ class StatusFile:
             (file.path, file.fingerprint) for file in trace.outputs
         ]:
             return trace
-        return dataclasses.replace(trace, outputs=outputs)
+        return trace._replace(outputs=outputs)
 
     def _heal(self) -> str:
         """Write a damaged file anew and keep it under another name, which is returned; empty if that failed."""
