@@ -13,6 +13,9 @@ from typing import NamedTuple
 
 from .model import Failure, FailureKind, JobId, JobSpec, Role
 
+SHORT_SECONDS = 0.02
+"""Where jobs take less than this, it pays to save the way from a slave to the master and back."""
+
 OVERTAKES_PER_CORE = 4
 """How many later jobs, per core, may start before one that does not fit; then the cores are left to run empty."""
 
@@ -63,8 +66,14 @@ class _Needs(NamedTuple):
     changes_slave: bool
 
 
+_SIMPLE = _Needs(1, 0, False)
+
+
 class Coordinator:
     """Hands out cores and memory for one run.
+
+    Where jobs are short, a slave is told some of them *ahead*: it starts one as soon as another of its jobs ends, on
+    the core of that one, without asking. Such a job holds nothing until it has begun.
 
     Parameters
     ----------
@@ -85,6 +94,8 @@ class Coordinator:
         self._tickets = 0
         self._running: dict[JobId, _Needs] = {}
         self._overtaken: tuple[int, int] = (-1, 0)
+        self._ahead: dict[JobId, _Needs] = {}
+        self._recent_seconds = SHORT_SECONDS
 
     @property
     def running(self) -> tuple[JobId, ...]:
@@ -92,8 +103,8 @@ class Coordinator:
         return tuple(self._running)
 
     def cores_of(self, job: JobId) -> int:
-        """Cores that a running job holds."""
-        return self._running[job].cores
+        """Cores that a running job holds, or will hold."""
+        return (self._running.get(job) or self._ahead[job]).cores
 
     def objection_to(self, spec: JobSpec) -> Failure | None:
         """Why this job can never start here; None if it can."""
@@ -122,16 +133,13 @@ class Coordinator:
         self._ticket_of.pop(job, None)
 
     def next_start(self) -> JobSpec | None:
-        """The job that starts now, its cores taken; None if nothing fits."""
-        if not self._free_cores:
+        """The job that starts now, its cores taken; None if nothing fits, or `next_turn` knows one."""
+        if not self._free_cores or self._ahead:
             return None
         best: _Needs | None = None
         best_ticket = oldest_unfit = 0
         for needs, queue in list(self._queues.items()):
-            while queue and self._ticket_of.get(queue[0][1].id) != queue[0][0]:
-                queue.popleft()
-            if not queue:
-                del self._queues[needs]
+            if not self._queue(needs):
                 continue
             ticket = queue[0][0]
             if needs.changes_slave and self._is_changing:
@@ -157,13 +165,54 @@ class Coordinator:
         self._running[spec.id] = best
         return spec
 
-    def end(self, job: JobId) -> None:
-        """A job ended, however it did: what it held is free again."""
+    def next_ahead(self) -> JobSpec | None:
+        """A job to be told ahead; None if there is none that would be next, or if it does not pay."""
+        if self._free_cores or len(self._ahead) >= self.cores or self._recent_seconds >= SHORT_SECONDS:
+            return None
+        queue = self._queue(_SIMPLE)
+        if not queue or any(other[0][0] < queue[0][0] for other in map(self._queue, list(self._queues)) if other):
+            return None
+        spec = queue.popleft()[1]
+        del self._ticket_of[spec.id]
+        self._ahead[spec.id] = _SIMPLE
+        return spec
+
+    def begin(self, job: JobId) -> None:
+        """A job that was told ahead has begun; nothing if its turn had come already."""
+        needs = self._ahead.pop(job, None)
+        if needs is not None:
+            self._free_cores -= needs.cores
+            self._running[job] = needs
+
+    def next_turn(self) -> JobId | None:
+        """The job that was told ahead whose turn has come, since a core is free; it holds that core now."""
+        if not self._ahead or not self._free_cores:
+            return None
+        job = next(iter(self._ahead))
+        self.begin(job)
+        return job
+
+    def end(self, job: JobId, seconds: float = SHORT_SECONDS) -> None:
+        """A job ended, however it did and after whatever time: what it held is free again."""
+        self._recent_seconds = max(seconds, self._recent_seconds / 2)
+        self._ahead.pop(job, None)
         needs = self._running.pop(job, None)
         if needs is not None:
             self._free_cores += needs.cores
             self._free_memory += needs.memory_bytes
             self._is_changing = self._is_changing and not needs.changes_slave
+
+    def _queue(self, needs: _Needs) -> deque[tuple[int, JobSpec]] | None:
+        """Who waits with these needs, those that were withdrawn left out; None if nobody does."""
+        queue = self._queues.get(needs)
+        if queue is None:
+            return None
+        while queue and self._ticket_of.get(queue[0][1].id) != queue[0][0]:
+            queue.popleft()
+        if not queue:
+            del self._queues[needs]
+            return None
+        return queue
 
     def _needs(self, spec: JobSpec) -> _Needs:
         cores = spec.cores

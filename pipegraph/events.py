@@ -85,11 +85,10 @@ class JobStarted(NamedTuple):
     at: float
 
 
-class JobForked(NamedTuple):
-    """The process of a job exists."""
+class JobBegan(NamedTuple):
+    """A job that a slave was told ahead of its turn has got the core of one that ended."""
 
     job: JobId
-    pid: int
 
 
 class JobSucceeded(NamedTuple):
@@ -198,7 +197,7 @@ Event: TypeAlias = (
     RunBegan
     | GraphGrew
     | JobStarted
-    | JobForked
+    | JobBegan
     | JobSucceeded
     | JobFailed
     | JobStopped

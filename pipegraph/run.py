@@ -24,6 +24,7 @@ from .errors import RuntimeError, StatusWriteError
 from .events import (
     Event,
     GraphGrew,
+    JobBegan,
     JobBlocked,
     JobFailed,
     JobNotNeeded,
@@ -199,27 +200,34 @@ class Run:
 
     def _start_what_fits(self) -> bool:
         """False if the run is over."""
-        while not self._is_over:
-            spec = self._coordinator.next_start()
-            if spec is None:
-                return True
-            start = self._reasons.pop(spec.id)
-            now = time.time()
-            if not self._write(lambda: self._status.note_started(spec.id, now)):  # noqa: B023
-                self._on_event(_not_recorded(spec, self._write_error))
-                continue
-            started = JobStarted(spec.id, start.reasons, self._coordinator.cores_of(spec.id), now)
-            self._tell(started)
-            self._slave.start(spec)
-        return False
+        coordinator = self._coordinator
+        while not self._is_over and (job := coordinator.next_turn()) is not None:
+            self._slave.go(job)
+        while not self._is_over and (spec := coordinator.next_start()) is not None:
+            self._start(spec, is_ahead=False)
+        while not self._is_over and (spec := coordinator.next_ahead()) is not None:
+            self._start(spec, is_ahead=True)
+        return not self._is_over
+
+    def _start(self, spec: JobSpec, is_ahead: bool) -> None:
+        start = self._reasons.pop(spec.id)
+        now = time.time()
+        if not self._write(lambda: self._status.note_started(spec.id, now)):
+            self._on_event(_not_recorded(spec, self._write_error))
+            return
+        self._tell(JobStarted(spec.id, start.reasons, self._coordinator.cores_of(spec.id), now))
+        self._slave.start(spec, is_ahead)
 
     def _on_event(self, event: Event) -> None:
         """What a slave reported."""
         if isinstance(event, JobSucceeded):
             self._on_succeeded(event)
             return
+        if isinstance(event, JobBegan):
+            self._coordinator.begin(event.job)
+            return
         if isinstance(event, JobFailed):
-            self._coordinator.end(event.job)
+            self._coordinator.end(event.job, event.usage.seconds)
             if event.failure.kind is not FailureKind.NOT_RECORDED:
                 self._write(lambda: self._status.note_failed(event.job, time.time()))
         elif isinstance(event, JobStopped):
@@ -231,7 +239,7 @@ class Run:
 
     def _on_succeeded(self, event: JobSucceeded) -> None:
         spec = self._specs[event.job]
-        self._coordinator.end(event.job)
+        self._coordinator.end(event.job, event.usage.seconds)
         changes_slave = spec.in_memory or spec.role is Role.GENERATOR
         objection = self._engine.objection_to(event)
         grew: GraphGrew | None = None

@@ -3,7 +3,7 @@
 import pytest
 from engine_world import spec_of
 
-from pipegraph.coordinator import OVERTAKES_PER_CORE, Coordinator, LocalSystem
+from pipegraph.coordinator import OVERTAKES_PER_CORE, SHORT_SECONDS, Coordinator, LocalSystem
 
 
 def job(name, kind="output", **more):
@@ -108,3 +108,94 @@ def test_what_can_never_start_is_told_with_place_need_and_mend():
 def test_a_local_system_wants_at_least_one_core(cores):
     with pytest.raises(ValueError):
         LocalSystem(cores)
+
+
+def busy(cores=2, seconds=0.001):
+    """A coordinator whose cores are taken, where jobs have been short."""
+    coordinator = Coordinator(cores, 100)
+    for i in range(40):
+        coordinator.submit(job(f"before{i}"))
+        assert starts(coordinator) == [f"before{i}"]
+        coordinator.end(f"before{i}", seconds)
+    for i in range(cores):
+        coordinator.submit(job(f"running{i}"))
+    assert len(starts(coordinator)) == cores
+    return coordinator
+
+
+def aheads(coordinator):
+    found = []
+    while (spec := coordinator.next_ahead()) is not None:
+        found.append(spec.id)
+    return found
+
+
+def test_short_jobs_are_told_ahead_as_many_as_there_are_cores():
+    coordinator = busy()
+    for name in "abc":
+        coordinator.submit(job(name))
+
+    assert aheads(coordinator) == ["a", "b"]
+    assert coordinator.running == ("running0", "running1")
+
+
+@pytest.mark.parametrize("seconds", [SHORT_SECONDS, 10.0])
+def test_where_jobs_take_their_time_none_is_told_ahead(seconds):
+    coordinator = busy()
+    coordinator.submit(job("a"))
+    coordinator.submit(job("b"))
+    coordinator.end("running0", seconds)
+    assert starts(coordinator) == ["a"]
+
+    assert aheads(coordinator) == []
+
+
+@pytest.mark.parametrize(
+    "first", [job("x", cores=2), job("x", memory_bytes=10), job("x", "load")], ids=["cores", "memory", "loading"]
+)
+def test_no_job_is_told_ahead_of_one_that_needs_more(first):
+    coordinator = busy()
+    coordinator.submit(first)
+    coordinator.submit(job("a"))
+
+    assert aheads(coordinator) == []
+
+
+def test_a_job_told_ahead_takes_the_core_of_the_one_that_ended():
+    coordinator = busy()
+    for name in "ab":
+        coordinator.submit(job(name))
+    aheads(coordinator)
+
+    coordinator.end("running0", 0.001)
+    coordinator.begin("a")
+    assert coordinator.next_turn() is None
+    assert starts(coordinator) == []
+    assert coordinator.running == ("running1", "a")
+
+
+def test_a_job_told_ahead_has_its_turn_before_any_other_when_a_core_is_free():
+    coordinator = busy()
+    coordinator.submit(job("a"))
+    aheads(coordinator)
+    coordinator.submit(job("b"))
+
+    coordinator.end("running0", 0.001)
+    assert starts(coordinator) == []
+    assert coordinator.next_turn() == "a"
+    coordinator.begin("a")
+    assert coordinator.running == ("running1", "a")
+    coordinator.end("running1", 0.001)
+    assert starts(coordinator) == ["b"]
+
+
+def test_a_job_told_ahead_and_lost_held_nothing():
+    coordinator = busy()
+    coordinator.submit(job("a"))
+    aheads(coordinator)
+    coordinator.end("a")
+    coordinator.end("running0", 0.001)
+    coordinator.submit(job("b"))
+    coordinator.submit(job("c"))
+
+    assert starts(coordinator) == ["b"]

@@ -1,5 +1,7 @@
 """Every way in which a job can end, with real processes."""
 
+from pathlib import Path
+
 import pytest
 
 WAYS = {
@@ -295,3 +297,96 @@ def test_a_file_that_a_job_half_made_is_renamed_if_so_wished(script):
     names = {path.name for path in script.folder.iterdir()}
     assert {"a.broken", "c.broken"} <= names
     assert not {"a", "b", "c", "b.broken"} & names
+
+
+def test_a_job_inherits_nothing_that_only_the_master_needs(script):
+    script.run("""
+        ppg.new_pipegraph()
+        def look(output):
+            with open(output, "w") as out:
+                out.write(" ".join(sys.modules))
+        ppg.FileGeneratingJob("modules", look)
+        ppg.run_pipegraph()
+    """)
+
+    inherited = set(script.lines("modules")[0].split())
+    assert "pipegraph.slaves.child" in inherited
+    for part in ("run", "engine", "status", "watchers"):
+        assert f"pipegraph.{part}" not in inherited
+    # Each fork would copy them: they are large, and no slave needs them.
+    assert inherited.isdisjoint({"dataclasses", "inspect", "shutil", "tempfile", "random", "pickle", "json", "hashlib"})
+
+
+SHORT = """
+    ppg.new_pipegraph(ppg.resource_coordinators.LocalSystem(3))
+    def make(i):
+        def f(output):
+            began = time.monotonic()
+            time.sleep(0.001 * (i % 3))
+            with open(output, "w") as out:
+                out.write(f"{began} {time.monotonic()}")
+        return f
+    for i in range(300):
+        job = ppg.FileGeneratingJob(f"o/{i}", make(i))
+        if i % 50 == 49:
+            job.cores_needed = 2
+    ppg.run_pipegraph()
+"""
+
+
+def test_jobs_that_a_slave_starts_by_itself_never_take_more_cores_than_there_are(script):
+    script.run(SHORT)
+
+    spans = [tuple(map(float, script.lines(f"o/{i}")[0].split())) for i in range(300)]
+    cores = [2 if i % 50 == 49 else 1 for i in range(300)]
+    edges = sorted(
+        [(end, -n) for (_, end), n in zip(spans, cores)] + [(began, n) for (began, _), n in zip(spans, cores)]
+    )
+    running = most = 0
+    for _, change in edges:
+        running += change
+        most = max(most, running)
+    assert most == 3
+
+
+def test_jobs_that_were_told_ahead_and_lost_with_their_slave_run_all_the_same(script):
+    script.run(
+        """
+        ppg.new_pipegraph(ppg.resource_coordinators.LocalSystem(2))
+        def make(i):
+            def f(output):
+                with open("ran", "a") as out:
+                    out.write(f"{i}\\n")
+                if i == 30 and not os.path.exists("killed"):
+                    open("killed", "w").close()
+                    os.kill(os.getppid(), signal.SIGKILL)
+                    time.sleep(60)
+                output.write_text("x")
+            return f
+        for i in range(60):
+            ppg.FileGeneratingJob(f"o/{i}", make(i))
+        ppg.run_pipegraph()
+        """
+    )
+
+    assert {int(each) for each in script.lines("ran")} == set(range(60))
+    assert all(script.lines(f"o/{i}") == ["x"] for i in range(60))
+    script.run()
+    assert script.started == []
+
+
+def test_more_jobs_at_once_than_a_socket_can_queue_messages_for(script):
+    queued = int(Path("/proc/sys/net/unix/max_dgram_qlen").read_text())
+    script.run(
+        f"""
+        n = {20 * queued}
+        ppg.new_pipegraph(ppg.resource_coordinators.LocalSystem(n))
+        def make(i):
+            return lambda output: output.write_text(str(i))
+        for i in range(2 * n):
+            ppg.FileGeneratingJob(f"o/{{i}}", make(i))
+        ppg.run_pipegraph()
+        """
+    )
+
+    assert len(script.started) == 40 * queued

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..errors import CommunicationFailure
-from ..events import Event, JobFailed, JobsLost, JobStopped, JobSucceeded, SlaveDied, Warned
+from ..events import Event, JobBegan, JobFailed, JobsLost, JobStopped, JobSucceeded, SlaveDied, Warned
 from ..invariants.clock import FILE_CLOCKS
 from ..model import NOTHING_PRINTED, JobId, JobSpec, Printed, Role, Usage
 from . import messages, sweep
@@ -150,8 +150,14 @@ class LocalSlave:
             return time.monotonic() + _OUTBOX_SECONDS
         return None
 
-    def start(self, job: JobSpec) -> None:
-        """Have a job run; its end comes from `receive`."""
+    def start(self, job: JobSpec, is_ahead: bool = False) -> None:
+        """Have a job run; its end comes from `receive`.
+
+        Parameters
+        ----------
+        is_ahead
+            Not before another job has ended, or `go`; `receive` tells when it began.
+        """
         assert self._current is not None
         theirs: socket.socket | None = None
         if job.in_memory or job.role is Role.GENERATOR:
@@ -162,7 +168,14 @@ class LocalSlave:
         self._tokens += 1
         self._current.running[self._tokens] = job
         # If it is gone, that is noticed by receive, which says that the job is lost.
-        self._say(self._current, ("start", job.id, self._tokens), theirs)
+        self._say(self._current, ("ahead" if is_ahead else "start", job.id, self._tokens), theirs)
+
+    def go(self, job: JobId) -> None:
+        """A core is free for a job that was started ahead; it begins, if it has not yet."""
+        for slave in self._slaves.values():
+            for token, spec in slave.running.items():
+                if spec.id == job:
+                    self._say(slave, ("go", token))
 
     def adopt(self, job: JobId) -> None:
         """The fork that loaded this becomes the current slave."""
@@ -249,17 +262,22 @@ class LocalSlave:
     def _note(self, slave: _Slave, message: tuple[Any, ...], events: list[Event]) -> None:
         word, token, *rest = message
         if word == "loaded":
-            self._on_loaded(token, *rest, events)
+            self._on_loaded(token, *rest, events=events)
             return
         spec = slave.running.pop(token, None)
         if spec is None:
             return  # a slave that loaded this told of its success itself
         self._forget_candidate(spec.id)
         if word == "ended":
-            event = self._ending(slave, spec, token, *rest)
+            next_token, *how = rest
+            event = self._ending(slave, spec, token, *how)
             if type(event) is JobSucceeded:
                 self._deaths = 0
             events.append(event)
+            if next_token in slave.running:
+                events.append(JobBegan(slave.running[next_token].id))
+        elif word == "dropped":
+            events.append(JobStopped(spec.id))
         else:
             events.append(JobFailed(spec.id, not_started(rest[0])))
 
@@ -269,6 +287,7 @@ class LocalSlave:
         report: tuple[Any, ...],
         printed: tuple[Any, ...],
         threads: int,
+        *,
         events: list[Event],
     ) -> None:
         holder = next((each for each in self._slaves.values() if token in each.running), None)

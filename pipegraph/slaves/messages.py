@@ -90,8 +90,8 @@ def receive(end: socket.socket) -> tuple[tuple[Any, ...], int | None] | None:
     found: list[int] = []
     for level, kind, content in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            for at in range(0, len(content) - _DESCRIPTOR_BYTES + 1, _DESCRIPTOR_BYTES):
-                found.append(int.from_bytes(content[at : at + _DESCRIPTOR_BYTES], sys.byteorder))
+            ends = range(_DESCRIPTOR_BYTES, len(content) + 1, _DESCRIPTOR_BYTES)
+            found += [int.from_bytes(content[end - _DESCRIPTOR_BYTES : end], sys.byteorder) for end in ends]
     if data == _LARGE:
         large = found.pop()
         try:

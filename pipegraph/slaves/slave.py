@@ -7,7 +7,7 @@ slave that loaded something becomes a slave itself, inside `_run_in_fork`, and n
 
 from __future__ import annotations
 
-import _signal
+import _signal  # type: ignore[import-not-found]
 import faulthandler
 import gc
 import os
@@ -115,6 +115,8 @@ class Slave:
         self._is_keeper = is_keeper
         self._children: dict[int, _Child] = {}
         self._kill_at: dict[int, float] = {}
+        # What was told ahead: tokens and ids of jobs that begin when others end.
+        self._ahead: dict[int, JobId] = {}
         self._slots: list[Slot] = []
         self._slot_folders = tuple(each for each in (around.log_directory, around.folder) if each)
         self._is_retired = False
@@ -131,7 +133,7 @@ class Slave:
         poll.register(self._control, select.POLLIN)
         poll.register(self._wake_reader, select.POLLIN)
         wake = self._wake_reader
-        while not self._is_ending and not (self._is_retired and not self._children):
+        while not self._is_ending and not (self._is_retired and not self._children and not self._ahead):
             for descriptor, _ in poll.poll(self._timeout_ms() if self._kill_at else None):
                 if descriptor == wake:
                     self._reap()
@@ -154,6 +156,11 @@ class Slave:
                 word = message[0]
                 if word == "start":
                     self._start(message[1], message[2], descriptor)
+                elif word == "ahead":
+                    self._ahead[message[2]] = message[1]
+                elif word == "go":
+                    if message[1] in self._ahead:
+                        self._start(self._ahead.pop(message[1]), message[1], None)
                 elif word == "stop":
                     self._stop(message[1], message[2])
                 elif word == "release":
@@ -202,6 +209,10 @@ class Slave:
                 self._slots.append(child.slot)
 
     def _stop(self, jobs: list[JobId] | None, is_urgent: bool) -> None:
+        for token, job_id in list(self._ahead.items()):
+            if jobs is None or job_id in jobs:
+                del self._ahead[token]
+                self._tell(("dropped", token))
         now = time.monotonic()
         for child in self._children.values():
             if jobs is None or child.job.job_id in jobs:
@@ -242,14 +253,21 @@ class Slave:
                 _signal_group(pid, signal.SIGKILL)
             _, status, used = os.wait4(pid, 0)
             if child is not None:
-                self._finish(child, status, used.ru_utime + used.ru_stime)
+                next_token = self._start_next() if self._ahead else 0
+                self._finish(child, next_token, status, used.ru_utime + used.ru_stime)
 
-    def _finish(self, child: _Child, status: int, cpu_seconds: float) -> None:
+    def _start_next(self) -> int:
+        """The token of a job that was told ahead, and begins now."""
+        token = next(iter(self._ahead))
+        self._start(self._ahead.pop(token), token, None)
+        return token
+
+    def _finish(self, child: _Child, next_token: int, status: int, cpu_seconds: float) -> None:
         exit_code = os.waitstatus_to_exitcode(status) if status else 0
         if exit_code not in (0, FAILED):
             put_away_outputs(child.job)
         printed = self._take(child.slot, child.job, bool(status))
-        self._tell(("ended", child.token, exit_code, child.stopped, child.started_at, cpu_seconds, printed))
+        self._tell(("ended", child.token, next_token, exit_code, child.stopped, child.started_at, cpu_seconds, printed))
         if self._kill_at:
             self._kill_at.pop(child.pid, None)
 

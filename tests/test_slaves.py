@@ -1,0 +1,187 @@
+"""A slave and its master's handle, with real processes, one message at a time."""
+
+import os
+import select
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pipegraph.events import Event, JobBegan, JobFailed, JobsLost, JobStopped, JobSucceeded
+from pipegraph.model import NO_GROWTH, Growth, JobSpec, Place, Role
+from pipegraph.slaves import LocalSlave
+
+PLACE = Place("script.py", 1)
+
+
+class Job:
+    """A job of one file, whose callback writes it."""
+
+    place = PLACE
+    empty_ok: frozenset[str] = frozenset()
+    rename_broken = False
+    changes_slave = False
+    is_generator = False
+
+    def __init__(self, job_id: str, callback: Callable[[], object]) -> None:
+        self.job_id = job_id
+        self.outputs: tuple[str, ...] = (job_id,)
+        self.callback = callback
+
+    def run(self) -> None:
+        self.callback()
+        Path(self.job_id).write_text("made")
+
+    def release(self) -> None:
+        raise AssertionError("nothing was loaded")
+
+
+class Bench:
+    """Jobs, and the handle on the slave that runs them."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, Job] = {}
+        self.seen: list[Event] = []
+        self.slave = LocalSlave(self, "test", None, grace_seconds=30.0)
+
+    def job(self, job_id: str) -> Job:
+        return self.jobs[job_id]
+
+    def begin_growth(self, job_id: str) -> None:
+        raise AssertionError("there are no generators")
+
+    def end_growth(self) -> Growth:
+        return NO_GROWTH
+
+    def add(self, job_id: str, callback: Callable[[], object] = lambda: None) -> JobSpec:
+        self.jobs[job_id] = Job(job_id, callback)
+        return JobSpec(job_id, Role.OUTPUT, "FileGeneratingJob", PLACE, (job_id,))
+
+    def waiting(self, job_id: str) -> JobSpec:
+        """A job that ends when there is a file of its name with `.go`."""
+
+        def callback() -> None:
+            Path(job_id + ".runs").touch()
+            while not os.path.exists(job_id + ".go"):
+                time.sleep(0.002)
+
+        return self.add(job_id, callback)
+
+    def until(self, event: Event) -> list[Event]:
+        """Receive until something like this comes; what came since the last call."""
+        found: list[Event] = []
+        give_up_at = time.monotonic() + 20
+        while not any(type(each) is type(event) and each[:1] == event[:1] for each in found):  # type: ignore[index]
+            assert time.monotonic() < give_up_at, f"only {found}"
+            select.select(self.slave.fileno(), [], [], 0.05)
+            found += self.slave.receive()
+        self.seen += found
+        return found
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    monkeypatch.chdir(tmp_path)
+    bench = Bench()
+    yield bench
+    bench.slave.end()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def exists(path: str) -> bool:
+    give_up_at = time.monotonic() + 20
+    while not os.path.exists(path):
+        assert time.monotonic() < give_up_at, path
+        time.sleep(0.002)
+    return True
+
+
+def kinds(events: list[Event]) -> list[tuple[str, str]]:
+    return [(type(event).__name__, event[0]) for event in events]  # type: ignore[misc]
+
+
+def test_a_job_told_ahead_begins_when_another_ends_and_not_before(bench: Bench) -> None:
+    first, second = bench.waiting("first"), bench.waiting("second")
+    bench.slave.begin()
+    bench.slave.start(first)
+    bench.slave.start(second, is_ahead=True)
+    exists("first.runs")
+    assert not os.path.exists("second.runs")
+
+    Path("first.go").touch()
+    events = bench.until(JobBegan("second"))
+    assert kinds(events) == [("JobSucceeded", "first"), ("JobBegan", "second")]
+    exists("second.runs")
+    Path("second.go").touch()
+    bench.until(JobSucceeded("second"))
+
+
+def test_a_job_told_ahead_to_an_idle_slave_waits_for_its_turn(bench: Bench) -> None:
+    spec = bench.add("late")
+    other = bench.add("other")
+    bench.slave.begin()
+    bench.slave.start(spec, is_ahead=True)
+    bench.slave.go("late")
+    assert kinds(bench.until(JobSucceeded("late"))) == [("JobSucceeded", "late")]
+
+    # Its turn comes once more, as it may when that and the end of another job cross.
+    bench.slave._say(bench.slave._current, ("go", 1))  # type: ignore[arg-type]
+    bench.slave.start(other)
+    assert kinds(bench.until(JobSucceeded("other"))) == [("JobSucceeded", "other")]
+
+
+def test_a_stop_drops_what_was_told_ahead(bench: Bench) -> None:
+    first, second = bench.waiting("first"), bench.add("second")
+    bench.slave.begin()
+    bench.slave.start(first)
+    bench.slave.start(second, is_ahead=True)
+    exists("first.runs")
+
+    bench.slave.stop(None, is_urgent=True)
+    events = bench.until(JobStopped("first"))
+    assert sorted(kinds(events)) == [("JobStopped", "first"), ("JobStopped", "second")]
+    assert not os.path.exists("second")
+
+
+def test_what_a_job_left_that_claims_success_without_a_report_is_put_away(bench: Bench) -> None:
+    def leave() -> None:
+        Path("sly").write_text("half")
+        os._exit(0)
+
+    spec, other = bench.add("sly", leave), bench.add("other")
+    bench.slave.begin()
+    bench.slave.start(spec)
+    bench.until(JobFailed("sly", None))  # type: ignore[arg-type]
+    # The slave reads its messages in order.
+    bench.slave.start(other)
+    bench.until(JobSucceeded("other"))
+
+    assert not os.path.exists("sly")
+
+
+def test_a_job_that_had_reported_when_its_slave_died_is_not_lost(bench: Bench) -> None:
+    done, running = bench.add("done"), bench.waiting("running")
+    bench.slave.begin()
+    bench.slave.start(running)
+    exists("running.runs")
+    os.kill(bench.slave._keeper_pid, 19)  # STOP: it can't tell how its jobs end
+    report = (999, (0.0, 0.0, 0.0, 0), [("done", "f", "f", 4, 1, 2, False)])
+    from pipegraph.slaves import messages
+
+    messages.send(bench.slave._report_writer, report)
+    bench.slave._current.running[999] = done  # type: ignore[union-attr]
+    os.kill(bench.slave._keeper_pid, 9)
+
+    events = bench.until(JobsLost(("running",), ()))
+    assert next(event for event in events if type(event) is JobSucceeded).job == "done"
+
+
+def test_a_report_whose_way_was_closed_comes_by_file(bench: Bench) -> None:
+    spec = bench.add("closer", lambda: os.closerange(3, 1000))
+    bench.slave.begin()
+    bench.slave.start(spec)
+
+    events = bench.until(JobSucceeded("closer"))
+    assert events[0].outputs[0].path == "closer"  # type: ignore[union-attr]
