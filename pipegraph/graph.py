@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .cycles import check_for_cycles
 from .errors import DuplicateOutputError, JobContractError, NoGraphError
 from .events import Event, JobBlocked, JobFailed, JobStarted, JobStopped, JobSucceeded
-from .model import Failure, FailureKind, Growth, InputId, JobId, JobSpec, Place, Usage
+from .model import NO_USAGE, Growth, InputId, JobId, JobSpec, Place
+from .outcomes import INDIRECT, NO_OUTCOME, Outcome, outcome_after
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -65,7 +66,7 @@ class Graph:
         self.directory = os.getcwd()
         self.pid = os.getpid()
         self.unique_objects: dict[tuple[str, str], object] = {}
-        self.usages: dict[JobId, Usage] = {}
+        self.outcomes: dict[JobId, Outcome] = {}
         self._places: dict[tuple[str, int], Place] = {}
         self._names: dict[str, str] = {}
         self._growing: tuple[JobId, int] | None = None
@@ -280,109 +281,31 @@ class Graph:
     # --- what came of it
 
     def note(self, event: Event) -> None:
-        """Put what happened to a job where scripts look for it: on the job."""
-        job = self.jobs.get(getattr(event, "job", ""))
-        if isinstance(event, JobSucceeded | JobFailed):
-            self.usages[event.job] = event.usage
-        if job is None:
-            return
-        if isinstance(event, JobStarted):
-            job.was_invalidated = True
-            job.start_time = event.at
-        elif isinstance(event, JobSucceeded):
-            job.was_run = True
-            job.stdout, job.stderr = event.printed.stdout, event.printed.stderr
-            _note_usage(job, event.usage)
-        elif isinstance(event, JobFailed):
-            job.was_run = event.usage.started_at > 0
-            job.failed = True
-            job.exception = exception_of(event.failure)
-            job.trace = text_of_frames(event.failure)
-            job.stdout, job.stderr = event.printed.stdout, event.printed.stderr
-            job.error_reason = _ERROR_REASONS[event.failure.kind]
-            _note_usage(job, event.usage)
-        elif isinstance(event, JobBlocked):
-            job.failed = True
-            job.error_reason = "Indirect"
-        elif isinstance(event, JobStopped):
-            job.error_reason = "stopped"
+        """Keep what happened to a job, for who asks the job."""
+        kind = type(event)
+        if kind is JobStarted or kind is JobSucceeded or kind is JobFailed or kind is JobBlocked or kind is JobStopped:
+            job_id: JobId = event.job  # type: ignore[union-attr]
+            self.outcomes[job_id] = outcome_after(self.outcomes.get(job_id, NO_OUTCOME), event)
 
     def exception_for(self, event: JobFailed) -> object:
-        """The exception of a failed job: the object that stands on the job, if the script knows that job."""
-        job = self.jobs.get(event.job)
-        return exception_of(event.failure) if job is None else job.exception
+        """The exception of a failed job: the very object that its `exception` is."""
+        return self.outcomes[event.job].exception
 
     def forget_outcomes(self) -> None:
-        """A new run begins: what the last one left on the jobs is gone."""
-        self.usages = {}
-        for job in self.jobs.values():
-            state = vars(job)
-            if "error_reason" in state or "was_invalidated" in state or "was_run" in state:
-                for name in _OUTCOMES:
-                    state.pop(name, None)
+        """A new run begins: how jobs ended in the last one is gone."""
+        self.outcomes = {}
 
     def get_error_count(self) -> int:
         """How many jobs failed in the last run; blocked ones are not counted."""
-        return sum(1 for job in self.jobs.values() if job.failed and job.error_reason != "Indirect")
+        return sum(1 for outcome in self.outcomes.values() if outcome.failed and outcome.error_reason != INDIRECT)
 
     def dump_runtimes(self, filename: str | os.PathLike[str]) -> None:
         """Write the last run's wall times, in seconds, longest first, as a table separated by tabs."""
-        rows = sorted(self.usages.items(), key=lambda pair: -pair[1].seconds)
+        ran = ((job, outcome.usage) for job, outcome in self.outcomes.items() if outcome.usage is not NO_USAGE)
+        rows = sorted(ran, key=lambda pair: -pair[1].seconds)
         with open(filename, "w", encoding="utf-8", errors="backslashreplace") as out:
             out.write("job\tseconds\n")
             out.writelines(f"{job}\t{usage.seconds:.6f}\n" for job, usage in rows)
-
-
-_OUTCOMES = (
-    "was_invalidated",
-    "was_run",
-    "failed",
-    "exception",
-    "trace",
-    "stdout",
-    "stderr",
-    "error_reason",
-    "start_time",
-    "stop_time",
-    "runtime",
-)
-
-_ERROR_REASONS: Mapping[FailureKind, str] = {
-    FailureKind.RAISED: "Exception",
-    FailureKind.DIED: "Unknown/died",
-    FailureKind.BROKE_CONTRACT: "Exception",
-    FailureKind.NOT_RECORDED: "Exception",
-    FailureKind.TOO_DEMANDING: "Needed to much memory/cores",
-    FailureKind.NOT_MEASURED: "Exception",
-}
-
-
-def _note_usage(job: Any, usage: Usage) -> None:
-    job.start_time = usage.started_at or None
-    job.runtime = usage.seconds
-    job.stop_time = usage.started_at + usage.seconds if usage.started_at else None
-
-
-def exception_of(failure: Failure) -> object:
-    """The exception as an object; its text where it can't be brought back."""
-    if failure.pickled:
-        import pickle
-
-        try:
-            return pickle.loads(failure.pickled)
-        except Exception:
-            pass
-    return f"{failure.exception_type}: {failure.message}" if failure.message else failure.exception_type
-
-
-def text_of_frames(failure: Failure) -> str:
-    """The failed job's traceback as Python writes it."""
-    lines: list[str] = []
-    for frame in failure.frames:
-        lines.append(f'  File "{frame.filename}", line {frame.line}, in {frame.function}')
-        if frame.source:
-            lines.append(f"    {frame.source.strip()}")
-    return "\n".join(lines)
 
 
 def refuse_second_maker(path: str, first: Any, second: Any) -> NoReturn:

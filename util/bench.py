@@ -211,10 +211,12 @@ def shapes(repeat: int) -> None:
 
 
 def memory(repeat: int) -> None:
-    print("memory of the master, beyond a run of ten jobs")
+    print("memory of the master, beyond a run of ten jobs and the script's own functions")
     n = 100_000
     with tempfile.TemporaryDirectory() as folder:
-        base = call(FRESH, 10, folder=folder)[1]
+        base = call(
+            FRESH.replace("declared =", "more = [make(i) for i in range(100_000)]; declared ="), 10, folder=folder
+        )[1]
     with tempfile.TemporaryDirectory() as folder:
         first = call(FRESH, n, folder=folder)[1]
         second = call(FRESH, n, folder=folder)[1]

@@ -15,6 +15,7 @@ from ..errors import DuplicateOutputError, JobContractError
 from ..graph import Graph, current
 from ..invariants.functions import fingerprint_function
 from ..model import InputId, JobId, JobSpec, Place, Role
+from ..outcomes import NO_OUTCOME, Outcome
 from .joblist import JobList
 from .names import call_takes_output, path_of_input, text_id
 
@@ -83,18 +84,6 @@ class Job:
     graph: Graph
     function: Callback | None = None
     cleanup: Callable[[], object] | None = None
-
-    failed = False
-    was_run = False
-    was_invalidated = False
-    exception: Any = None
-    trace: str | None = None
-    stdout: str | None = None
-    stderr: str | None = None
-    error_reason = "no error"
-    start_time: float | None = None
-    stop_time: float | None = None
-    runtime: float | None = None
 
     _takes_output = False
     _is_code_watched = True
@@ -376,6 +365,69 @@ class Job:
                 return False
             seen |= level
         return False
+
+    # --- how it went
+
+    @property
+    def _outcome(self) -> Outcome:
+        return self.graph.outcomes.get(self.job_id, NO_OUTCOME)
+
+    @property
+    def failed(self) -> bool:
+        """It failed in the last run, or could not run because another did."""
+        return self._outcome.failed
+
+    @property
+    def was_run(self) -> bool:
+        """Its callback was called in the last run."""
+        return self._outcome.was_run
+
+    @property
+    def was_invalidated(self) -> bool:
+        """It had a reason to run in the last run."""
+        return self._outcome.was_invalidated
+
+    @property
+    def exception(self) -> Any:
+        """Of a failed job; its text, where the object could not be brought back from the job's process."""
+        return self._outcome.exception
+
+    @property
+    def trace(self) -> str | None:
+        """Of a failed job, as Python writes it."""
+        return self._outcome.trace
+
+    @property
+    def stdout(self) -> str | None:
+        """What it printed in the last run."""
+        return self._outcome.stdout
+
+    @property
+    def stderr(self) -> str | None:
+        """What it wrote to stderr in the last run."""
+        return self._outcome.stderr
+
+    @property
+    def error_reason(self) -> str:
+        """In the words of the original API."""
+        return self._outcome.error_reason
+
+    @property
+    def start_time(self) -> float | None:
+        """When it began in the last run, in seconds since 1970; None if it did not."""
+        return self._outcome.usage.started_at or None
+
+    @property
+    def stop_time(self) -> float | None:
+        """When it ended in the last run, in seconds since 1970; None if it did not run."""
+        usage = self._outcome.usage
+        return usage.started_at + usage.seconds if usage.started_at else None
+
+    @property
+    def runtime(self) -> float | None:
+        """Seconds that it ran in the last run; None if it did not."""
+        usage = self._outcome.usage
+        return usage.seconds if usage.started_at else None
 
     # --- resources and part in the run
 

@@ -43,7 +43,7 @@ def packed(told: _Told) -> tuple[Any, ...]:
     """As plain values."""
     failure, outputs, usage, growth = told
     if failure is None and growth is NO_GROWTH:
-        return usage, [(*record,) for record in outputs]
+        return usage, [(path, content, *rest) for path, _, content, *rest in outputs]
     import pickle
 
     return (pickle.dumps((failure, outputs, usage, growth), 5),)
@@ -56,7 +56,9 @@ def unpacked(parts: tuple[Any, ...]) -> Report:
 
         failure, outputs, usage, growth = pickle.loads(parts[0])
         return Report(failure, tuple(outputs), Usage._make(usage), growth)
-    return Report(None, tuple([FileRecord._make(each) for each in parts[1]]), Usage._make(parts[0]))
+    # What a job made counts by its content.
+    outputs = tuple([FileRecord(path, content, content, *rest) for path, content, *rest in parts[1]])
+    return Report(None, outputs, Usage._make(parts[0]))
 
 
 class ReportChannel:

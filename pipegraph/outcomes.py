@@ -1,0 +1,96 @@
+"""How a job fared in the last run, as scripts read it from the job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from .events import Event, JobBlocked, JobFailed, JobStarted, JobStopped, JobSucceeded
+from .model import NO_USAGE, Failure, FailureKind, Usage
+
+INDIRECT = "Indirect"
+
+
+class Outcome(NamedTuple):
+    """Of one job and one run; the defaults are those of a job that did not run.
+
+    Attributes
+    ----------
+    was_invalidated
+        It had a reason to run, and was started.
+    exception
+        Of a failed job; its text, where the object could not be brought back from the job's process.
+    error_reason
+        The words of the original API.
+    """
+
+    was_invalidated: bool = False
+    was_run: bool = False
+    failed: bool = False
+    exception: Any = None
+    trace: str | None = None
+    stdout: str | None = None
+    stderr: str | None = None
+    error_reason: str = "no error"
+    usage: Usage = NO_USAGE
+
+
+NO_OUTCOME = Outcome()
+_STARTED = Outcome(was_invalidated=True)
+
+
+def outcome_after(before: Outcome, event: Event) -> Outcome:
+    """How a job fared, after one more event that is about it."""
+    if isinstance(event, JobStarted):
+        return _STARTED if before is NO_OUTCOME else before._replace(was_invalidated=True)
+    if isinstance(event, JobSucceeded):
+        printed = event.printed
+        return Outcome(True, True, stdout=printed.stdout, stderr=printed.stderr, usage=event.usage)
+    if isinstance(event, JobFailed):
+        return before._replace(
+            was_run=event.usage.started_at > 0,
+            failed=True,
+            exception=exception_of(event.failure),
+            trace=text_of_frames(event.failure),
+            stdout=event.printed.stdout,
+            stderr=event.printed.stderr,
+            error_reason=_ERROR_REASONS[event.failure.kind],
+            usage=event.usage,
+        )
+    if isinstance(event, JobBlocked):
+        return before._replace(failed=True, error_reason=INDIRECT)
+    if isinstance(event, JobStopped):
+        return before._replace(error_reason="stopped")
+    return before
+
+
+_ERROR_REASONS: Mapping[FailureKind, str] = {
+    FailureKind.RAISED: "Exception",
+    FailureKind.DIED: "Unknown/died",
+    FailureKind.BROKE_CONTRACT: "Exception",
+    FailureKind.NOT_RECORDED: "Exception",
+    FailureKind.TOO_DEMANDING: "Needed to much memory/cores",
+    FailureKind.NOT_MEASURED: "Exception",
+}
+
+
+def exception_of(failure: Failure) -> object:
+    """The exception as an object; its text where it can't be brought back."""
+    if failure.pickled:
+        import pickle
+
+        try:
+            return pickle.loads(failure.pickled)
+        except Exception:
+            pass
+    return f"{failure.exception_type}: {failure.message}" if failure.message else failure.exception_type
+
+
+def text_of_frames(failure: Failure) -> str:
+    """The failed job's traceback as Python writes it."""
+    lines: list[str] = []
+    for frame in failure.frames:
+        lines.append(f'  File "{frame.filename}", line {frame.line}, in {frame.function}')
+        if frame.source:
+            lines.append(f"    {frame.source.strip()}")
+    return "\n".join(lines)
