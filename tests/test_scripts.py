@@ -359,3 +359,19 @@ def test_an_empty_output_that_may_be_empty_is_up_to_date(script):
     script.run()
 
     assert script.started == []
+
+
+def test_generators_may_generate_generators_ever_so_often(script):
+    script.run("""
+        ppg.new_pipegraph()
+        def make(i):
+            def generate():
+                ppg.FileGeneratingJob(f"o/{i}", lambda output, i=i: output.write_text(str(i)))
+                if i < 400:
+                    ppg.JobGeneratingJob(f"g{i + 1}", make(i + 1))
+            return generate
+        ppg.JobGeneratingJob("g0", make(0))
+        ppg.run_pipegraph()
+    """)
+
+    assert all(script.lines(f"o/{i}") == [str(i)] for i in range(401))

@@ -1,8 +1,8 @@
 """The slave's own loop: forks a child per job, reaps it, and reports to the master control program.
 
-Single-threaded. It waits in one place, for messages, reports and dead children alike. The first slave of a run, the
+Single-threaded. It waits in one place, for messages and dead children alike. The first slave of a run, the
 keeper, stays to the end: it adopts orphans, and when the master ends, in whatever way, it ends all else. A fork of a
-slave that loaded something becomes a slave itself, inside `_run_in_fork`, and never comes back from there.
+slave that loaded something becomes a slave itself: it leaves all that its forebear was doing by `_Succession`.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ class _Child:
 def be_keeper(around: Surroundings, control: socket.socket) -> NoReturn:
     """In the fork of the master: become the first slave, and never come back."""
     code = 1
+    keeper = os.getpid()
     try:
         os.setsid()
         sweep.adopt_orphans()
@@ -91,7 +92,7 @@ def be_keeper(around: Surroundings, control: socket.socket) -> NoReturn:
         warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)
         gc.enable()
         gc.freeze()
-        Slave(around, control, is_keeper=True).work()
+        _serve(Slave(around, control))
         code = 0
         del kept
     except BaseException:
@@ -99,20 +100,41 @@ def be_keeper(around: Surroundings, control: socket.socket) -> NoReturn:
 
         traceback.print_exc()
     finally:
+        if os.getpid() != keeper:
+            os._exit(code)
         signal.set_wakeup_fd(-1)
         sweep.kill_descendants()
         sweep.remove_folder(around.folder)
         os._exit(code)
 
 
+class _Succession(Exception):
+    """Raised in the fork of a job that changed the slave: all that its forebear was doing is left behind.
+
+    Were it called instead, each generation would stand on the stack of the one before.
+    """
+
+    def __init__(self, control: socket.socket) -> None:
+        self.control = control
+
+
+def _serve(slave: Slave) -> None:
+    """Be a slave, and in forks of it be what they become, until there is no more to do."""
+    while True:
+        try:
+            slave.work()
+            return
+        except _Succession as succession:
+            slave = slave.successor(succession.control)
+
+
 class Slave:
     """One slave, from its first message to its last child."""
 
-    def __init__(self, around: Surroundings, control: socket.socket, is_keeper: bool) -> None:
+    def __init__(self, around: Surroundings, control: socket.socket) -> None:
         self._around = around
         self._control = control
         self._control_descriptor = control.fileno()
-        self._is_keeper = is_keeper
         self._children: dict[int, _Child] = {}
         self._kill_at: dict[int, float] = {}
         # What was told ahead: tokens and ids of jobs that begin when others end.
@@ -141,8 +163,6 @@ class Slave:
                     self._obey()
             if self._kill_at:
                 self._kill_overdue()
-        if not self._is_keeper:
-            os._exit(0)
 
     def _timeout_ms(self) -> float:
         return max(0.0, (min(self._kill_at.values()) - time.monotonic()) * 1000)
@@ -190,9 +210,14 @@ class Slave:
             return
         if pid == 0:
             try:
-                self._run_in_fork(job, slot, token, successor_end)
-            finally:
+                control = self._run_in_fork(job, slot, token, successor_end)
+            except BaseException:
+                import traceback
+
+                traceback.print_exc()
                 os._exit(1)
+            self._slots.append(slot)
+            raise _Succession(control)
         try:
             os.setpgid(pid, pid)
         except OSError:
@@ -289,7 +314,8 @@ class Slave:
 
     # --- in the fork
 
-    def _run_in_fork(self, job: Runnable, slot: Slot, token: int, successor_end: int | None) -> None:
+    def _run_in_fork(self, job: Runnable, slot: Slot, token: int, successor_end: int | None) -> socket.socket:
+        """Comes back only where the slave was changed, with the end that the successor listens to."""
         os.setpgid(0, 0)
         sweep.die_with_parent(self._pid)
         signal.set_wakeup_fd(-1)
@@ -309,31 +335,28 @@ class Slave:
         # From here on the end of its socket is what ends it: the slave that forked it may end first.
         sweep.outlive_parent()
         messages.send(control, ("loaded", token, packed(told), tuple(printed), threads))
-        self._become_slave(control, slot)
+        return control
 
-    def _become_slave(self, control: socket.socket, slot: Slot) -> NoReturn:
-        """Wait for the master's word, then be a slave that holds what was loaded here."""
+    def successor(self, control: socket.socket) -> Slave:
+        """In the fork: wait for the master's word, then take over, with what was loaded here."""
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 1)
         os.dup2(null, 2)
         os.close(null)
+        select.select([control], [], [])
         try:
-            control.setblocking(True)
-            select.select([control], [], [])
             received = messages.receive(control)
-            if received is None or received[0][0] != "adopt":
-                os._exit(0)
-            os.close(self._wake_reader)
-            os.close(self._wake_writer)
-            self._control.detach()
-            for each in [*self._slots, *(child.slot for child in self._children.values()), slot]:
-                each.close()
-            gc.freeze()
-            Slave(self._around, control, is_keeper=False).work()
         except messages.Gone:
-            pass
-        finally:
+            received = None
+        if received is None or received[0][0] != "adopt":
             os._exit(0)
+        self._control.detach()
+        os.close(self._wake_reader)
+        os.close(self._wake_writer)
+        for each in [*self._slots, *(child.slot for child in self._children.values())]:
+            each.close()
+        gc.freeze()
+        return Slave(self._around, control)
 
 
 def _signal_group(leader: int, number: int) -> None:
