@@ -271,7 +271,9 @@ class StatusFile:
             raise self._write_error(_UNWRITTEN, str(error.strerror), record_id) from error
         if written != len(text):
             self._cut_back(offset)
-            raise self._write_error(_UNWRITTEN, f"only {written} of {len(text)} bytes were taken", record_id)
+            raise self._write_error(
+                _UNWRITTEN, f"the disk is full: only {written} of {len(text)} bytes were taken", record_id
+            )
         self._is_dirty = True
         self._index.note(kind, record_id, location(offset + len(text) - len(line), len(line) - 1))
         self._is_torn = False  # last: after an interrupt before this the index may lack a record
