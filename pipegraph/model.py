@@ -83,6 +83,8 @@ class JobSpec(NamedTuple):
         -1: unspecified.
     value_text
         Of a parameter invariant with `accept_as_unchanged_func`: the value, for the comparison next time.
+    adopts
+        Files that are there, of an output job that was never made here, count as made.
     """
 
     id: JobId
@@ -101,6 +103,7 @@ class JobSpec(NamedTuple):
     memory_bytes: int = -1
     forced: bool = False
     value_text: str = ""
+    adopts: bool = False
 
 
 class FileRecord(NamedTuple):

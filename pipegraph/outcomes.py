@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from . import errors
+from .errors import JobDiedException, PyPipeGraphError
 from .events import Event, JobBlocked, JobFailed, JobStarted, JobStopped, JobSucceeded
 from .model import NO_USAGE, Failure, FailureKind, Usage
 
@@ -33,6 +35,21 @@ class Outcome(NamedTuple):
     stderr: str | None = None
     error_reason: str = "no error"
     usage: Usage = NO_USAGE
+
+    @property
+    def began_at(self) -> float | None:
+        """Seconds since 1970."""
+        return self.usage.started_at or None
+
+    @property
+    def ended_at(self) -> float | None:
+        """Seconds since 1970."""
+        return self.usage.started_at + self.usage.seconds if self.usage.started_at else None
+
+    @property
+    def seconds(self) -> float | None:
+        """Wall time."""
+        return self.usage.seconds if self.usage.started_at else None
 
 
 NO_OUTCOME = Outcome()
@@ -83,6 +100,12 @@ def exception_of(failure: Failure) -> object:
             return pickle.loads(failure.pickled)
         except Exception:
             pass
+    own = failure.exception_type.removeprefix("pipegraph.errors.")
+    if own == JobDiedException.__name__:
+        return JobDiedException(failure.message, exit_code=failure.exit_code or 0)
+    kind = getattr(errors, own, None)
+    if isinstance(kind, type) and issubclass(kind, PyPipeGraphError):
+        return kind(failure.message)
     return f"{failure.exception_type}: {failure.message}" if failure.message else failure.exception_type
 
 

@@ -40,7 +40,7 @@ from .events import (
     Warned,
 )
 from .graph import Graph
-from .model import Counts, Failure, FailureKind, JobId, JobSpec, Place, Role
+from .model import Counts, Failure, FailureKind, JobId, JobSpec, Place, ReasonKind, Role
 from .slaves import LocalSlave
 from .status import StatusFile
 from .status.survey import changed_inputs, survey
@@ -216,7 +216,8 @@ class Run:
             self._on_event(_not_recorded(spec, self._write_error))
             return
         self._tell(JobStarted(spec.id, start.reasons, self._coordinator.cores_of(spec.id), now))
-        self._slave.start(spec, is_ahead)
+        may_adopt = spec.adopts and all(reason.kind is ReasonKind.NEVER_MADE for reason in start.reasons)
+        self._slave.start(spec, is_ahead, may_adopt)
 
     def _on_event(self, event: Event) -> None:
         """What a slave reported."""

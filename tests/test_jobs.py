@@ -493,3 +493,18 @@ def test_a_dry_run_runs_nothing_and_tells_what_would(graph):
     assert [start.job for start in must] == ["a"]
     assert may == ["b"]
     assert not Path("a").exists()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ppg.TempFileGeneratingJob("abc", write),
+        lambda: ppg.DataLoadingJob("abc", lambda: None),
+        lambda: ppg.JobGeneratingJob("abc", lambda: None),
+        lambda: ppg.FinalJob("abc", lambda: None),
+        lambda: ppg.FileInvariant("abc"),
+    ],
+)
+def test_only_files_that_stay_can_be_adopted(graph, make):
+    with pytest.raises(ppg.JobContractError, match="only files that stay can be adopted"):
+        make().adopt()

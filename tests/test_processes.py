@@ -95,7 +95,7 @@ GOOD = {
         "import threading; threading.Thread(target=time.sleep, args=(1000,), daemon=False).start()\n"
         "open('a', 'w').write('x')"
     ),
-    "a fork that comes back": "os.fork()\nopen('a', 'w').write('x')",
+    "a fork that comes back": "pid = os.fork()\nif pid:\n    os.waitpid(pid, 0)\nopen('a', 'w').write('x')",
     "a child left running": "import subprocess; subprocess.Popen(['sleep', '1000'])\nopen('a', 'w').write('x')",
     "a daemon": (
         "if os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        time.sleep(1000)\n    os._exit(0)\n"

@@ -375,3 +375,58 @@ def test_generators_may_generate_generators_ever_so_often(script):
     """)
 
     assert all(script.lines(f"o/{i}") == [str(i)] for i in range(401))
+
+
+ADOPT = """
+    ppg.new_pipegraph()
+    def make(output):
+        with open("called", "a") as out:
+            out.write("x")
+        output.write_text("made\\n")
+    a = ppg.FileGeneratingJob("a", make).adopt()
+    b = ppg.FileGeneratingJob("b", lambda output: output.write_text(open("a").read())).depends_on(a)
+    ppg.run_pipegraph()
+"""
+
+
+def test_a_file_that_was_there_before_it_was_ever_made_here_is_made(script):
+    (script.folder / "a").write_text("mine\n")
+
+    script.run(ADOPT.replace(".adopt()", ""))
+
+    assert script.lines("b") == ["made"]
+
+
+def test_a_file_that_was_there_is_believed_if_the_script_says_so(script):
+    (script.folder / "a").write_text("mine\n")
+
+    script.run(ADOPT)
+    assert script.lines("b") == ["mine"]
+    assert not script.lines("called")
+    log = (script.folder / "logs" / "ppg_run.txt").read_text()
+    assert "because never made here; its files are adopted if they are there" in log
+    script.run()
+    assert script.started == []
+
+    # From then on it is like any other: made again for a reason.
+    script.run(ADOPT.replace("made", "made anew"))
+    assert script.lines("b") == ["made anew"]
+
+
+@pytest.mark.parametrize("there", [None, ""], ids=["missing", "empty"])
+def test_what_is_not_there_can_not_be_adopted_and_is_made(script, there):
+    if there is not None:
+        (script.folder / "a").write_text(there)
+
+    script.run(ADOPT)
+
+    assert script.lines("b") == ["made"]
+
+
+def test_what_a_job_that_failed_left_is_not_adopted(script):
+    script.run(ADOPT.replace('output.write_text("made', 'output.write_text(1 / 0 * "made'), 1)
+    (script.folder / "a").write_text("half\n")
+
+    script.run(ADOPT)
+
+    assert script.lines("b") == ["made"]

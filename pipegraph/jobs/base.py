@@ -43,6 +43,22 @@ class OutputFile:
         return f"<file {self.path} of {self.job!r}>"
 
 
+class _FromOutcome:
+    """Reads how the job fared. Subclasses in old scripts set such attributes themselves, and then these count."""
+
+    __slots__ = ("_read",)
+
+    def __init__(self, read: Callable[[Outcome], Any]) -> None:
+        self._read = read
+
+    def __get__(self, job: Job | None, owner: type[Job]) -> Any:
+        return self._read(NO_OUTCOME if job is None else job.graph.outcomes.get(job.job_id, NO_OUTCOME))
+
+
+def _from_outcome(read: Callable[[Outcome], Any]) -> Any:
+    return _FromOutcome(read)
+
+
 class Job:
     """Base of all jobs. Making one with the id of another of the same class gives that one back.
 
@@ -78,12 +94,25 @@ class Job:
     is_final = False
     in_memory = False
     is_forced = False
+    adopts = False
 
     job_id: JobId
     place: Place
     graph: Graph
     function: Callback | None = None
     cleanup: Callable[[], object] | None = None
+
+    failed: bool = _from_outcome(lambda outcome: outcome.failed)
+    was_run: bool = _from_outcome(lambda outcome: outcome.was_run)
+    was_invalidated: bool = _from_outcome(lambda outcome: outcome.was_invalidated)
+    exception: Any = _from_outcome(lambda outcome: outcome.exception)
+    trace: str | None = _from_outcome(lambda outcome: outcome.trace)
+    stdout: str | None = _from_outcome(lambda outcome: outcome.stdout)
+    stderr: str | None = _from_outcome(lambda outcome: outcome.stderr)
+    error_reason: str = _from_outcome(lambda outcome: outcome.error_reason)
+    start_time: float | None = _from_outcome(lambda outcome: outcome.began_at)
+    stop_time: float | None = _from_outcome(lambda outcome: outcome.ended_at)
+    runtime: float | None = _from_outcome(lambda outcome: outcome.seconds)
 
     _takes_output = False
     _is_code_watched = True
@@ -338,6 +367,25 @@ class Job:
         self._is_code_watched = False
         return self
 
+    def adopt(self: _Self) -> _Self:
+        """Take the outputs for made if they are there, and were never made here; gives back the job.
+
+        They are read and fingerprinted, and the callback is not called. From then on they are as if made by this job.
+
+        Raises
+        ------
+        JobContractError
+            Not a job whose files stay.
+        """
+        if not self.makes_files or self.role is not Role.OUTPUT:
+            raise JobContractError(
+                "only files that stay can be adopted",
+                [("job", f"{self.job_id} ({type(self).__name__}, {self.place})")],
+                "Call adopt() on a FileGeneratingJob or a MultiFileGeneratingJob.",
+            )
+        self.adopts = True
+        return self
+
     def inject_auto_invariants(self) -> None:
         """Called when the run begins, for subclasses that add invariants of their own with `depends_on`."""
 
@@ -365,69 +413,6 @@ class Job:
                 return False
             seen |= level
         return False
-
-    # --- how it went
-
-    @property
-    def _outcome(self) -> Outcome:
-        return self.graph.outcomes.get(self.job_id, NO_OUTCOME)
-
-    @property
-    def failed(self) -> bool:
-        """It failed in the last run, or could not run because another did."""
-        return self._outcome.failed
-
-    @property
-    def was_run(self) -> bool:
-        """Its callback was called in the last run."""
-        return self._outcome.was_run
-
-    @property
-    def was_invalidated(self) -> bool:
-        """It had a reason to run in the last run."""
-        return self._outcome.was_invalidated
-
-    @property
-    def exception(self) -> Any:
-        """Of a failed job; its text, where the object could not be brought back from the job's process."""
-        return self._outcome.exception
-
-    @property
-    def trace(self) -> str | None:
-        """Of a failed job, as Python writes it."""
-        return self._outcome.trace
-
-    @property
-    def stdout(self) -> str | None:
-        """What it printed in the last run."""
-        return self._outcome.stdout
-
-    @property
-    def stderr(self) -> str | None:
-        """What it wrote to stderr in the last run."""
-        return self._outcome.stderr
-
-    @property
-    def error_reason(self) -> str:
-        """In the words of the original API."""
-        return self._outcome.error_reason
-
-    @property
-    def start_time(self) -> float | None:
-        """When it began in the last run, in seconds since 1970; None if it did not."""
-        return self._outcome.usage.started_at or None
-
-    @property
-    def stop_time(self) -> float | None:
-        """When it ended in the last run, in seconds since 1970; None if it did not run."""
-        usage = self._outcome.usage
-        return usage.started_at + usage.seconds if usage.started_at else None
-
-    @property
-    def runtime(self) -> float | None:
-        """Seconds that it ran in the last run; None if it did not."""
-        usage = self._outcome.usage
-        return usage.seconds if usage.started_at else None
 
     # --- resources and part in the run
 
@@ -535,6 +520,7 @@ class Job:
             self._cores,
             self._memory,
             self.is_forced,
+            adopts=self.adopts,
         )
 
     @property

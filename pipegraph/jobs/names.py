@@ -52,8 +52,8 @@ def output_path(given: Any, class_name: str, graph: Graph) -> str:
         if path[-1] == "/":
             _refuse("a file name that ends with a slash", path, class_name, where, "Name a file, not a folder.")
         path = os.path.normpath(path)
-        if path[0] == "/":
-            path = os.path.relpath(path, graph.directory)
+        if path[0] == "/" or path.startswith("../"):
+            path = os.path.relpath(os.path.join(graph.directory, path), graph.directory)
         if path == "." or path == ".." or path.startswith("../"):
             _refuse(
                 "an output outside the working directory",

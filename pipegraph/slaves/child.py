@@ -102,8 +102,8 @@ def found_as_file(folder: str, token: int) -> Report | None:
     return unpacked(message[1:])
 
 
-def run_job(workload: Workload, job: Runnable, directory: str) -> _Told:
-    """Call a job, and see what it left."""
+def run_job(workload: Workload, job: Runnable, directory: str, may_adopt: bool) -> _Told:
+    """Call a job, and see what it left; or only see what is there already, where that may be adopted."""
     pid = os.getpid()
     growth = NO_GROWTH
     failure: Failure | None = None
@@ -112,8 +112,9 @@ def run_job(workload: Workload, job: Runnable, directory: str) -> _Told:
     records: list[FileRecord] = []
     outputs = job.outputs
     is_generator = job.is_generator
+    is_adopted = may_adopt and _are_there(job)
     try:
-        for path in outputs:
+        for path in () if is_adopted else outputs:
             # Asked first, since an exception for each new file would cost more.
             if os.access(path, os.F_OK, follow_symlinks=False):
                 _remove(path, job)
@@ -124,7 +125,8 @@ def run_job(workload: Workload, job: Runnable, directory: str) -> _Told:
         if is_generator:
             workload.begin_growth(job.job_id)
         try:
-            job.run()
+            if not is_adopted:
+                job.run()
         except SystemExit as error:
             if error.code not in (None, 0):
                 raise
@@ -158,6 +160,10 @@ def run_job(workload: Workload, job: Runnable, directory: str) -> _Told:
         put_away_outputs(job)
     peak = _private_bytes() if seconds >= _PEAK_FROM_SECONDS else 0
     return failure, records, (started_at, seconds, 0.0, peak), growth
+
+
+def _are_there(job: Runnable) -> bool:
+    return all(os.path.isfile(path) and (os.path.getsize(path) or path in job.empty_ok) for path in job.outputs)
 
 
 def _remove(path: str, job: Runnable) -> None:

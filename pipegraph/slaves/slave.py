@@ -137,8 +137,8 @@ class Slave:
         self._control_descriptor = control.fileno()
         self._children: dict[int, _Child] = {}
         self._kill_at: dict[int, float] = {}
-        # What was told ahead: tokens and ids of jobs that begin when others end.
-        self._ahead: dict[int, JobId] = {}
+        # What was told ahead, to begin when others end: ids of jobs, and whether they may adopt, by token.
+        self._ahead: dict[int, tuple[JobId, bool]] = {}
         self._slots: list[Slot] = []
         self._slot_folders = tuple(each for each in (around.log_directory, around.folder) if each)
         self._is_retired = False
@@ -175,12 +175,14 @@ class Slave:
                 message, descriptor = received
                 word = message[0]
                 if word == "start":
-                    self._start(message[1], message[2], descriptor)
+                    _, job_id, token, may_adopt = message
+                    self._start(job_id, token, may_adopt, descriptor)
                 elif word == "ahead":
-                    self._ahead[message[2]] = message[1]
+                    _, job_id, token, may_adopt = message
+                    self._ahead[token] = job_id, may_adopt
                 elif word == "go":
                     if message[1] in self._ahead:
-                        self._start(self._ahead.pop(message[1]), message[1], None)
+                        self._start_ahead(message[1])
                 elif word == "stop":
                     self._stop(message[1], message[2])
                 elif word == "release":
@@ -196,7 +198,7 @@ class Slave:
         except messages.Gone:
             self._is_ending = True
 
-    def _start(self, job_id: JobId, token: int, successor_end: int | None) -> None:
+    def _start(self, job_id: JobId, token: int, may_adopt: bool, successor_end: int | None = None) -> None:
         job = self._around.workload.job(job_id)
         slot = self._slots.pop() if self._slots else Slot(self._slot_folders)
         started_at = time.time()
@@ -210,7 +212,7 @@ class Slave:
             return
         if pid == 0:
             try:
-                control = self._run_in_fork(job, slot, token, successor_end)
+                control = self._run_in_fork(job, slot, token, may_adopt, successor_end)
             except BaseException:
                 import traceback
 
@@ -234,7 +236,7 @@ class Slave:
                 self._slots.append(child.slot)
 
     def _stop(self, jobs: list[JobId] | None, is_urgent: bool) -> None:
-        for token, job_id in list(self._ahead.items()):
+        for token, (job_id, _) in list(self._ahead.items()):
             if jobs is None or job_id in jobs:
                 del self._ahead[token]
                 self._tell(("dropped", token))
@@ -278,14 +280,14 @@ class Slave:
                 _signal_group(pid, signal.SIGKILL)
             _, status, used = os.wait4(pid, 0)
             if child is not None:
-                next_token = self._start_next() if self._ahead else 0
+                next_token = next(iter(self._ahead), 0)
+                if next_token:
+                    self._start_ahead(next_token)
                 self._finish(child, next_token, status, used.ru_utime + used.ru_stime)
 
-    def _start_next(self) -> int:
-        """The token of a job that was told ahead, and begins now."""
-        token = next(iter(self._ahead))
-        self._start(self._ahead.pop(token), token, None)
-        return token
+    def _start_ahead(self, token: int) -> None:
+        job_id, may_adopt = self._ahead.pop(token)
+        self._start(job_id, token, may_adopt)
 
     def _finish(self, child: _Child, next_token: int, status: int, cpu_seconds: float) -> None:
         exit_code = os.waitstatus_to_exitcode(status) if status else 0
@@ -314,7 +316,9 @@ class Slave:
 
     # --- in the fork
 
-    def _run_in_fork(self, job: Runnable, slot: Slot, token: int, successor_end: int | None) -> socket.socket:
+    def _run_in_fork(
+        self, job: Runnable, slot: Slot, token: int, may_adopt: bool, successor_end: int | None
+    ) -> socket.socket:
         """Comes back only where the slave was changed, with the end that the successor listens to."""
         os.setpgid(0, 0)
         sweep.die_with_parent(self._pid)
@@ -325,7 +329,7 @@ class Slave:
         os.dup2(slot.stdout, 1)
         os.dup2(slot.stderr, 2)
         around = self._around
-        told = run_job(around.workload, job, around.directory)
+        told = run_job(around.workload, job, around.directory, may_adopt)
         if successor_end is None or told[0] is not None:
             self._channel.send(token, told)
             os._exit(0 if told[0] is None else FAILED)

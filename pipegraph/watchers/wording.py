@@ -59,7 +59,10 @@ def line_of(event: Event, specs: dict[str, JobSpec]) -> str:
         because = "; ".join(shown(str(reason)) for reason in event.reasons[:_SHOWN_REASONS])
         if len(event.reasons) > _SHOWN_REASONS:
             because += f"; and {len(event.reasons) - _SHOWN_REASONS} more reasons"
-        return f"started     {named(specs.get(event.job), event.job)} because {because}"
+        spec = specs.get(event.job)
+        if spec is not None and spec.adopts:
+            because += "; its files are adopted if they are there"
+        return f"started     {named(spec, event.job)} because {because}"
     if isinstance(event, JobSucceeded):
         return f"made        {named(specs.get(event.job), event.job)} in {event.usage.seconds:.3f} s"
     if isinstance(event, JobFailed):
