@@ -1,16 +1,17 @@
 """Scripts of the original API: what they rely on beyond what other tests hold."""
 
 import hashlib
+import itertools
 import os
 import textwrap
 import time
 from pathlib import Path
 
+import pipegraph.util
 import pytest
 
 import pipegraph as ppg
 import pipegraph.testing
-import pipegraph.util
 from pipegraph import ppg_exceptions, resource_coordinators
 
 
@@ -32,7 +33,8 @@ OLD_SCRIPT = """
     from pypipegraph.ppg_exceptions import JobContractError
 
     def new():
-        ppg.new_pipegraph(LocalSystem(max_cores_to_use=2, profile=False, interactive=False), quiet=True, dump_graph=False)
+        rc = LocalSystem(max_cores_to_use=2, profile=False, interactive=False)
+        ppg.new_pipegraph(rc, quiet=True, dump_graph=False)
 
     class Genome:
         def __init__(self, name):
@@ -65,7 +67,10 @@ OLD_SCRIPT = """
             open("results/generated", "wb").write(b"g")
         ppg.FileGeneratingJob("results/generated", inner).depends_on(jobs)
     ppg.JobGeneratingJob("gen", gen).depends_on(jobs)
-    ppg.MultiFileGeneratingJob(["results/m1", "results/m2"], lambda: [open("results/m%i" % k, "w").write("m") for k in (1, 2)])
+    def several():
+        for k in (1, 2):
+            open("results/m%i" % k, "w").write("m")
+    ppg.MultiFileGeneratingJob(["results/m1", "results/m2"], several)
     ppg.TempFileGeneratingJob("results/temp", lambda: open("results/temp", "w").write("t"))
     ppg.run_pipegraph()
     assert all(output_file_exists(job.filenames[0]) for job in flatten_jobs([jobs, [dumped], None]))
@@ -169,7 +174,7 @@ def test_testing_expects_an_exception_from_here_or_inside_a_job(graph, body):
 
 
 def test_what_was_made_can_be_forgotten(graph):
-    ppg.FileGeneratingJob("abc", lambda: open("abc", "a").write("x"))
+    ppg.FileGeneratingJob("abc", write)
     job = ppg.FileGeneratingJob("bcd", write)
     ppg.run_pipegraph()
     ppg.run_pipegraph()
@@ -263,7 +268,7 @@ def test_cores_set_before_a_run_are_honoured(tmp_path, monkeypatch):
         began, _, ended = (tmp_path / f"o/{i}").read_text().split()
         spans.append((float(began), float(ended)))
     spans.sort()
-    assert all(earlier[1] <= later[0] for earlier, later in zip(spans, spans[1:]))
+    assert all(earlier[1] <= later[0] for earlier, later in itertools.pairwise(spans))
     ppg.util.global_pipegraph = None
 
 

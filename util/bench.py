@@ -1,6 +1,6 @@
 """What pipegraph costs by itself, beside what nobody can avoid.
 
-    python util/bench.py [fresh | nothing | shapes | memory | import | all] [--repeat 5]
+    python util/bench.py [fresh | nothing | shapes | whole | memory | import | all] [--repeat 5]
 
 Each figure is a median of several runs, and each comparison is made side by side in one call: absolute times differ
 between machines. Everything happens in a temporary folder.
@@ -147,6 +147,39 @@ print(middle - began, time.perf_counter() - middle, len(pasts), edges)
 """
 
 
+# Whole runs of the same shapes. Of the million edges only one job is forked.
+WHOLE = (
+    HEAD
+    + """
+shape = sys.argv[2]
+began = time.perf_counter()
+def job(name, *inputs):
+    return ppg.FileGeneratingJob("o/" + name, make(name)).depends_on(*inputs)
+layer = []
+if shape == "chain":
+    for i in range(n):
+        layer = [job(str(i), layer)]
+elif shape == "layers":
+    for i in range(n):
+        layer = [job(f"{i}.{k}", layer) for k in range(3)]
+elif shape == "square":
+    for i in range(n):
+        layer = [job(f"{i}.{k}", layer) for k in range(300)]
+elif shape == "fan":
+    job("end", [ppg.ParameterInvariant(f"p{i}", i) for i in range(n)])
+elif shape == "generators":
+    def generator(i):
+        def generate():
+            job(str(i))
+            if i + 1 < n:
+                ppg.JobGeneratingJob(f"g{i + 1}", generator(i + 1))
+        return generate
+    ppg.JobGeneratingJob("g0", generator(0))
+"""
+    + TAIL
+)
+
+
 def call(code: str, *arguments: object, folder: str) -> list[float]:
     """Run code in a process of its own; the numbers that it prints."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -210,6 +243,22 @@ def shapes(repeat: int) -> None:
             )
 
 
+def whole(repeat: int) -> None:
+    print("whole runs of these shapes, declaring included, per job and edge: fresh, nothing to do")
+    for shape, sizes, jobs_and_edges in (
+        ("chain", (1_000, 10_000), lambda n: 2 * n),
+        ("layers", (300, 3_000), lambda n: 12 * n),
+        ("square", (3, 10), lambda n: 300 * n + 90_000 * (n - 1)),
+        ("fan", (100_000, 1_000_000), lambda n: 2 * n),
+        ("generators", (500, 5_000), lambda n: 2 * n),
+    ):
+        for n in sizes:
+            with tempfile.TemporaryDirectory() as folder:
+                first, second = (call(WHOLE, n, shape, folder=folder)[0] for _ in range(2))
+            per = 1e6 / jobs_and_edges(n)
+            print(f"  {shape:<10} {n:>9}: {first * per:8.1f} us  {second * per:6.2f} us")
+
+
 def memory(repeat: int) -> None:
     print("memory of the master, beyond a run of ten jobs and the script's own functions")
     n = 100_000
@@ -240,6 +289,7 @@ KINDS: dict[str, Callable[[int], None]] = {
     "fresh": fresh,
     "nothing": nothing,
     "shapes": shapes,
+    "whole": whole,
     "memory": memory,
     "import": importing,
 }
