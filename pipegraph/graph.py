@@ -161,13 +161,14 @@ class Graph:
         return self._run(self, dry_run)
 
     def resolve(self) -> None:
-        """A run begins: let jobs tell what they only tell now, and look for circles.
+        """A run begins: let jobs tell what they only tell now, see who takes part, and look for circles.
 
         Raises
         ------
         CycleError
             Jobs wait for each other in a circle.
         """
+        self._left_out = set()
         self._resolve(self.jobs)
         check_for_cycles(self.jobs, self.maker)
 
@@ -179,6 +180,7 @@ class Graph:
             for job in late:
                 job.resolve()
             done += len(late)
+        self._leave_out(among)
 
     def specs(self) -> tuple[JobSpec, ...]:
         """All jobs that take part, as plain data; they are `resolve` d.
@@ -190,15 +192,13 @@ class Graph:
         FingerprintError
             A function can't be fingerprinted.
         """
-        self._left_out = set()
         return self._specs(self.jobs)
 
     def _specs(self, among: dict[JobId, Any]) -> tuple[JobSpec, ...]:
-        left_out = self._leave_out(among)
         found: list[JobSpec] = []
         seen: dict[JobId, JobSpec] = {}
         for job in among.values():
-            if job.job_id in left_out:
+            if job.job_id in self._left_out:
                 continue
             for spec in job.specs():
                 other = seen.get(spec.id)
@@ -224,11 +224,11 @@ class Graph:
         """Whether it was taken out of the run by itself."""
         return job_id in self._pruned
 
-    def _leave_out(self, among: dict[JobId, Any]) -> set[JobId]:
-        """Ids of pruned jobs and of all that depends on them, these jobs looked at for the first time."""
+    def _leave_out(self, among: dict[JobId, Any]) -> None:
+        """Of these jobs, leave out the pruned ones and all that depends on one that is left out."""
         out = self._left_out
         if not self._pruned and not out:
-            return out
+            return
         dependents: dict[JobId, list[JobId]] = {}
         stack = [job_id for job_id in among if job_id in self._pruned]
         for job in among.values():
@@ -243,7 +243,6 @@ class Graph:
             if job_id not in out:
                 out.add(job_id)
                 stack += dependents.get(job_id, ())
-        return out
 
     def job(self, job_id: JobId) -> Any:
         """The job with this id; in a slave, to be called."""
@@ -268,10 +267,7 @@ class Graph:
         specs = self._specs(new_jobs)
         self._growing = None
         self._new_jobs, self._new_edges = {}, {}
-        return Growth(
-            tuple(spec for spec in specs if spec.id in new_jobs or spec.id not in self.jobs),
-            tuple(edge for edge in new_edges if edge[0] not in new_jobs),
-        )
+        return Growth(specs, tuple(edge for edge in new_edges if edge[0] not in new_jobs))
 
     def accepts(self, job_id: JobId, value_text: str) -> bool:
         """Whether a parameter whose value was this may pass as unchanged."""

@@ -159,8 +159,12 @@ class Run:
                 self._show(warning)
             try:
                 self._loop()
-            finally:
-                self._show_end()
+            except BaseException as error:
+                self._show(Warned(f"the run ended early: {type(error).__name__}: {str(error).partition(chr(10))[0]}"))
+                if any(self._tally.values()):
+                    self._show_end()
+                raise
+            self._show_end()
         self._raise_what_happened()
 
     # --- the loop

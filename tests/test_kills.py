@@ -287,3 +287,49 @@ def test_a_failure_is_recorded_and_shown_as_the_reason(script):
     assert "failed last time" in (script.folder / "logs" / "ppg_run.txt").read_text()
     script.run(text)
     assert script.started == []
+
+
+STUBBORN = """
+ppg.new_pipegraph()
+def stubborn(of):
+    def on_term(number, frame):
+        open('asked', 'w').close()
+        time.sleep(2)
+        open('late', 'w').close()
+    signal.signal(signal.SIGTERM, on_term)
+    open('running', 'a').write(f'{os.getpid()}\\n')
+    time.sleep(100)
+ppg.FileGeneratingJob('a', stubborn)
+"""
+
+
+def test_a_second_ctrl_c_ends_the_run_at_once(script):
+    script.write(STUBBORN + "ppg.run_pipegraph()\n")
+    process = script.start()
+    until_running(script)
+    process.send_signal(signal.SIGINT)
+    wait_until(lambda: (script.folder / "asked").exists())
+
+    process.send_signal(signal.SIGINT)
+
+    assert process.wait(30) == -signal.SIGINT
+    script.assert_no_process_left()
+    log = (script.folder / "logs" / "ppg_run.txt").read_text()
+    assert re.findall("stopping .*", log) == ["stopping    signal 2", "stopping    signal 2, at once"]
+    # Its grace is longer than that.
+    assert not (script.folder / "late").exists()
+
+
+def test_ctrl_c_raises_keyboard_interrupt_whatever_the_script_does_with_the_signal(script):
+    script.write(
+        "signal.signal(signal.SIGINT, lambda number, frame: print('own handler'))"
+        + STUBBORN.replace("time.sleep(2)", "os._exit(1)")
+        + "try:\n    ppg.run_pipegraph()\nexcept KeyboardInterrupt:\n    print('interrupted')\n"
+    )
+    process = script.start()
+    until_running(script)
+
+    process.send_signal(signal.SIGINT)
+
+    assert process.wait(30) == 0
+    assert script.lines("stdout.txt") == ["interrupted"]

@@ -430,3 +430,45 @@ def test_what_a_job_that_failed_left_is_not_adopted(script):
     script.run(ADOPT)
 
     assert script.lines("b") == ["made"]
+
+
+def test_what_a_generator_lets_depend_on_a_pruned_job_takes_no_part(script):
+    script.run("""
+        ppg.new_pipegraph()
+        def write(output):
+            output.write_text("x")
+        pruned = ppg.FileGeneratingJob("pruned", write)
+        pruned.prune()
+        below = ppg.FileGeneratingJob("below", write).depends_on(pruned)
+        def generate():
+            one = ppg.FileGeneratingJob("one", write).depends_on(below)
+            ppg.FileGeneratingJob("two", write).depends_on(one)
+            ppg.FileGeneratingJob("three", write)
+            four = ppg.FileGeneratingJob("four", write)
+            four.prune()
+            ppg.FileGeneratingJob("five", write).depends_on(four)
+        ppg.JobGeneratingJob("generator", generate)
+        ppg.run_pipegraph()
+    """)
+
+    assert script.started == ["generator", "three"]
+
+
+def test_no_job_can_be_made_in_the_master_while_the_graph_runs(script):
+    text = """
+        ppg.new_pipegraph()
+        def accept(old):
+            ppg.FileGeneratingJob("late", lambda output: None)
+            return True
+        job = ppg.FileGeneratingJob("a", lambda output: output.write_text("x"))
+        job.depends_on(ppg.ParameterInvariant("a", 1, accept))
+        ppg.run_pipegraph()
+    """
+    script.run(text)
+
+    stderr = script.run(text.replace('"a", 1', '"a", 2'), 1)
+
+    assert "a job was made while the graph runs" in stderr
+    assert "script.py:6" in stderr
+    assert "the run ended early: JobContractError" in stderr
+    assert "nothing to do" not in stderr

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from scripts import wait_until
 
 from pipegraph.events import Event, JobBegan, JobFailed, JobsLost, JobStopped, JobSucceeded
 from pipegraph.model import NO_GROWTH, Growth, JobSpec, Place, Role
@@ -91,10 +92,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
 
 
 def exists(path: str) -> bool:
-    give_up_at = time.monotonic() + 20
-    while not os.path.exists(path):
-        assert time.monotonic() < give_up_at, path
-        time.sleep(0.002)
+    wait_until(lambda: os.path.exists(path), f"there is no {path}")
     return True
 
 
@@ -185,3 +183,21 @@ def test_a_report_whose_way_was_closed_comes_by_file(bench: Bench) -> None:
 
     events = bench.until(JobSucceeded("closer"))
     assert events[0].outputs[0].path == "closer"  # type: ignore[union-attr]
+
+
+def test_a_fork_that_may_not_take_over_ends(bench: Bench) -> None:
+    bench.jobs["load"] = Job("load", lambda: Path("pid").write_text(str(os.getpid())))
+    bench.jobs["load"].outputs = ()
+    spec = JobSpec("load", Role.EPHEMERAL, "DataLoadingJob", PLACE, in_memory=True)
+    second = bench.waiting("second")
+    bench.slave.begin()
+    bench.slave.start(spec)
+    bench.until(JobSucceeded("load"))
+    assert exists("/proc/" + Path("pid").read_text())
+
+    bench.slave.discard("load")
+
+    wait_until(lambda: not os.path.exists("/proc/" + Path("pid").read_text()))
+    # The slave that forked it goes on.
+    bench.slave.start(second)
+    exists("second.runs")
