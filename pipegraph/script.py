@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from .coordinator import LocalSystem
-from .errors import JobContractError
+from .errors import JobContractError, RuntimeError
 from .graph import Graph, current, current_or_none, set_current
 from .model import Place
 
@@ -99,7 +99,11 @@ def run_pipegraph(dry_run: bool = False) -> Any:
     KeyboardInterrupt
         Ctrl-C; finished work is kept, and the next run goes on from there.
     """
-    return current().run(dry_run)
+    try:
+        return current().run(dry_run)
+    except (RuntimeError, KeyboardInterrupt) as error:
+        # Where in pipegraph they were raised tells nobody anything.
+        raise error.with_traceback(None) from None
 
 
 run = run_pipegraph

@@ -22,6 +22,7 @@ def slow(of):
     open('running', 'a').write(f'{os.getpid()}\\n')
     while not os.path.exists('go'):
         time.sleep(0.01)
+    assert store.value == 1
     quick(of)
 a = ppg.FileGeneratingJob('a', quick)
 class Store: pass

@@ -390,3 +390,24 @@ def test_more_jobs_at_once_than_a_socket_can_queue_messages_for(script):
     )
 
     assert len(script.started) == 40 * queued
+
+
+def test_what_a_job_leaves_running_is_ended_with_it_and_not_with_the_run(script):
+    script.run("""
+        ppg.new_pipegraph()
+        import subprocess
+        def leave(output):
+            output.write_text(str(subprocess.Popen(["sleep", "1000"]).pid))
+        def look(output):
+            stat = f"/proc/{open('a').read()}/stat"
+            until = time.monotonic() + 10
+            while time.monotonic() < until:
+                if not os.path.exists(stat) or open(stat).read().rpartition(")")[2].split()[0] == "Z":
+                    output.write_text("gone")
+                    return
+                time.sleep(0.01)
+        ppg.FileGeneratingJob("b", look).depends_on(ppg.FileGeneratingJob("a", leave))
+        ppg.run_pipegraph()
+    """)
+
+    assert script.lines("b") == ["gone"]

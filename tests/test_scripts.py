@@ -472,3 +472,73 @@ def test_no_job_can_be_made_in_the_master_while_the_graph_runs(script):
     assert "script.py:6" in stderr
     assert "the run ended early: JobContractError" in stderr
     assert "nothing to do" not in stderr
+
+
+def test_the_error_of_a_run_shows_the_scripts_line_and_little_else(script):
+    stderr = script.run(
+        """
+        ppg.new_pipegraph()
+        ppg.FileGeneratingJob("a", lambda: 1 / 0)
+        ppg.run_pipegraph()
+        """,
+        1,
+    )
+
+    trace = stderr[stderr.index("Traceback") :]
+    assert 'script.py", line 6, in <module>' in trace
+    assert trace.count('  File "') == 2
+    assert trace.rstrip().endswith("Details: logs/ppg_errors.txt")
+
+
+def test_a_job_made_inside_a_job_is_refused_with_its_place(script):
+    script.run(
+        """
+        ppg.new_pipegraph()
+        def make(output):
+            output.write_text("x")
+            ppg.FileGeneratingJob("b", make)
+        ppg.FileGeneratingJob("a", make)
+        ppg.run_pipegraph()
+        """,
+        1,
+    )
+
+    assert "a job was made inside a job, or in another process" in script.errors
+    assert "script.py:7" in script.errors
+    assert not (script.folder / "a").exists()
+
+
+def test_a_dependency_added_inside_a_job_is_refused(script):
+    script.run(
+        """
+        ppg.new_pipegraph()
+        first = ppg.FileGeneratingJob("first", lambda output: output.write_text("x"))
+        def add(output):
+            output.write_text("x")
+            last.depends_on(first)
+        ppg.FileGeneratingJob("a", add)
+        last = ppg.FileGeneratingJob("last", lambda output: output.write_text("x"))
+        ppg.run_pipegraph()
+        """,
+        1,
+    )
+
+    assert "a dependency was added inside a job" in script.errors
+
+
+def test_a_job_made_in_a_fork_of_the_script_is_refused(script):
+    script.run("""
+        ppg.new_pipegraph()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                ppg.FileGeneratingJob("a", lambda output: output.write_text("x"))
+            except ppg.JobContractError as error:
+                open("refused", "w").write(str(error))
+            os._exit(0)
+        os.waitpid(pid, 0)
+        ppg.run_pipegraph()
+    """)
+
+    assert "in another process than the one that made the graph" in script.lines("refused")[0]
+    assert "script.py:8" in script.lines("refused")[1]

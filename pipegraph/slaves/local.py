@@ -122,8 +122,6 @@ class LocalSlave:
             try:
                 ours.close()
                 self._report_reader.close()
-                for slave in self._slaves.values():
-                    slave.end.close()
                 os.environ[_MARK] = self._run_id
                 for close in self.close_in_fork:
                     close()
