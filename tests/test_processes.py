@@ -96,6 +96,14 @@ GOOD = {
         "open('a', 'w').write('x')"
     ),
     "a fork that comes back": "pid = os.fork()\nif pid:\n    os.waitpid(pid, 0)\nopen('a', 'w').write('x')",
+    "a fork that raises": (
+        "open('a', 'w').write('x')\npid = os.fork()\nif not pid:\n    raise ValueError('in the fork')\n"
+        "os.waitpid(pid, 0)"
+    ),
+    "sockets of its own where ours were": (
+        "import socket\nos.closerange(3, 300)\nopen('a', 'w').write('x')\n"
+        "globals()['kept'] = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(40)]"
+    ),
     "a child left running": "import subprocess; subprocess.Popen(['sleep', '1000'])\nopen('a', 'w').write('x')",
     "a daemon": (
         "if os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        time.sleep(1000)\n    os._exit(0)\n"
