@@ -52,7 +52,10 @@ def processes() -> dict[int, tuple[int, int, str]]:
 
 def descendants(root: int) -> list[int]:
     """Children, their children, and so on; those that have ended and wait to be reaped are left out."""
-    everyone = processes()
+    return _descendants(root, processes())
+
+
+def _descendants(root: int, everyone: dict[int, tuple[int, int, str]]) -> list[int]:
     children: dict[int, list[int]] = {}
     for pid, (parent, _, _) in everyone.items():
         children.setdefault(parent, []).append(pid)
@@ -105,23 +108,28 @@ def kill_session(session: int, mark: str, spared: frozenset[int], wait_seconds: 
     """
     until = time.monotonic() + wait_seconds
     pause = 0.0005
+    killed: set[int] = set()
     while time.monotonic() < until:
-        left = []
         everyone = processes()
-        for pid in descendants(os.getpid()):
-            if pid in spared:
-                continue
-            if everyone.get(pid, (0, 0, ""))[1] == session or _is_marked(pid, mark):
-                left.append(pid)
+        left = [
+            pid
+            for pid in _descendants(os.getpid(), everyone)
+            if pid not in spared and (everyone[pid][1] == session or _is_marked(pid, mark))
+        ]
         for pid in left:
             kill(pid)
-        for pid, (parent, own_session, state) in everyone.items():
-            if parent == os.getpid() and state == "Z" and own_session == session:
-                try:
-                    os.waitpid(pid, os.WNOHANG)
-                except ChildProcessError:
-                    pass
-        if not left:
+        killed.update(left)
+        ended = [
+            pid
+            for pid, (parent, own_session, state) in everyone.items()
+            if parent == os.getpid() and state == "Z" and (own_session == session or pid in killed)
+        ]
+        for pid in ended:
+            try:
+                os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                pass
+        if not left and not ended:
             return
         time.sleep(pause)
         pause = min(0.05, pause * 2)
