@@ -149,7 +149,9 @@ class Run:
             self._status = StatusFile.open(self._graph.invariant_status_filename, early.append, holder)
             stack.callback(self._close_status)
             self._slave.close_in_fork.append(self._status.close_in_fork)
-            self._audience = start_watchers(self._graph.log_directory, self._graph.quiet, self._graph.dump_graph)
+            self._audience = start_watchers(
+                self._specs, self._graph.log_directory, self._graph.quiet, self._graph.dump_graph
+            )
             stack.callback(self._audience.close)
             self._signals = _Signals()
             stack.callback(self._signals.restore)
@@ -289,7 +291,7 @@ class Run:
                 self._coordinator.submit(spec)
             else:
                 self._tell(JobFailed(instruction.job, objection))
-        elif isinstance(instruction, JobUpToDate | JobNotNeeded | JobBlocked | Warned):
+        elif isinstance(instruction, (JobUpToDate, JobNotNeeded, JobBlocked, Warned)):
             self._show(instruction)
         elif isinstance(instruction, JobFailed):
             self._failures.append((instruction, self._specs[instruction.job]))

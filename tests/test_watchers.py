@@ -30,8 +30,12 @@ def grew(*specs):
     return GraphGrew(specs, (), None, {}, {}, {}, {})
 
 
+def by_id(*names):
+    return {name: spec_of(name, "output") for name in names}
+
+
 def logs_in(folder, warned=None):
-    return Logs(str(folder), True, (warned if warned is not None else []).append, lambda line: None)
+    return Logs(by_id("a", "b"), str(folder), True, (warned if warned is not None else []).append, lambda line: None)
 
 
 @pytest.mark.parametrize("text", ["a\nb", "a\x1b[31mb", "a\udc80b", "a\u202eb", "a\x00b", "a\x9bb"])
@@ -92,7 +96,7 @@ def test_the_graph_and_the_errors_are_written(tmp_path):
 
 def test_progress_says_little_however_many_jobs():
     stream = io.StringIO()
-    progress = Progress(stream, False, "logs")
+    progress = Progress({}, stream, False, "logs")
     progress.see(grew(*(spec_of(f"a{n}", "output") for n in range(10_000))))
     for n in range(10_000):
         progress.see(JobUpToDate(f"a{n}"))
@@ -107,8 +111,8 @@ def test_progress_says_little_however_many_jobs():
 
 def test_progress_names_the_first_failures_and_counts_the_rest():
     stream = io.StringIO()
-    progress = Progress(stream, False, "logs")
     names = [f"a{n}" for n in range(100)]
+    progress = Progress(by_id(*names), stream, False, "logs")
     progress.see(grew(*(spec_of(name, "output") for name in names)))
     for name in names:
         progress.see(JobFailed(name, FAILURE))
@@ -124,7 +128,7 @@ def test_progress_names_the_first_failures_and_counts_the_rest():
 def test_progress_falls_silent_when_nobody_reads():
     stream = io.StringIO()
     stream.close()
-    progress = Progress(stream, False, None)
+    progress = Progress({}, stream, False, None)
 
     progress.see(RunEnded(0.0, 1.0, Counts(made=1)))
     progress.see(RunEnded(0.0, 1.0, Counts(made=1)))

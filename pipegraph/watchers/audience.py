@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Protocol, TextIO
 
 from ..events import Event
+from ..model import JobSpec
 from .logs import Logs
 from .progress import Progress
 from .udp import PORT, UdpLines
@@ -78,12 +80,18 @@ class _Udp:
 
 
 def start_watchers(
-    log_directory: str | None, quiet: bool, dump_graph: bool = True, udp_port: int | None = PORT
+    specs: Mapping[str, JobSpec],
+    log_directory: str | None,
+    quiet: bool,
+    dump_graph: bool = True,
+    udp_port: int | None = PORT,
 ) -> Audience:
     """The watchers of an ordinary run: logs, UDP, and lines on stderr.
 
     Parameters
     ----------
+    specs
+        All jobs by id, those that come later, too: the loop keeps it.
     log_directory
         None: no logs, and nothing by UDP.
     udp_port
@@ -95,6 +103,7 @@ def start_watchers(
         lines = None if udp_port is None else UdpLines(udp_port)
         watchers.append(
             Logs(
+                specs,
                 log_directory,
                 dump_graph,
                 lambda text: say(stream, f"pipegraph: warning: {text}"),
@@ -103,7 +112,7 @@ def start_watchers(
         )
         if lines is not None:
             watchers.append(_Udp(lines))
-    watchers.append(Progress(stream, quiet, log_directory))
+    watchers.append(Progress(specs, stream, quiet, log_directory))
     return Audience(watchers, stream)
 
 

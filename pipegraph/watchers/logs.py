@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TextIO
 
 from ..events import Event, GraphGrew, JobFailed, JobStopped, JobSucceeded, RunEnded
@@ -17,17 +17,22 @@ _NAMES = ("ppg_run.txt", "ppg_errors.txt", "ppg_graph.txt", "ppg_runtimes.tsv")
 
 
 class Logs:
-    """Writes what happened; `also` is given each line of ppg_run.txt."""
+    """Writes what happened; `also` is given each line of ppg_run.txt, `specs` are all jobs by id."""
 
     def __init__(
-        self, directory: str, dump_graph: bool, warn: Callable[[str], None], also: Callable[[str], None]
+        self,
+        specs: Mapping[str, JobSpec],
+        directory: str,
+        dump_graph: bool,
+        warn: Callable[[str], None],
+        also: Callable[[str], None],
     ) -> None:
+        self._specs = specs
         self._directory = directory
         self._dump_graph = dump_graph
         self._warn = warn
         self._also = also
         self._clock = Clock()
-        self._specs: dict[str, JobSpec] = {}
         self._files: dict[str, TextIO] = {}
         self._is_broken = False
         try:
@@ -39,8 +44,6 @@ class Logs:
     def see(self, event: Event) -> None:
         """Write an event."""
         if isinstance(event, GraphGrew):
-            for spec in event.jobs:
-                self._specs[spec.id] = spec
             if self._dump_graph:
                 self._write_graph(event)
             return
@@ -58,7 +61,7 @@ class Logs:
             self.tick(0.0)
         elif isinstance(event, JobSucceeded):
             self._write_runtime(event.job, event.usage.started_at, event, "made")
-        elif isinstance(event, JobStopped | RunEnded):
+        elif isinstance(event, (JobStopped, RunEnded)):
             self.tick(0.0)
 
     def tick(self, now: float) -> None:

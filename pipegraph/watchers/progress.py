@@ -5,6 +5,7 @@ No control codes, and never a line per job. Writes nothing any more once nobody 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TextIO
 
 from ..events import (
@@ -37,17 +38,21 @@ class Progress:
 
     Parameters
     ----------
+    specs
+        All jobs by id.
     quiet
         Failures and warnings only.
     log_directory
         Named in the lines that lead there; None if there are no logs.
     """
 
-    def __init__(self, stream: TextIO | None, quiet: bool, log_directory: str | None) -> None:
+    def __init__(
+        self, specs: Mapping[str, JobSpec], stream: TextIO | None, quiet: bool, log_directory: str | None
+    ) -> None:
+        self._specs = specs
         self._stream = stream
         self._quiet = quiet
         self._log_directory = log_directory
-        self._specs: dict[str, JobSpec] = {}
         self._total = self._settled = self._failed = self._warned = 0
         self._running: dict[str, None] = {}
         self._blocked_by: dict[str, int] = {}
@@ -57,11 +62,11 @@ class Progress:
 
     def see(self, event: Event) -> None:
         """Count, and say what can't wait."""
-        if isinstance(event, JobUpToDate | JobNotNeeded):
+        if isinstance(event, (JobUpToDate, JobNotNeeded)):
             self._settled += 1
         elif isinstance(event, JobStarted):
             self._running[event.job] = None
-        elif isinstance(event, JobSucceeded | JobStopped):
+        elif isinstance(event, (JobSucceeded, JobStopped)):
             self._settled += 1
             self._running.pop(event.job, None)
         elif isinstance(event, JobFailed):
@@ -72,9 +77,7 @@ class Progress:
             self._settled += 1
             self._blocked_by[event.culprit] = self._blocked_by.get(event.culprit, 0) + 1
         elif isinstance(event, GraphGrew):
-            for spec in event.jobs:
-                self._specs[spec.id] = spec
-                self._total += spec.role is not Role.INVARIANT
+            self._total += sum(1 for spec in event.jobs if spec.role is not Role.INVARIANT)
         elif isinstance(event, Warned):
             self._say_warning(event)
         elif isinstance(event, SlaveDied):

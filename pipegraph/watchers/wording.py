@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from ..events import (
     Event,
@@ -51,7 +52,7 @@ def named(spec: JobSpec | None, job: str) -> str:
     return f"{shown(job)} ({shown(str(spec.place))})" if spec is not None else shown(job)
 
 
-def line_of(event: Event, specs: dict[str, JobSpec]) -> str:
+def line_of(event: Event, specs: Mapping[str, JobSpec]) -> str:
     """What, job, because; empty for events that are shown otherwise."""
     if isinstance(event, JobUpToDate):
         return f"up to date  {named(specs.get(event.job), event.job)}"
