@@ -145,7 +145,7 @@ class Trace(NamedTuple):
     seconds
         Wall time of the callback.
     peak_bytes
-        Largest private memory of the job's process; 0 where it was not measured.
+        Largest private memory of the job's process; 0 where it was not measured (of jobs that took less than a second).
     ended_at
         Seconds since 1970.
     """

@@ -508,3 +508,10 @@ def test_a_dry_run_runs_nothing_and_tells_what_would(graph):
 def test_only_files_that_stay_can_be_adopted(graph, make):
     with pytest.raises(ppg.JobContractError, match="only files that stay can be adopted"):
         make().adopt()
+
+
+def test_the_id_of_a_job_of_several_files_is_their_sorted_paths(graph):
+    job = ppg.MultiFileGeneratingJob(["./bcd", "abc", "sub//cde"], lambda files: None)
+
+    assert job.job_id == "abc:::bcd:::sub/cde"
+    assert ppg.MultiFileGeneratingJob(["./bcd", "abc", "sub//cde"], job.function) is job

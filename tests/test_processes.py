@@ -419,3 +419,27 @@ def test_what_a_job_leaves_running_is_ended_with_it_and_not_with_the_run(script)
     """)
 
     assert script.lines("b") == ["gone"]
+
+
+def test_the_memory_of_a_job_is_its_own_and_not_what_it_inherited(script):
+    megabyte = 1 << 20
+    script.run(f"""
+        ppg.new_pipegraph()
+        class Store: pass
+        store = Store()
+        load = ppg.AttributeLoadingJob("load", store, "large", lambda: bytearray(200 * {megabyte}))
+        def use(output):
+            own = bytearray(50 * {megabyte})
+            assert len(store.large) > len(own)
+            time.sleep(1.1)
+            output.write_text("x")
+        ppg.FileGeneratingJob("a", use).depends_on(load)
+        ppg.run_pipegraph()
+    """)
+
+    header, *rows = [line.split("\t") for line in script.lines("logs/ppg_runtimes.tsv")]
+    (row,) = [dict(zip(header, row)) for row in rows if row[0] == "a"]
+    # The kernel counts in batches.
+    assert 45 * megabyte < int(row["peak_bytes"]) < 100 * megabyte
+    assert 1.1 <= float(row["seconds"]) < 60
+    assert row["outcome"] == "made"

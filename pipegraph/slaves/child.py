@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from ..invariants import files
 from ..model import NO_GROWTH, Failure, FailureKind, FileRecord, Growth, Usage
+from .memory import peak_private_bytes
 from .messages import Gone, send
 from .protocol import Runnable, Workload
 
@@ -102,8 +103,14 @@ def found_as_file(folder: str, token: int) -> Report | None:
     return unpacked(message[1:])
 
 
-def run_job(workload: Workload, job: Runnable, directory: str, may_adopt: bool) -> _Told:
-    """Call a job, and see what it left; or only see what is there already, where that may be adopted."""
+def run_job(workload: Workload, job: Runnable, directory: str, inherited_bytes: int, may_adopt: bool) -> _Told:
+    """Call a job, and see what it left; or only see what is there already, where that may be adopted.
+
+    Parameters
+    ----------
+    inherited_bytes
+        Memory of the slave.
+    """
     pid = os.getpid()
     growth = NO_GROWTH
     failure: Failure | None = None
@@ -158,7 +165,9 @@ def run_job(workload: Workload, job: Runnable, directory: str, may_adopt: bool) 
         failure = failure or _failure(error)
     if failure is not None:
         put_away_outputs(job)
-    peak = _private_bytes() if seconds >= _PEAK_FROM_SECONDS else 0
+    peak = 0
+    if seconds >= _PEAK_FROM_SECONDS:
+        peak = peak_private_bytes(inherited_bytes)
     return failure, records, (started_at, seconds, 0.0, peak), growth
 
 
@@ -227,13 +236,3 @@ def put_away_outputs(job: Runnable) -> None:
                 os.unlink(path)
         except OSError:
             pass
-
-
-def _private_bytes() -> int:
-    """Memory that this process shares with nobody (proc(5), smaps_rollup)."""
-    try:
-        with open("/proc/self/smaps_rollup", "rb") as source:
-            lines = source.read().splitlines()
-    except OSError:
-        return 0
-    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith((b"Private_Dirty", b"Private_Clean")))

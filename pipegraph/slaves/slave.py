@@ -23,6 +23,7 @@ from ..model import NOTHING_PRINTED, JobId
 from . import messages, sweep
 from .capture import Slot
 from .child import FAILED, ReportChannel, packed, put_away_outputs, run_job
+from .memory import anonymous_bytes
 from .protocol import Runnable, Workload
 
 # Without the enums of the module signal, which touch sixty pages in the process of each job.
@@ -146,6 +147,7 @@ class Slave:
         self._channel = ReportChannel(around.reports, around.folder)
         self._wake_reader, self._wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._pid = os.getpid()
+        self._bytes = anonymous_bytes()
         signal.set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
 
@@ -329,7 +331,7 @@ class Slave:
         os.dup2(slot.stdout, 1)
         os.dup2(slot.stderr, 2)
         around = self._around
-        told = run_job(around.workload, job, around.directory, may_adopt)
+        told = run_job(around.workload, job, around.directory, self._bytes, may_adopt)
         if successor_end is None or told[0] is not None:
             self._channel.send(token, told)
             os._exit(0 if told[0] is None else FAILED)
