@@ -140,3 +140,49 @@ def test_a_read_only_working_directory_is_an_error_that_says_so(
     assert "Read-only file system" in done.stderr
     assert ".pipegraph_status" in done.stderr
     fixed.assert_no_process_left()
+
+
+def test_too_many_open_files_fail_jobs_by_name_and_spoil_nothing(script: Script) -> None:
+    text = """
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (60, 60))
+ppg.new_pipegraph(ppg.resource_coordinators.LocalSystem({cores}))
+def make(output):
+    with open('ran', 'a') as out:
+        out.write(f'{{output}}\\n')
+    time.sleep({seconds})
+    output.write_text('x')
+for i in range(60):
+    ppg.FileGeneratingJob(f'o/{{i}}', make)
+ppg.run_pipegraph()
+"""
+
+    stderr = script.run(text.format(cores=60, seconds=0.5), 1)
+    assert "its process could not be started: Too many open files" in script.errors
+    assert "failed" in stderr
+    made = script.lines("ran")
+    assert 0 < len(made) < 60
+
+    script.run(text.format(cores=4, seconds=0))
+    # The number is another, so the code of all jobs is.
+    script.run(text.format(cores=4, seconds=0))
+    assert script.started == []
+    assert sorted(set(script.lines("ran"))) == sorted(f"o/{i}" for i in range(60))
+
+
+def test_a_reader_of_stderr_that_goes_away_ends_nothing(script: Script) -> None:
+    script.write(
+        HERE + "for i in range(20):\n    ppg.FileGeneratingJob(f'o/{i}', make('x', lambda: time.sleep(0.02)))\n"
+        "ppg.FileGeneratingJob('bad', lambda: 1 / 0)\n"
+        "try:\n    ppg.run_pipegraph()\nexcept ppg.RuntimeError:\n    open('failed', 'w').close()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "script.py"], cwd=script.folder, env=script.environment, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stderr is not None
+        process.stderr.close()
+        assert process.wait(60) == 0
+
+    script.assert_no_process_left()
+    assert (script.folder / "failed").exists()
+    assert sorted(script.lines("ran")) == sorted(f"o/{i}" for i in range(20))

@@ -524,21 +524,3 @@ def test_a_dependency_added_inside_a_job_is_refused(script):
     )
 
     assert "a dependency was added inside a job" in script.errors
-
-
-def test_a_job_made_in_a_fork_of_the_script_is_refused(script):
-    script.run("""
-        ppg.new_pipegraph()
-        pid = os.fork()
-        if pid == 0:
-            try:
-                ppg.FileGeneratingJob("a", lambda output: output.write_text("x"))
-            except ppg.JobContractError as error:
-                open("refused", "w").write(str(error))
-            os._exit(0)
-        os.waitpid(pid, 0)
-        ppg.run_pipegraph()
-    """)
-
-    assert "in another process than the one that made the graph" in script.lines("refused")[0]
-    assert "script.py:8" in script.lines("refused")[1]

@@ -202,12 +202,14 @@ class Slave:
 
     def _start(self, job_id: JobId, token: int, may_adopt: bool, successor_end: int | None = None) -> None:
         job = self._around.workload.job(job_id)
-        slot = self._slots.pop() if self._slots else Slot(self._slot_folders)
+        slot = None
         started_at = time.time()
         try:
+            slot = self._slots.pop() if self._slots else Slot(self._slot_folders)
             pid = os.fork()
         except OSError as error:
-            self._slots.append(slot)
+            if slot is not None:
+                self._slots.append(slot)
             self._tell(("not started", token, error.strerror))
             if successor_end is not None:
                 os.close(successor_end)
