@@ -308,6 +308,7 @@ class Slave:
         try:
             printed = slot.take(keep_as)
         except OSError:
+            slot.close()
             return None
         self._slots.append(slot)
         return None if printed is NOTHING_PRINTED else tuple(printed)
