@@ -12,10 +12,8 @@ import contextlib
 import os
 import select
 import signal
-import socket
 import time
 from collections.abc import Callable
-from typing import Any
 
 from . import __version__
 from .coordinator import Coordinator, memory_of_this_machine
@@ -41,13 +39,13 @@ from .events import (
 )
 from .graph import Graph
 from .model import Counts, Failure, FailureKind, JobId, JobSpec, Place, ReasonKind, Role
+from .signals import Signals
 from .slaves import LocalSlave
 from .status import StatusFile
 from .status.survey import changed_inputs, survey
 from .watchers import Audience, start_watchers
 
 _TICK_SECONDS = 1.0
-_STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SHOWN_FAILURES = 10
 
 
@@ -59,50 +57,6 @@ def look_ahead(graph: Graph) -> tuple[list[StartJob], list[JobId]]:
         engine = Engine()
         engine.handle(survey(graph.specs(), (), None, status, graph.accepts))
         return engine.outlook()
-
-
-class _Signals:
-    """Turns signals into a readable descriptor, and puts everything back afterwards."""
-
-    def __init__(self) -> None:
-        self.received: list[int] = []
-        self._reader, self._writer = socket.socketpair()
-        self._reader.setblocking(False)
-        self._writer.setblocking(False)
-        self._handlers: dict[int, Any] = {}
-        self._wakeup = -1
-        try:
-            self._wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-        except ValueError:  # not the main thread: signals go elsewhere
-            return
-        for number in _STOPPING_SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                self._handlers[number] = signal.signal(number, self._receive)
-
-    def _receive(self, number: int, frame: object) -> None:
-        self.received.append(number)
-
-    def fileno(self) -> int:
-        return self._reader.fileno()
-
-    def drain(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while self._reader.recv(4096):
-                pass
-
-    def close_in_fork(self) -> None:
-        """The process of a slave that is forked in mid-run: it has no part in this."""
-        signal.set_wakeup_fd(-1)
-        for number in self._handlers:
-            signal.signal(number, signal.SIG_DFL)
-
-    def restore(self) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-        if self._handlers or self._wakeup != -1:
-            signal.set_wakeup_fd(self._wakeup)
-        self._reader.close()
-        self._writer.close()
 
 
 class Run:
@@ -131,7 +85,7 @@ class Run:
         self._slave = slave
         self._status: StatusFile
         self._audience: Audience
-        self._signals: _Signals
+        self._signals: Signals
         self._is_over = False
         self._stopped_by = 0
         self._stops = 0
@@ -153,7 +107,7 @@ class Run:
                 self._specs, self._graph.log_directory, self._graph.quiet, self._graph.dump_graph
             )
             stack.callback(self._audience.close)
-            self._signals = _Signals()
+            self._signals = Signals()
             stack.callback(self._signals.restore)
             self._slave.close_in_fork.append(self._signals.close_in_fork)
             self._show(self._beginning())

@@ -8,6 +8,9 @@ How it goes: a job is *decided* once all its inputs are *settled* (have a finger
 date, or required. A loading job settles at once, a temporary file if its recorded inputs match. Such an ephemeral
 job is required only by a dependent that must run, which then waits for its product. A dependent that has ended, or
 never will run, no longer *holds* the products of its inputs; what nobody holds is dropped.
+
+Longer than other files: these rules call each other, and to read them is to read them together. What they only look
+things up in (ledger), what they explain (reasons) and what they refuse (growth) lies beside them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What all jobs are: singletons by id that know where they were made, what they need, and how they ended.
 
 A job is small, since there may be a million: what is rarely set stands on the class. Inputs are kept by id, in one
-dict that is made when the first comes.
+dict that is made when the first comes. Longer than other files, since it is the one class that scripts subclass.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The master's handle on the slaves of this machine: starts, stops, and what comes back.
 
 Owns the sockets to all slaves of the run, and which of them runs what. New starts go to the current one: the last that
-was adopted, or the keeper. Whatever dies is noticed by the end of its socket.
+was adopted, or the keeper. Whatever dies is noticed by the end of its socket. Longer than other files: succession and
+death concern the same few fields, and each rule must know of the others.
 """
 
 from __future__ import annotations
