@@ -31,10 +31,17 @@ class PyPipeGraphError(ValueError):
     def __str__(self) -> str:
         width = max((len(name) for name, _ in self.facts), default=0) + 1
         lines = [self.headline]
-        lines += [f"    {name + ':':<{width}} {value}" for name, value in self.facts]
+        lines += [f"    {name + ':':<{width}} {_plain(str(value))}" for name, value in self.facts]
         if self.mend:
             lines.append(self.mend)
         return "\n".join(lines)
+
+
+def _plain(text: str) -> str:
+    """Without what a terminal would obey: ids and paths come from outside, and Python prints errors as they are."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)
 
 
 class NoGraphError(PyPipeGraphError):
@@ -106,7 +113,7 @@ class RuntimeException(PyPipeGraphError):
 
 
 class CommunicationFailure(PyPipeGraphError):
-    """Compute slaves died again and again, so that the run could not go on."""
+    """Compute slaves could not be started, or died again and again, so that the run could not go on."""
 
 
 class StatusError(PyPipeGraphError):

@@ -267,7 +267,9 @@ class Graph:
         specs = self._specs(new_jobs)
         self._growing = None
         self._new_jobs, self._new_edges = {}, {}
-        return Growth(specs, tuple(edge for edge in new_edges if edge[0] not in new_jobs))
+        # The engine is not told of jobs that take no part, which may be given inputs like others.
+        edges = [each for each in new_edges if each[0] not in new_jobs and each[0] not in self._left_out]
+        return Growth(specs, tuple(edges))
 
     def accepts(self, job_id: JobId, value_text: str) -> bool:
         """Whether a parameter whose value was this may pass as unchanged."""

@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from .coordinator import LocalSystem
-from .errors import JobContractError, RuntimeError
+from .errors import CommunicationFailure, JobContractError, RuntimeError
 from .graph import Graph, current, current_or_none, set_current
 from .model import Place
 
@@ -96,6 +96,8 @@ def run_pipegraph(dry_run: bool = False) -> Any:
         Jobs wait for each other in a circle.
     StatusHeldError, StatusTooNewError, StatusWriteError
         The status file can't be used.
+    CommunicationFailure
+        Compute slaves can't be started, or died again and again; or the system refused what the run itself needs.
     KeyboardInterrupt
         Ctrl-C; finished work is kept, and the next run goes on from there.
     """
@@ -158,6 +160,12 @@ def _go(graph: Graph, where: Place) -> None:
         from .run import Run
 
         Run(graph, slave, run_id, began_at, where).go()
+    except OSError as error:
+        raise CommunicationFailure(
+            "the system refused what the run needs",
+            [("because", str(error)), ("where", where)],
+            "Mend that (too many open files: ulimit -n) and run again: what was finished is kept.",
+        ) from error
     finally:
         slave.end()
         graph.running = False

@@ -36,7 +36,7 @@ from ..events import (
 from ..model import Failure, FileRecord, Fingerprint, InputId, JobId, Reason, ReasonKind, Role, Trace
 from . import growth
 from .instructions import DropProduct, EndRun, Instruction, StartJob, WithdrawJob
-from .ledger import ENDED_BADLY, NO_PAST, Ledger, State
+from .ledger import IN_VAIN, NO_PAST, Ledger, State
 from .reasons import fingerprint_of_files, fingerprint_of_inputs, reasons_to_remake, reasons_to_run
 
 _GENERATES = (Reason(ReasonKind.GENERATES),)
@@ -158,7 +158,8 @@ class Engine:
             if ledger.spec[job].role is Role.INVARIANT:
                 continue
             if ledger.spec[job].role is Role.EPHEMERAL and not ledger.open[job]:
-                self._close(job)
+                self._drop(job)
+                self._let_go(job)
             culprit = self._bad_input(job)
             if culprit is not None:
                 self._block(job, culprit)
@@ -189,7 +190,7 @@ class Engine:
         for name in ledger.inputs[job]:
             source = ledger.number(name)
             assert source is not None
-            if ledger.state[source] in ENDED_BADLY:
+            if ledger.state[source] in IN_VAIN:
                 return ledger.culprit.get(source, source)
         return None
 
@@ -246,13 +247,15 @@ class Engine:
         if not is_settled:
             self._settle(job, fingerprint)
         self._let_go(job)
+        self._note_generator(job)
         if spec.role is Role.EPHEMERAL and not ledger.open[job]:
-            self._close(job)
+            self._drop(job)
 
     def _on_failed(self, event: JobFailed) -> None:
         job = self._ledger.number_of[event.job]
-        if self._ledger.state[job] in (State.READY, State.RUNNING):
-            self._active -= 1
+        if self._ledger.state[job] not in (State.READY, State.RUNNING):
+            raise RuntimeException("a job failed that was not to run", [("job", event.job)])
+        self._active -= 1
         self._has_failures = True
         self._ledger.state[job] = State.FAILED
         self._end_badly(job)
@@ -337,10 +340,8 @@ class Engine:
 
     def _need_for(self, job: int) -> Reason:
         ledger = self._ledger
-        for dependent in ledger.dependents[job]:
-            if dependent in ledger.holds:
-                return Reason(ReasonKind.NEEDED, ledger.spec[dependent].id)
-        return Reason(ReasonKind.NEEDED)
+        holder = next(each for each in ledger.dependents[job] if each in ledger.holds)
+        return Reason(ReasonKind.NEEDED, ledger.spec[holder].id)
 
     def _inputs(self, job: int) -> dict[InputId, Fingerprint]:
         inputs = self._ledger.current_inputs(job)
@@ -385,7 +386,7 @@ class Engine:
                 continue
             self._hold(one)
             absent = [each for each in ledger.products.get(one, ()) if each not in ledger.is_present]
-            bad = next((each for each in absent if ledger.state[each] in ENDED_BADLY), None)
+            bad = next((each for each in absent if ledger.state[each] in IN_VAIN), None)
             if bad is not None:
                 self._block(one, ledger.culprit.get(bad, bad))
                 continue
@@ -428,27 +429,26 @@ class Engine:
     def _open(self, source: int) -> None:
         """One more dependent may need the product."""
         ledger = self._ledger
-        ledger.open[source] += 1
-        if ledger.open[source] > 1:
-            return
-        if ledger.state[source] is State.UNWANTED:
-            self._require(source, (*ledger.reasons.pop(source), self._need_for(source)))
-        elif ledger.state[source] not in (State.DONE, *ENDED_BADLY):
-            self._hold(source)
+        stack = [source]
+        while stack:
+            one = stack.pop()
+            ledger.open[one] += 1
+            if ledger.open[one] > 1:
+                continue
+            state = ledger.state[one]
+            if state is State.UNWANTED:
+                self._require(one, (*ledger.reasons.pop(one), self._need_for(one)))
+            elif state in (State.WAITING, State.VALID) and one not in ledger.holds:
+                ledger.holds.add(one)
+                stack.extend(ledger.products.get(one, ()))
 
     def _hold(self, job: int) -> None:
         """The job may need the products of its inputs (again)."""
         ledger = self._ledger
-        stack = [job]
-        while stack:
-            one = stack.pop()
-            if one in ledger.holds:
-                continue
-            ledger.holds.add(one)
-            for source in ledger.products.get(one, ()):
-                ledger.open[source] += 1
-                if ledger.open[source] == 1 and ledger.state[source] in (State.WAITING, State.VALID):
-                    stack.append(source)
+        if job not in ledger.holds:
+            ledger.holds.add(job)
+            for source in ledger.products.get(job, ()):
+                self._open(source)
 
     def _let_go(self, job: int) -> None:
         """The job needs the products of its inputs no more."""
@@ -463,10 +463,6 @@ class Engine:
                 ledger.open[source] -= 1
                 if not ledger.open[source] and self._drop(source):
                     stack.append(source)
-
-    def _close(self, job: int) -> None:
-        if self._drop(job):
-            self._let_go(job)
 
     def _drop(self, job: int) -> bool:
         """Nobody needs the product of this ephemeral job; true if it needs nothing itself any more."""
@@ -491,10 +487,25 @@ class Engine:
             and ledger.fingerprint[job] is not None
             and (spec.in_memory or job not in ledger.is_kept)
         ):
+            if ledger.generators_to_come:
+                # One of them may declare a job that needs it, and nothing is made twice in a run.
+                ledger.undropped[job] = None
+                return True
             ledger.is_present.discard(job)
             ledger.lies_about.discard(job)
             self._answers.append(DropProduct(spec.id))
         return True
+
+    def _note_generator(self, job: int) -> None:
+        """If this was the last generator to end, nobody can come to need what is not needed now."""
+        ledger = self._ledger
+        if job in ledger.generators_to_come:
+            ledger.generators_to_come.discard(job)
+            if not ledger.generators_to_come:
+                undropped, ledger.undropped = ledger.undropped, {}
+                for each in undropped:
+                    if not ledger.open[each]:
+                        self._drop(each)
 
     def _end_badly(self, job: int) -> None:
         ledger = self._ledger
@@ -502,6 +513,7 @@ class Engine:
         ledger.missing.pop(job, None)
         ledger.is_kept.update(ledger.products.get(job, ()))
         self._let_go(job)
+        self._note_generator(job)
 
     # --- failure
 
@@ -510,18 +522,19 @@ class Engine:
             self._block_dependents(job, culprit)
 
     def _block_dependents(self, job: int, culprit: int) -> None:
+        """Block who depends on it and, since it may have been there before a slave died, who waits for its product."""
+        ledger = self._ledger
         stack = [job]
         while stack:
-            dependents = self._ledger.dependents[stack.pop()]
-            stack.extend(each for each in dependents if self._block_one(each, culprit))
+            one = stack.pop()
+            waiters = [each for each in ledger.waiters.pop(one, ()) if ledger.state[each] is State.REQUIRED]
+            stack.extend(each for each in (*ledger.dependents[one], *waiters) if self._block_one(each, culprit))
 
     def _block_one(self, job: int, culprit: int) -> bool:
         ledger = self._ledger
         state = ledger.state[job]
-        if state not in (State.WAITING, State.VALID, State.UNWANTED, State.REQUIRED, State.READY):
+        if state not in (State.WAITING, State.VALID, State.UNWANTED, State.REQUIRED):
             return False
-        if state is State.READY:
-            self._withdraw(job)
         ledger.state[job] = State.BLOCKED
         ledger.culprit[job] = culprit
         self._answers.append(JobBlocked(ledger.spec[job].id, ledger.spec[culprit].id))
@@ -576,7 +589,7 @@ class Engine:
             (
                 ledger.culprit.get(job, job)
                 for job, state in enumerate(ledger.state)
-                if state in ENDED_BADLY and ledger.spec[job].role is not Role.INVARIANT
+                if state in IN_VAIN and ledger.spec[job].role is not Role.INVARIANT
             ),
             None,
         )

@@ -73,7 +73,7 @@ def _is_edge(ledger: Ledger, dependent: JobId, name: InputId) -> bool:
 
 def _below(ledger: Ledger, generator: int) -> Callable[[int], bool]:
     """Whether a job waits for the generator, directly or through others."""
-    known: dict[int, bool] = {generator: True}
+    known: dict[int, bool] = {generator: False}
 
     def is_below(job: int) -> bool:
         stack = [job]
@@ -82,7 +82,8 @@ def _below(ledger: Ledger, generator: int) -> Callable[[int], bool]:
             if one in known:
                 stack.pop()
                 continue
-            if ledger.state[one] is not State.WAITING:
+            # What a failure blocked may have waited for the generator as well.
+            if ledger.state[one] not in (State.WAITING, State.BLOCKED):
                 known[one] = False
                 stack.pop()
                 continue

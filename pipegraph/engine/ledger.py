@@ -34,7 +34,8 @@ class State(enum.IntEnum):
     STOPPED = 9
 
 
-ENDED_BADLY = frozenset((State.FAILED, State.BLOCKED, State.STOPPED))
+IN_VAIN = frozenset((State.FAILED, State.BLOCKED))
+"""What depends on such a job is blocked. (Where one was stopped, the run is ending, and nothing is.)"""
 
 
 class Ledger:
@@ -59,6 +60,10 @@ class Ledger:
         A dependent ended badly, so that files should outlast the run.
     culprit
         Of blocked jobs: the number of the failed one.
+    generators_to_come
+        Generators that have not ended yet, however they will.
+    undropped
+        Ephemeral jobs whose product nobody needs, unless a generator that is to come says otherwise.
     """
 
     def __init__(self) -> None:
@@ -83,6 +88,8 @@ class Ledger:
         self.missing: dict[int, int] = {}
         self.waiters: dict[int, dict[int, None]] = {}
         self.culprit: dict[int, int] = {}
+        self.generators_to_come: set[int] = set()
+        self.undropped: dict[int, None] = {}
 
     def add(self, spec: JobSpec, past: Past) -> int:
         """A new job; its edges come with `connect`, when all new jobs are there."""
@@ -100,6 +107,8 @@ class Ledger:
         self.unsettled.append(0)
         if spec.role is Role.EPHEMERAL or spec.role is Role.GENERATOR:
             self.open[number] = 0
+            if spec.role is Role.GENERATOR:
+                self.generators_to_come.add(number)
         return number
 
     def number(self, name: InputId) -> int | None:

@@ -21,17 +21,23 @@ LARGE_BYTES = 16 << 20
 
 CHUNK_BYTES = 1 << 20
 
+STALE_TRIES = 3
+
 # O_NOCTTY: a terminal may not become ours. With O_NONBLOCK opening a FIFO does not wait for somebody who writes.
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY
 
 
-def read(path: str, wait_out_tick: bool = False, *, clocks: FileClocks = FILE_CLOCKS) -> FileRecord:
+def read(
+    path: str, wait_out_tick: bool = False, *, clocks: FileClocks = FILE_CLOCKS, tries: int = STALE_TRIES
+) -> FileRecord:
     """Fingerprint of the content of a file, read whole.
 
     Parameters
     ----------
     wait_out_tick
         Read files of `LARGE_BYTES` and more only once their stamp is older than the tick: they come back not racy.
+    tries
+        How often it is opened while another client of a network file system replaces it.
 
     Raises
     ------
@@ -64,6 +70,9 @@ def read(path: str, wait_out_tick: bool = False, *, clocks: FileClocks = FILE_CL
             content, count = _rest(file, b"")
         after = os.fstat(file)
     except OSError as error:
+        if error.errno == errno.ESTALE and tries > 1:
+            # What open and stat find stale the kernel looks up again by itself; what was open it can't.
+            return read(path, wait_out_tick, clocks=clocks, tries=tries - 1)
         if error.filename is None:
             error.filename = path
         raise

@@ -21,6 +21,9 @@ from .names import call_takes_output, path_of_input, text_id
 
 _Self = TypeVar("_Self", bound="Job")
 
+BROKEN = ".broken"
+"""What is left by a job that failed is called so, behind its own name, where that is wished."""
+
 Callback = Callable[..., object]
 
 
@@ -198,8 +201,27 @@ class Job:
     def _enlist(self) -> None:
         """Into the graph, once everything about the job is known to be right."""
         if not self._is_whole:
-            self.graph.register(self, self.outputs)
+            outputs = self.outputs
+            for path in outputs:
+                if self.rename_broken:
+                    self._refuse_broken(path, self, self.graph.maker(path + BROKEN))
+                if path.endswith(BROKEN):
+                    self._refuse_broken(path[: -len(BROKEN)], self.graph.maker(path[: -len(BROKEN)]), self)
+            self.graph.register(self, outputs)
             self._is_whole = True
+
+    @staticmethod
+    def _refuse_broken(path: str, renaming: Job | None, other: Job | None) -> None:
+        if renaming is not None and renaming.rename_broken and other is not None:
+            raise DuplicateOutputError(
+                "a job that fails would take the name of another's file",
+                [
+                    ("file", path + BROKEN),
+                    ("of", f"{type(other).__name__}, {other.place}"),
+                    ("rename_broken", f"{type(renaming).__name__}, {renaming.place}"),
+                ],
+                "Give one of them another file name, or do without rename_broken.",
+            )
 
     def _is_same_function(self, function: Callback | None) -> bool:
         if function is self.function:
@@ -499,6 +521,16 @@ class Job:
                         "FunctionInvariant",
                         self.place,
                         fingerprint=fingerprint_function(self.function)[0],
+                    )
+                elif self.graph.jobs[name].role is not Role.INVARIANT:
+                    raise JobContractError(
+                        "a job has the id under which the code of another is watched",
+                        [
+                            ("id", name),
+                            ("first", f"{type(self.graph.jobs[name]).__name__}, {self.graph.jobs[name].place}"),
+                            ("second", f"{type(self).__name__} {self.job_id}, {self.place}"),
+                        ],
+                        "Give one of them another id.",
                     )
                 elif name not in inputs:
                     inputs = (*inputs, name)

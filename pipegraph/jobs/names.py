@@ -11,6 +11,12 @@ from ..errors import JobContractError
 from ..graph import Graph
 from ..model import Place
 
+_LONGEST_NAME = 255
+_LONGEST_PATH = 4095
+"""Bytes; limits.h of Linux, without the zero byte."""
+_SURELY_SHORT = _LONGEST_NAME // 4
+"""Characters: UTF-8 has at most four bytes for one."""
+
 
 def text_id(given: Any, class_name: str, where: Callable[[], Place]) -> str:
     """The id of a job that makes no file.
@@ -38,7 +44,7 @@ def output_path(given: Any, class_name: str, graph: Graph) -> str:
     TypeError
         Neither str nor Path.
     JobContractError
-        Empty, outside the working directory, the directory itself, or not to be written as UTF-8.
+        Empty, too long, outside the working directory, the directory itself, or not to be written as UTF-8.
     """
     where = graph.place_of_caller
     path = given if type(given) is str else _text(given, class_name, "a file name", where)
@@ -62,6 +68,8 @@ def output_path(given: Any, class_name: str, graph: Graph) -> str:
                 where,
                 f"Outputs lie below {graph.directory}. Call new_pipegraph() in a folder above, or link one in.",
             )
+    if len(path) > _SURELY_SHORT:
+        _check_length(path, class_name, where)
     return path
 
 
@@ -73,12 +81,14 @@ def path_of_input(given: Any, graph: Graph) -> str:
     TypeError
         Neither str nor Path.
     JobContractError
-        Empty, or not to be written as UTF-8.
+        Empty, too long, or not to be written as UTF-8.
     """
     where = graph.place_of_caller
     path = given if type(given) is str else _text(given, "input", "a file name", where)
-    if not path or "\0" in path:
-        _refuse("an empty file name" if not path else "a file name with a zero byte", path, "input", where, "")
+    if not path:
+        _refuse("an empty file name", path, "input", where, "Give the file's path.")
+    if "\0" in path:
+        _refuse("a file name with a zero byte", path, "input", where, "Remove it.")
     if not path.isascii():
         _check_utf8(path, "input", where)
     if path[0] in "/." or "//" in path or "/." in path or path[-1] == "/":
@@ -89,6 +99,8 @@ def path_of_input(given: Any, graph: Graph) -> str:
             path = os.path.normpath(os.path.join(graph.directory, path))
             if path.startswith(graph.directory + "/"):
                 path = path[len(graph.directory) + 1 :]
+    if len(path) > _SURELY_SHORT:
+        _check_length(path, "input", where)
     return path
 
 
@@ -173,6 +185,13 @@ def _check_utf8(text: str, class_name: str, where: Callable[[], Place]) -> None:
         text.encode()
     except UnicodeEncodeError:
         _refuse("a name that is not valid UTF-8", ascii(text), class_name, where, "Rename the file, or the job.")
+
+
+def _check_length(path: str, class_name: str, where: Callable[[], Place]) -> None:
+    encoded = path.encode()
+    if len(encoded) > _LONGEST_PATH or any(len(name) > _LONGEST_NAME for name in encoded.split(b"/")):
+        mend = f"Linux takes names of {_LONGEST_NAME} bytes and paths of {_LONGEST_PATH}: shorten it."
+        _refuse("a file name that is too long", path, class_name, where, mend)
 
 
 def _refuse(headline: str, given: str, class_name: str, where: Callable[[], Place], mend: str) -> NoReturn:

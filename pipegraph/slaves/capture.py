@@ -27,7 +27,11 @@ class Slot:
 
     def __init__(self, folders: tuple[str, ...]) -> None:
         self.stdout = _nameless_file(folders)
-        self.stderr = _nameless_file(folders)
+        try:
+            self.stderr = _nameless_file(folders)
+        except OSError:
+            os.close(self.stdout)
+            raise
 
     def take(self, keep_as: tuple[str, str] | None) -> Printed:
         """What was printed, leaving the files empty.
@@ -62,7 +66,11 @@ def _nameless_file(folders: tuple[str, ...]) -> int:
     for folder in folders:
         # open(2), O_TMPFILE: network file systems can't.
         with contextlib.suppress(OSError):
-            return os.open(folder, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_TMPFILE, 0o600)
+            descriptor = os.open(folder, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_TMPFILE, 0o600)
+            disk = os.fstatvfs(descriptor)
+            if disk.f_bavail or not disk.f_blocks:  # not every file system says
+                return descriptor
+            os.close(descriptor)  # full: a job would fail for what it prints
     descriptor = os.memfd_create("pipegraph-output")
     import fcntl
 

@@ -231,8 +231,11 @@ def put_away_outputs(job: Runnable) -> None:
             if os.path.isdir(path) and not os.path.islink(path):
                 continue
             if job.rename_broken:
-                os.rename(path, path + ".broken")
-            else:
-                os.unlink(path)
+                try:
+                    os.rename(path, path + ".broken")
+                    continue
+                except OSError:
+                    pass  # the longer name is too long, or that of a folder
+            os.unlink(path)
         except OSError:
             pass

@@ -1,15 +1,36 @@
-"""How the deaths of jobs' processes are put into words."""
+"""How the deaths of processes, and what kept them from being born, are put into words."""
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 
+from ..errors import CommunicationFailure
 from ..model import Failure, FailureKind, JobSpec
 
+_MENDS = {
+    errno.EMFILE: "Raise the limit of open files (ulimit -n), or run fewer jobs at once.",
+    errno.ENFILE: "The whole system has too many files open: see what else runs, or run fewer jobs at once.",
+    errno.EAGAIN: "Raise the limit of processes (ulimit -u, pids.max of the control group), or run fewer jobs at once.",
+    errno.ENOMEM: "The system ran out of memory: raise the limit (ulimit -v), load less, or run fewer jobs at once.",
+    errno.ENOSPC: "Make room on the disk of temporary files, or let TMPDIR name a folder on another.",
+}
 
-def not_started(reason: str) -> Failure:
-    """There was no process to be had."""
-    return Failure(FailureKind.DIED, "builtins.OSError", f"its process could not be started: {reason}")
+
+def not_started(number: int | None) -> Failure:
+    """There was no process to be had; why, as the number of a system's error."""
+    message = f"its process could not be started: {os.strerror(number or 0)}\n{_MENDS.get(number or 0, '')}".rstrip()
+    return Failure(FailureKind.DIED, "builtins.OSError", message)
+
+
+def no_slave(error: OSError) -> CommunicationFailure:
+    """The system refused what a slave needs."""
+    return CommunicationFailure(
+        "a compute slave could not be started",
+        [("because", error.strerror)] + ([("file", error.filename)] if error.filename else []),
+        f"{_MENDS.get(error.errno or 0, 'See to that.')} Then run again: what was finished is kept.",
+    )
 
 
 def death(job: JobSpec, exit_code: int) -> Failure:

@@ -24,7 +24,7 @@ from ..invariants.clock import FILE_CLOCKS
 from ..model import NOTHING_PRINTED, JobId, JobSpec, Printed, Role, Usage
 from . import messages, sweep
 from .child import FAILED, Report, found_as_file, unpacked
-from .deaths import death, not_started
+from .deaths import death, no_slave, not_started
 from .protocol import Workload
 from .slave import Surroundings, be_keeper
 
@@ -80,7 +80,8 @@ class LocalSlave:
         self._loaded: list[JobId] = []
         self._deaths = 0
         self._tokens = 0
-        self._report_reader, self._report_writer = messages.pair()
+        self._report_reader: socket.socket
+        self._report_writer: socket.socket
         self._reports: dict[int, Report] = {}
         self._folder = ""
         self._was_subreaper = False
@@ -89,14 +90,24 @@ class LocalSlave:
         self._events: list[Event] = []
 
     def begin(self) -> None:
-        """Fork the first slave."""
-        self._folder = sweep.new_folder()
-        self._was_subreaper = sweep.adopt_orphans()
-        self._is_begun = True
-        # Asked once here, and not by every job.
-        FILE_CLOCKS.learn(os.getcwd())
-        self._spared = frozenset(sweep.descendants(os.getpid()))
-        self._fork_keeper()
+        """Fork the first slave.
+
+        Raises
+        ------
+        CommunicationFailure
+            The system refuses what a slave needs.
+        """
+        try:
+            self._report_reader, self._report_writer = messages.pair()
+            self._was_subreaper = sweep.adopt_orphans()
+            self._is_begun = True
+            self._folder = sweep.new_folder()
+            # Asked once here, and not by every job.
+            FILE_CLOCKS.learn(os.getcwd())
+            self._spared = frozenset(sweep.descendants(os.getpid()))
+            self._fork_keeper()
+        except OSError as error:
+            raise no_slave(error) from error
 
     def _fork_keeper(self) -> None:
         for stream in (sys.stdout, sys.stderr):
@@ -118,7 +129,12 @@ class LocalSlave:
         gc.disable()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
-            pid = os.fork()
+            try:
+                pid = os.fork()
+            except OSError:
+                ours.close()
+                theirs.close()
+                raise
         if pid == 0:
             try:
                 ours.close()
@@ -162,7 +178,11 @@ class LocalSlave:
         assert self._current is not None
         theirs: socket.socket | None = None
         if job.in_memory or job.role is Role.GENERATOR:
-            ours, theirs = messages.pair()
+            try:
+                ours, theirs = messages.pair()
+            except OSError as error:
+                self._events.append(JobFailed(job.id, not_started(error.errno)))
+                return
             candidate = _Slave(ours)
             self._slaves[ours.fileno()] = candidate
             self._candidates[job.id] = candidate
@@ -365,7 +385,10 @@ class LocalSlave:
         self._candidates.clear()
         self._loaded.clear()
         if self._deaths + 1 < MAX_DEATHS_IN_A_ROW:
-            self._fork_keeper()
+            try:
+                self._fork_keeper()
+            except OSError as error:
+                raise no_slave(error) from error
         self._tell_death(pid, lost, memory, events)
 
     def _lost(self, slaves: Iterable[_Slave], events: list[Event]) -> tuple[JobId, ...]:
@@ -438,12 +461,13 @@ class LocalSlave:
                 sweep.kill(pid)
                 _reap(pid)
         finally:
+            # First, since looking for processes takes descriptors, of which there may be no more.
+            self._report_reader.close()
+            self._report_writer.close()
             sweep.kill_session(pid, f"{_MARK}={self._run_id}", self._spared)
             if not self._was_subreaper:
                 sweep.adopt_orphans(False)
             sweep.remove_folder(self._folder)
-            self._report_reader.close()
-            self._report_writer.close()
 
 
 def _reap(pid: int, wait_seconds: float = 5.0) -> bool:

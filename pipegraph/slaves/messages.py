@@ -8,6 +8,7 @@ forks of one process, and nobody else can write here.
 
 from __future__ import annotations
 
+import errno
 import marshal
 import os
 import socket
@@ -85,6 +86,8 @@ def receive(end: socket.socket) -> tuple[tuple[Any, ...], int | None] | None:
     if not data:
         raise Gone
     if not ancillary:
+        if data == _LARGE:  # its descriptor was sent, and there was no room for it
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         message: tuple[Any, ...] = marshal.loads(data)
         return message, None
     found: list[int] = []

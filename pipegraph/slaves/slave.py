@@ -8,6 +8,7 @@ slave that loaded something becomes a slave itself: it leaves all that its foreb
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
+import errno
 import faulthandler
 import gc
 import os
@@ -205,12 +206,14 @@ class Slave:
         slot = None
         started_at = time.time()
         try:
+            if job.changes_slave and successor_end is None:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))  # it was sent, and there was no room for it
             slot = self._slots.pop() if self._slots else Slot(self._slot_folders)
             pid = os.fork()
         except OSError as error:
             if slot is not None:
                 self._slots.append(slot)
-            self._tell(("not started", token, error.strerror))
+            self._tell(("not started", token, error.errno))
             if successor_end is not None:
                 os.close(successor_end)
             return
@@ -318,6 +321,12 @@ class Slave:
             messages.send(self._control, message)
         except messages.Gone:
             self._is_ending = True
+        except OSError:
+            # What is too large for a datagram takes a descriptor; jobs that ended left two each.
+            if not self._slots:
+                raise
+            self._slots.pop().close()
+            self._tell(message)
 
     # --- in the fork
 

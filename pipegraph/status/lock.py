@@ -21,6 +21,7 @@ from typing import Final
 from pipegraph.errors import StatusError, StatusHeldError
 from pipegraph.events import Warned
 
+from .mends import mend_for
 from .records import escape_id
 
 _HELD: Final = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
@@ -68,7 +69,9 @@ class Lock:
             raise StatusError(
                 "the status file can't be locked",
                 [("lock file", path), ("because", error.strerror)],
-                "Run in a directory that you may write to, or name a status file in one to new_pipegraph.",
+                mend_for(
+                    error, "Run in a directory that you may write to, or name a status file in one to new_pipegraph."
+                ),
             ) from error
         try:
             if not _hold(descriptor, path, warn):

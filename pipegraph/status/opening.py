@@ -21,16 +21,15 @@ from pipegraph.events import Warned
 
 from .index import Reading, read
 from .lock import held_error, is_taken
+from .mends import MEND_NO_ROOM, mend_for
 from .records import HEADER, MAGIC, VERSION
 
 STAND_IN: Final = ".instead"
 _HEAD_BYTES: Final = 1 << 20
 _SAYS_VERSION: Final = re.compile(re.escape(MAGIC) + rb"([0-9]{1,9})(?![0-9A-Za-z])")
 _NOT_FOR_WRITING: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
-_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _MEND_ANOTHER: Final = "Move it away, or give new_pipegraph another name for the status file."
 _MEND_ACCESS: Final = "Make it readable and writable for you, or give new_pipegraph another name for the status file."
-MEND_NO_ROOM: Final = "Make room on that disk (or raise the quota) and run again. What was recorded before is kept."
 
 
 class Opened(NamedTuple):
@@ -117,8 +116,7 @@ def _open(directory: int, name: str, path: str) -> tuple[int, OSError | None]:
             return os.open(name, flags | os.O_RDONLY, dir_fd=directory), refusal
         except OSError:
             pass
-    mend = MEND_NO_ROOM if refusal.errno in _NO_ROOM else _MEND_ACCESS
-    raise _unusable(path, refusal, mend) from refusal
+    raise _unusable(path, refusal, _MEND_ACCESS) from refusal
 
 
 def _is_foreign(head: bytes, path: str) -> bool:
@@ -208,4 +206,6 @@ def _cut(descriptor: int, name: str, path: str, data: bytes) -> Opened:
 
 
 def _unusable(path: str, error: OSError, mend: str) -> StatusError:
-    return StatusError("the status file can't be used", [("status file", path), ("because", error.strerror)], mend)
+    return StatusError(
+        "the status file can't be used", [("status file", path), ("because", error.strerror)], mend_for(error, mend)
+    )

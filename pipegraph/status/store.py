@@ -26,7 +26,8 @@ from . import records
 from .compaction import replace_with
 from .index import Index, location, unpack
 from .lock import Lock, free, is_taken
-from .opening import MEND_NO_ROOM, Opened, open_file, refuse_what_is_no_file
+from .mends import MEND_NO_ROOM, mend_for
+from .opening import Opened, open_file, refuse_what_is_no_file
 from .records import MalformedRecord
 
 SYNC_SECONDS: Final = 5.0
@@ -92,7 +93,7 @@ class StatusFile:
             raise StatusError(
                 "the directory of the status file can't be opened",
                 [("status file", real_path), ("because", str(error.strerror))],
-                "Make the directory, or give new_pipegraph a status file in another one.",
+                mend_for(error, "Make the directory, or give new_pipegraph a status file in another one."),
             ) from error
         status = cls(directory, warn)
         try:

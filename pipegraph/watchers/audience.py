@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Mapping
 from typing import Protocol, TextIO
@@ -100,7 +101,10 @@ def start_watchers(
     stream = sys.stderr
     watchers: list[Watcher] = []
     if log_directory is not None:
-        lines = None if udp_port is None else UdpLines(udp_port)
+        lines = None
+        if udp_port is not None:
+            with contextlib.suppress(OSError):  # for who listens, and nobody may: not worth a word
+                lines = UdpLines(udp_port)
         watchers.append(
             Logs(
                 specs,
