@@ -18,7 +18,7 @@ def version() -> str:
 
 
 TEST = ["pytest>=7", "pytest-randomly", "pytest-timeout", "hypothesis>=6.80", "numpy", "pandas", "setuptools>=64"]
-DEV = [*TEST, "ruff", "mypy>=1.8", "types-psutil"]
+DEV = [*TEST, "ruff", "mypy>=1.8", "types-psutil", "cosmic-ray>=8.4"]
 
 setup(
     name="pipegraph",

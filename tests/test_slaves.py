@@ -2,6 +2,7 @@
 
 import os
 import select
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -201,3 +202,25 @@ def test_a_fork_that_may_not_take_over_ends(bench: Bench) -> None:
     # The slave that forked it goes on.
     bench.slave.start(second)
     exists("second.runs")
+
+
+def test_what_was_loaded_is_lost_if_the_slaves_die_before_it_was_adopted(bench: Bench) -> None:
+    bench.jobs["load"] = Job("load", lambda: None)
+    bench.jobs["load"].outputs = ()
+    bench.jobs["load"].run = lambda: None  # type: ignore[method-assign]
+    spec = JobSpec("load", Role.EPHEMERAL, "DataLoadingJob", PLACE, in_memory=True)
+    bench.slave.begin()
+    bench.slave.start(spec)
+    said = bench.slave._candidates["load"].end
+    assert select.select([said], [], [], 20)[0]  # that it is done; nobody has listened yet
+    ended = os.pidfd_open(bench.slave._keeper_pid)
+
+    os.kill(bench.slave._keeper_pid, signal.SIGKILL)
+    assert select.select([ended], [], [], 20)[0]
+    os.close(ended)
+
+    events = bench.until(JobsLost(("load",), ()))
+    assert not [event for event in events if isinstance(event, JobSucceeded)]
+    bench.slave.start(spec)
+    bench.until(JobSucceeded("load"))
+    bench.slave.adopt("load")

@@ -203,10 +203,6 @@ class LocalSlave:
         before, candidate = self._current, self._candidates.pop(job)
         assert before is not None
         self._say(before, ("succeeded", job))
-        if candidate.end.fileno() < 0:
-            # It died between its report and this; what it loaded is gone with it.
-            self._tell_death(0, (), (job,), self._events)
-            return
         self._say(candidate, ("adopt",))
         self._loaded.append(job)
         self._current = candidate
@@ -360,8 +356,12 @@ class LocalSlave:
         if slave.end.fileno() not in self._slaves:
             return
         self._forget(slave)
-        if slave in self._candidates.values():
-            return  # the slave that forked it tells how it died
+        job = next((job for job, candidate in self._candidates.items() if candidate is slave), None)
+        if job is not None:
+            if _unsay_success(job, events):
+                del self._candidates[job]
+                self._tell_death(0, (job,), (), events)
+            return  # otherwise the slave that forked it tells how it died
         if slave.is_retired and not slave.running:
             return
         lost = self._lost((slave,), events)
@@ -379,6 +379,7 @@ class LocalSlave:
         sweep.kill_session(pid, f"{_MARK}={self._run_id}", self._spared)
         _reap(pid)
         lost = self._lost(tuple(self._slaves.values()), events)
+        lost = tuple(sorted([*lost, *(job for job in self._candidates if _unsay_success(job, events))]))
         memory = tuple(self._loaded)
         for slave in list(self._slaves.values()):
             self._forget(slave)
@@ -468,6 +469,14 @@ class LocalSlave:
             if not self._was_subreaper:
                 sweep.adopt_orphans(False)
             sweep.remove_folder(self._folder)
+
+
+def _unsay_success(job: JobId, events: list[Event]) -> bool:
+    """Take back that it was loaded, since its fork died before it was adopted; false if it was not said."""
+    said = [event for event in events if isinstance(event, JobSucceeded) and event.job == job]
+    for event in said:
+        events.remove(event)
+    return bool(said)
 
 
 def _reap(pid: int, wait_seconds: float = 5.0) -> bool:
