@@ -124,7 +124,7 @@ class JobsLost(NamedTuple):
     running
         Jobs without a report.
     memory
-        Loading and generating jobs whose effect was in the memory that is gone.
+        Loading and generating jobs whose effect was in the memory that is gone, in the order in which they ended.
     """
 
     running: tuple[JobId, ...]

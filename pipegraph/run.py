@@ -91,6 +91,7 @@ class Run:
         self._stops = 0
         self._write_error: StatusWriteError | None = None
         self._reasons: dict[JobId, StartJob] = {}
+        self._refused: dict[JobId, Failure] = {}
         self._failures: list[tuple[JobFailed, JobSpec]] = []
         self._tally = dict.fromkeys(Counts._fields, 0)
         self._warned_inputs: set[str] = set()
@@ -235,6 +236,10 @@ class Run:
             self._failures.append((event, self._specs[event.job]))
         for instruction in self._engine.handle(event):
             self._carry_out(instruction)
+        # Told only now: what follows from it may take back what has just been carried out.
+        while self._refused:
+            job = next(iter(self._refused))
+            self._tell(JobFailed(job, self._refused.pop(job)))
 
     def _carry_out(self, instruction: Instruction) -> None:
         if isinstance(instruction, StartJob):
@@ -244,7 +249,7 @@ class Run:
             if objection is None:
                 self._coordinator.submit(spec)
             else:
-                self._tell(JobFailed(instruction.job, objection))
+                self._refused[instruction.job] = objection
         elif isinstance(instruction, (JobUpToDate, JobNotNeeded, JobBlocked, Warned)):
             self._show(instruction)
         elif isinstance(instruction, JobFailed):
@@ -253,6 +258,7 @@ class Run:
         elif isinstance(instruction, WithdrawJob):
             self._coordinator.withdraw(instruction.job)
             self._reasons.pop(instruction.job, None)
+            self._refused.pop(instruction.job, None)
         elif isinstance(instruction, DropProduct):
             self._drop(self._specs[instruction.job])
         elif isinstance(instruction, EndRun):

@@ -3,14 +3,85 @@
 import pytest
 from engine_world import World, spec_of
 
-from pipegraph.engine import EndRun, Engine
-from pipegraph.events import GraphGrew, JobStarted, JobSucceeded, StopRequested
-from pipegraph.model import FileRecord, Past, Reason, ReasonKind
+from pipegraph.engine import DropProduct, EndRun, Engine, StartJob, WithdrawJob
+from pipegraph.engine.ledger import State
+from pipegraph.errors import RuntimeException
+from pipegraph.events import (
+    GraphGrew,
+    JobBegan,
+    JobBlocked,
+    JobFailed,
+    JobNotNeeded,
+    JobsLost,
+    JobStarted,
+    JobStopped,
+    JobSucceeded,
+    JobUpToDate,
+    StopRequested,
+)
+from pipegraph.model import (
+    Failure,
+    FailureKind,
+    FileRecord,
+    Growth,
+    Past,
+    Place,
+    Reason,
+    ReasonKind,
+    Trace,
+    Usage,
+)
+
+NEVER_MADE, GENERATES = Reason(ReasonKind.NEVER_MADE), Reason(ReasonKind.GENERATES)
 
 
 @pytest.fixture
 def world():
     return World()
+
+
+class Told:
+    """An engine that is told one event after the other; the answers come back."""
+
+    def __init__(self, *specs, **facts):
+        self.engine = Engine()
+        self.first = self.grows(*specs, **facts)
+
+    def grows(self, *specs, edges=(), by=None, **facts):
+        facts = {"pasts": {}, "measured": {}, "unmeasured": {}, "problems": {}} | facts
+        return self.engine.handle(GraphGrew(specs, edges, by, **facts))
+
+    def starts(self, *jobs):
+        for job in jobs:
+            assert self.engine.handle(JobStarted(job, (), 1, 0.0)) == []
+
+    def succeeds(self, job, *paths):
+        return self.engine.handle(JobSucceeded(job, tuple(record(path) for path in paths)))
+
+    def runs(self, job, *paths):
+        self.starts(job)
+        return self.succeeds(job, *paths)
+
+    def fails(self, job):
+        return self.engine.handle(JobFailed(job, Failure(FailureKind.RAISED, "builtins.ValueError", "no")))
+
+    def loses(self, *running, memory=()):
+        return self.engine.handle(JobsLost(running, memory))
+
+    def is_stopped(self):
+        return self.engine.handle(StopRequested(2, False))
+
+
+def record(path, content=None):
+    return FileRecord(path, content or path, content or path, 1, 1, 1, False)
+
+
+def start(job, *reasons):
+    return StartJob(job, reasons)
+
+
+def needed(by):
+    return Reason(ReasonKind.NEEDED, by)
 
 
 def diamond(world):
@@ -570,3 +641,649 @@ def test_what_ends_after_a_stop_is_kept_and_starts_nothing():
     answers = engine.handle(JobSucceeded("a", (FileRecord("a", "f", "f", 1, 1, 1, False),)))
 
     assert answers == [EndRun()]
+
+
+def test_what_does_not_concern_decisions_changes_nothing():
+    engine = Engine()
+
+    assert engine.handle(JobBegan("a")) == []
+
+
+def test_the_outlook_is_what_must_run_and_what_may():
+    told = Told(
+        spec_of("done", "output"),
+        spec_of("a", "output"),
+        spec_of("l", "load"),
+        spec_of("b", "output", ("l",)),
+        spec_of("c", "output", ("a",)),
+        spec_of("d", "output", ("c",)),
+        pasts={"done": Past(Trace({}, "1"))},
+    )
+    told.starts("a")
+
+    must, may = told.engine.outlook()
+
+    assert must == [start("a", NEVER_MADE), start("l", needed("b")), start("b", NEVER_MADE)]
+    assert may == ["c", "d"]
+
+
+def test_a_job_that_ends_without_having_been_started_is_an_error():
+    told = Told(spec_of("a", "output"))
+
+    with pytest.raises(RuntimeException):
+        told.succeeds("a", "a")
+
+
+def test_a_stopped_job_need_not_run_any_more():
+    told = Told(spec_of("a", "output"), spec_of("b", "output"))
+    told.starts("a")
+    told.is_stopped()
+    told.engine.handle(JobStopped("a"))
+
+    assert told.engine.outlook() == ([start("b", NEVER_MADE)], [])
+
+
+def test_what_is_ready_at_a_stop_is_withdrawn():
+    told = Told(spec_of("a", "output"), spec_of("b", "output"))
+    told.starts("a")
+
+    assert told.is_stopped() == [WithdrawJob("b")]
+
+
+def test_a_slave_that_dies_after_a_stop_ends_the_run():
+    told = Told(spec_of("l", "load"), spec_of("a", "output", ("l",)), spec_of("b", "output", ("l",)))
+    told.runs("l")
+    told.starts("a")
+    told.is_stopped()
+
+    assert told.loses("a", memory=("l",)) == [EndRun()]
+
+
+def test_of_a_stopped_job_loaded_inputs_are_deleted_and_temporary_ones_kept(world):
+    world.add("l", "load")
+    world.add("t", "temp")
+    world.add("a", "output", "l", "t")
+
+    ran = world.run(stop_after=6)
+
+    assert ran.stopped == ["a"]
+    assert ran.dropped == ["l"]
+    assert world.run().order == ["l", "a"]
+
+
+def test_a_job_that_is_ready_and_lost_nothing_is_not_asked_for_again():
+    told = Told(spec_of("l", "load"), spec_of("a", "output", ("l",)), spec_of("b", "output"))
+    told.runs("l")
+
+    assert told.loses(memory=("l",)) == [WithdrawJob("a"), start("l", needed("a"))]
+
+
+def test_data_loaded_again_after_a_lost_slave_names_who_needs_it_now():
+    told = Told(spec_of("l", "load"), spec_of("a", "output", ("l",)), spec_of("b", "output", ("l",)))
+    told.runs("l")
+    told.runs("a", "a")
+    told.starts("b")
+
+    assert told.loses("b", memory=("l",)) == [start("l", needed("b"))]
+
+
+def test_what_two_generators_made_needs_both_after_a_lost_slave():
+    told = Told(spec_of("g", "generator"), spec_of("h", "generator"))
+    for generator in ("g", "h"):
+        told.starts(generator)
+        told.grows(spec_of("x", "output"), by=generator)
+        told.succeeds(generator)
+    told.starts("x")
+
+    assert told.loses("x", memory=("g", "h")) == [start("g", GENERATES, needed("x"))]
+    told.starts("g")
+    told.grows(spec_of("x", "output"), by="g")
+    assert told.succeeds("g") == [start("h", GENERATES, needed("x"))]
+
+
+def test_a_generator_that_fails_after_a_lost_slave_blocks_what_it_made():
+    told = Told(spec_of("g", "generator"))
+    told.starts("g")
+    told.grows(spec_of("x", "output"), spec_of("y", "output", ("x",)), by="g")
+    told.succeeds("g")
+    told.starts("x")
+    told.loses("x", memory=("g",))
+    told.starts("g")
+
+    assert told.fails("g") == [JobBlocked("x", "g"), JobBlocked("y", "g"), EndRun()]
+
+
+def test_data_that_fails_to_load_again_blocks_what_its_generator_made():
+    told = Told(spec_of("l", "load"), spec_of("g", "generator", ("l",)))
+    told.runs("l")
+    told.starts("g")
+    told.grows(spec_of("x", "output"), by="g")
+    told.succeeds("g")
+    told.starts("x")
+    told.loses("x", memory=("l", "g"))
+    told.starts("l")
+
+    assert told.fails("l") == [JobBlocked("g", "l"), JobBlocked("x", "l"), EndRun()]
+
+
+def test_data_that_can_not_be_loaded_again_blocks_who_comes_to_need_it_and_loads_nothing_else():
+    told = Told(
+        spec_of("m", "load"),
+        spec_of("n", "load"),
+        spec_of("l", "load", ("m", "n")),
+        spec_of("k", "load"),
+        spec_of("x", "output"),
+        spec_of("a", "output", ("x", "k", "l")),
+        spec_of("b", "output", ("m",)),
+        spec_of("c", "output", ("l", "k")),
+    )
+    for job in ("m", "n", "k", "l"):
+        told.runs(job)
+    told.runs("c", "c")
+    told.starts("x")
+    told.loses(memory=("m", "n", "l", "k"))
+    told.starts("m")
+    assert told.fails("m") == [JobBlocked("b", "m")]
+
+    answers = told.succeeds("x", "x")
+
+    assert answers == [JobBlocked("l", "m"), JobBlocked("a", "m"), JobNotNeeded("k"), EndRun()]
+
+
+def test_a_job_below_two_failures_is_blocked_once():
+    told = Told(
+        spec_of("x", "output"),
+        spec_of("y", "output"),
+        spec_of("a", "output", ("x", "y")),
+        spec_of("b", "output", ("x",)),
+        spec_of("c", "output", ("a", "b")),
+    )
+    told.starts("x", "y")
+
+    first, second = told.fails("x"), told.fails("y")
+
+    assert sorted(first) == [JobBlocked("a", "x"), JobBlocked("b", "x"), JobBlocked("c", "x")]
+    assert second == [EndRun()]
+
+
+def test_data_that_is_loaded_when_nobody_is_left_to_need_it_is_deleted():
+    told = Told(spec_of("l", "load"), spec_of("m", "load"), spec_of("a", "output", ("l", "m")))
+    told.starts("l", "m")
+    told.fails("m")
+
+    assert told.succeeds("l") == [DropProduct("l"), EndRun()]
+
+
+def test_a_file_in_the_place_of_a_temporary_one_that_was_never_made_is_left_alone(world):
+    world.add("t", "temp")
+    world.files["t"] = "somebody's"
+
+    assert world.run().dropped == []
+
+
+def test_a_leftover_that_is_used_is_dropped_once(world):
+    diamond(world)
+    world.failing = {"a"}
+    world.run()
+    world.failing.clear()
+
+    assert world.run().dropped == ["t"]
+
+
+def test_a_temporary_file_whose_inputs_differ_names_who_needs_it(world):
+    diamond(world)
+    world.run()
+    world.values["p"] = "2"
+
+    ran = world.run()
+
+    assert ran.started["t"] == (Reason(ReasonKind.INPUT_CHANGED, "p"), needed("a"))
+
+
+def test_a_temporary_file_that_was_withdrawn_keeps_its_reasons_for_who_comes_to_need_it():
+    told = Told(
+        spec_of("g", "generator"),
+        spec_of("bad", "output"),
+        spec_of("t", "temp"),
+        spec_of("a", "output", ("t", "bad")),
+    )
+    assert start("t", NEVER_MADE, needed("a")) in told.first
+    told.starts("g", "bad")
+    assert told.fails("bad") == [JobBlocked("a", "bad"), WithdrawJob("t")]
+
+    assert told.grows(spec_of("late", "output", ("t",)), by="g") == [start("t", NEVER_MADE, needed("late"))]
+
+
+def test_an_input_that_a_generator_added_is_one_of_the_job_s_inputs(world):
+    world.add("p", "invariant")
+    world.add("g", "generator")
+    world.add("end", "output", "g")
+    world.grow("g", spec_of("new", "output", ("p",)), edges=(("end", "new"),))
+    world.run()
+    world.values["p"] = "2"
+
+    ran = world.run()
+
+    assert ran.started["end"] == (Reason(ReasonKind.INPUT_CHANGED, "new"),)
+
+
+@pytest.mark.parametrize("kind", ["temp", "load"])
+def test_an_ephemeral_input_that_a_generator_added_is_there_when_the_job_runs(world, kind):
+    world.add("g", "generator")
+    world.add("end", "output", "g")
+    world.grow("g", spec_of("new", kind), edges=(("end", "new"),))
+
+    first, second = world.run(), world.run()
+    del world.files["end"]
+    third = world.run()
+
+    assert first.order == third.order == ["g", "new", "end"]
+    assert first.dropped == third.dropped == ["new"]
+    assert second.order == ["g"]
+
+
+def test_an_added_input_that_has_failed_already_blocks_the_job(world):
+    world.add("bad", "output")
+    world.add("slow", "output", "first")
+    world.add("first", "output")
+    world.add("g", "generator", "slow")
+    world.add("end", "output", "g")
+    world.grow("g", edges=(("end", "bad"),))
+    world.failing = {"bad"}
+
+    ran = world.run(slots=1)
+
+    assert ran.order == ["bad", "first", "slow", "g"]
+    assert ran.blocked == {"end": "bad"}
+
+
+def test_a_final_job_that_grows_below_a_final_job_runs_too(world):
+    world.add("end", "final", outputs=("end",))
+    world.add("g", "generator", "end")
+    world.grow("g", spec_of("last", "final"))
+
+    assert world.run().order == ["end", "g", "last"]
+
+
+def test_files_of_a_job_that_is_up_to_date_have_their_recorded_fingerprints():
+    two = Trace({}, "m", (record("one"), record("two")))
+    told = Told(
+        spec_of("m", "output", outputs=("one", "two")),
+        spec_of("a", "output", ("one",)),
+        pasts={"m": Past(two), "a": Past(Trace({"one": "one"}, "a", (record("a"),)))},
+    )
+
+    assert told.first == [JobUpToDate("m"), JobUpToDate("a"), EndRun()]
+
+
+def test_what_nobody_needs_while_a_generator_is_to_come_is_made_once(world):
+    world.add("t", "temp")
+    world.add("a", "output", "t")
+    world.add("g", "generator", "a")
+    world.grow("g", spec_of("late", "output", ("t",)))
+
+    ran = world.run()
+
+    assert ran.order == ["t", "a", "g", "late"]
+    assert ran.dropped == ["t"]
+
+
+def test_growth_onto_a_blocked_job_names_the_one_that_failed(world):
+    world.add("bad", "output")
+    world.add("a", "output", "bad")
+    world.add("slow", "output")
+    world.add("g", "generator", "slow")
+    world.grow("g", spec_of("late", "output", ("a",)))
+    world.failing = {"bad"}
+
+    assert world.run(slots=1).blocked == {"a": "bad", "late": "bad"}
+
+
+def test_a_run_that_can_not_go_on_is_an_error_and_no_end():
+    with pytest.raises(RuntimeException):
+        Told(spec_of("a", "output", ("b",)), spec_of("b", "output", ("a",)))
+
+
+def objection(told, *specs, edges=(), by="g"):
+    return told.engine.objection_to(JobSucceeded(by, growth=Growth(specs, edges)))
+
+
+def lines(failure):
+    return failure.message.splitlines()
+
+
+def test_growth_without_anything_new_is_no_matter():
+    told = Told(spec_of("g", "generator"), spec_of("a", "output", ("g",)))
+
+    assert objection(told) is None
+    assert objection(told, spec_of("a", "output", ("g",))._replace(place=Place("elsewhere.py", 9))) is None
+    assert objection(told, edges=(("a", "g"),)) is None
+
+
+def test_a_job_that_a_generator_makes_again_must_be_the_same():
+    told = Told(spec_of("g", "generator"), spec_of("a", "output"))
+
+    failure = objection(told, spec_of("new", "output"), spec_of("a", "output", ("new",)))
+
+    assert failure.exception_type == "pipegraph.errors.JobContractError"
+    assert lines(failure) == [
+        "a generator made a job again, and differently",
+        "    generator:  g (generator, script.py:1)",
+        "    job:        a (output, script.py:1)",
+        "    first:      a (output, script.py:1)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (spec_of("m", "output", outputs=("one", "two")), spec_of("two", "output")),
+        (spec_of("two", "output"), spec_of("m", "output", outputs=("one", "two"))),
+    ],
+)
+def test_a_new_job_that_promises_the_file_of_an_old_one_is_an_error_naming_all(old, new):
+    failure = objection(Told(spec_of("g", "generator"), old), new)
+
+    assert failure.exception_type == "pipegraph.errors.DuplicateOutputError"
+    assert lines(failure) == [
+        "two jobs promise the same file",
+        "    file:       two",
+        f"    first:      {old.id} (output, script.py:1)",
+        f"    second:     {new.id} (output, script.py:1)",
+        "    generator:  g (generator, script.py:1)",
+    ]
+
+
+def test_a_file_may_be_watched_and_made():
+    told = Told(
+        spec_of("g", "generator"),
+        spec_of("a", "output"),
+        spec_of("MFIb", "invariant", outputs=("b", "c"), fingerprint="1"),
+    )
+
+    assert objection(told, spec_of("FIa", "invariant", outputs=("a",)), spec_of("b", "output")) is None
+
+
+def test_a_generator_that_makes_itself_wait_for_what_it_made_is_an_error_naming_it():
+    told = Told(spec_of("g", "generator"))
+    told.starts("g")
+
+    failure = objection(told, spec_of("new", "output"), edges=(("g", "new"),))
+
+    assert lines(failure)[:4] == [
+        "an edge comes too late",
+        "    generator:  g (generator, script.py:1)",
+        "    job:        g (generator, script.py:1)",
+        "    input:      new",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("specs", "edges"),
+    [
+        ((spec_of("new", "output", ("nobody",)),), ()),
+        ((), (("nobody", "a"),)),
+        ((), (("a", "nobody"),)),
+        ((spec_of("new", "output"),), (("new", "nobody"),)),
+    ],
+)
+def test_a_name_that_is_not_in_the_graph_is_an_error_naming_it_and_the_generator(specs, edges):
+    failure = objection(Told(spec_of("g", "generator"), spec_of("a", "output", ("g",))), *specs, edges=edges)
+
+    assert failure.exception_type == "pipegraph.errors.JobContractError"
+    assert lines(failure) == [
+        "a generator names a job that is not in the graph",
+        "    generator:  g (generator, script.py:1)",
+        "    name:       nobody",
+        "It may have been pruned, or made by a generator that failed.",
+    ]
+
+
+def test_new_jobs_may_depend_on_each_other_on_old_ones_and_on_single_files_of_both():
+    told = Told(spec_of("g", "generator"), spec_of("m", "output", outputs=("one", "two")))
+    new = spec_of("n", "output", ("one", "m"), outputs=("three", "four"))
+
+    assert objection(told, spec_of("a", "output", ("n", "four")), new, edges=(("a", "two"), ("n", "two"))) is None
+
+
+def test_an_edge_into_a_job_that_does_not_wait_for_the_generator_comes_too_late():
+    told = Told(
+        spec_of("g", "generator"),
+        spec_of("slow", "output"),
+        spec_of("a", "output", ("slow",)),
+        spec_of("b", "output", ("a", "slow")),
+        spec_of("below", "output", ("b", "g")),
+    )
+
+    failure = objection(told, spec_of("new", "output"), edges=(("new", "slow"), ("below", "new"), ("b", "new")))
+
+    assert failure.exception_type == "pipegraph.errors.JobContractError"
+    assert lines(failure)[:4] == [
+        "an edge comes too late",
+        "    generator:  g (generator, script.py:1)",
+        "    job:        b (output, script.py:1)",
+        "    input:      new",
+    ]
+    assert objection(told, edges=(("b", "a"), ("a", "slow"))) is None
+
+
+@pytest.mark.parametrize("last", ["a", "b", "c", "d", "e", "f"])
+def test_an_edge_may_go_into_whatever_waits_for_the_generator_on_whatever_way(last):
+    told = Told(
+        spec_of("first", "output", ("g",)),
+        spec_of("f", "output", ("first",)),
+        spec_of("other", "output"),
+        spec_of("g", "generator"),
+        spec_of("bad", "output"),
+        spec_of("p", "output", ("other",)),
+        spec_of("m", "output", ("p", "g"), outputs=("one", "two")),
+        spec_of("a", "output", ("p", "one")),
+        spec_of("b", "output", ("p", "a", "other")),
+        spec_of("c", "output", ("b", "a")),
+        spec_of("d", "output", ("bad", "c")),
+        spec_of("e", "output", ("d", "p")),
+    )
+    told.starts("bad")
+    told.fails("bad")
+
+    assert objection(told, spec_of("new", "output"), edges=((last, "new"),)) is None
+    assert objection(told, edges=((last, "m"), ("a", "other"))) is None
+    assert "too late" in objection(told, spec_of("new", "output"), edges=((last, "new"), ("p", "new"))).message
+
+
+@pytest.mark.parametrize(
+    ("specs", "edges", "circle"),
+    [
+        ((spec_of("x", "output", ("x",)),), (), ["x", "x"]),
+        ((spec_of("x", "output", ("b",)),), (("a", "x"),), ["x", "b", "m", "a", "x"]),
+        ((spec_of("x", "output", ("y",)), spec_of("y", "output")), (("y", "x"),), ["x", "y", "x"]),
+        (
+            (spec_of("n", "output", ("x",), outputs=("three", "four")), spec_of("x", "output", ("p", "four"))),
+            (),
+            ["n", "x", "n"],
+        ),
+        ((), (("a", "b"),), ["a", "b", "m", "a"]),
+        (
+            (
+                spec_of("x", "output", ("y",)),
+                spec_of("y", "output"),
+                spec_of("z", "output", ("w",)),
+                spec_of("w", "output", ("z",)),
+            ),
+            (),
+            ["z", "w", "z"],
+        ),
+        ((spec_of("x", "output"),), (("a", "x"), ("m", "b")), ["m", "b", "m"]),
+    ],
+)
+def test_a_circle_that_grows_is_told_from_job_to_job(specs, edges, circle):
+    told = Told(
+        spec_of("p", "output"),
+        spec_of("g", "generator"),
+        spec_of("a", "output", ("g", "p")),
+        spec_of("m", "output", ("a",), outputs=("one", "two")),
+        spec_of("b", "output", ("p", "two")),
+    )
+    told.runs("p", "p")
+
+    failure = objection(told, *specs, edges=edges)
+
+    assert failure.exception_type == "pipegraph.errors.CycleError"
+    first, *needs = [f"{name} (output, script.py:1)" for name in circle]
+    assert lines(failure) == [
+        "jobs wait for each other in a circle",
+        f"    job:        {first}",
+        *(f"    needs:      {each}" for each in needs),
+        "Remove one of these dependencies.",
+    ]
+
+
+def test_ways_that_meet_again_are_no_circle():
+    told = Told(spec_of("g", "generator"), spec_of("end", "output", ("g",)))
+    specs = [spec_of("x", "output", ("y", "z")), spec_of("y", "output", ("z",)), spec_of("z", "output")]
+
+    assert objection(told, *specs, edges=(("end", "x"), ("end", "z"))) is None
+
+
+def test_growth_onto_data_that_nobody_wanted_has_all_made_that_it_is_loaded_from(world):
+    world.add("t", "temp")
+    world.add("l", "load", "t")
+    world.add("g", "generator")
+    world.grow("g", spec_of("late", "output", ("l",)))
+
+    ran = world.run()
+
+    assert ran.order == ["g", "t", "l", "late"]
+    assert sorted(ran.dropped) == ["l", "t"]
+
+
+def test_what_two_need_is_loaded_again_for_one_when_the_other_is_blocked():
+    told = Told(
+        spec_of("m", "load"),
+        spec_of("l", "load", ("m",)),
+        spec_of("h", "load"),
+        spec_of("k", "load"),
+        spec_of("x", "output"),
+        spec_of("slow", "output"),
+        spec_of("a", "output", ("x", "h", "k", "l")),
+        spec_of("b", "output", ("m",)),
+        spec_of("c", "output", ("h", "k", "l")),
+        spec_of("z", "output", ("slow", "h")),
+    )
+    for job in ("m", "h", "k", "l"):
+        told.runs(job)
+    told.runs("c", "c")
+    told.starts("x", "slow")
+    told.loses(memory=("m", "h", "k", "l"))
+    told.starts("m")
+    told.fails("m")
+
+    told.succeeds("x", "x")
+    told.succeeds("slow", "slow")
+
+    assert told.runs("h") == [start("z", NEVER_MADE)]
+
+
+def test_growth_onto_data_makes_those_of_its_inputs_that_nobody_wanted(world):
+    world.add("slow", "output")
+    world.add("t", "temp")
+    world.add("u", "temp")
+    world.add("a", "output", "slow", "t")
+    world.add("l", "load", "u", "t")
+    world.add("g", "generator")
+    world.grow("g", spec_of("late", "output", ("l",)))
+
+    for seed in range(5):
+        assert {"t", "u", "l", "late"} < set(world.run(seed).order)
+        world.files.clear()
+
+
+def test_a_blocked_job_lets_go_of_what_its_inputs_would_have_needed():
+    told = Told(
+        spec_of("bad", "output"),
+        spec_of("v", "temp"),
+        spec_of("t", "temp"),
+        spec_of("l", "load", ("v",)),
+        spec_of("a", "output", ("bad", "l", "t")),
+        spec_of("b", "output", ("v",)),
+        spec_of("c", "output", ("t",)),
+    )
+    told.starts("bad")
+    told.runs("v", "v")
+    told.runs("t", "t")
+    told.runs("b", "b")
+    told.runs("c", "c")
+
+    assert DropProduct("v") in told.fails("bad")
+
+
+def test_a_stop_ends_a_run_whose_final_jobs_have_not_begun():
+    told = Told(spec_of("a", "output"), spec_of("end", "final"))
+    told.starts("a")
+    told.is_stopped()
+
+    assert told.engine.handle(JobStopped("a")) == [EndRun()]
+
+
+def test_a_trace_has_what_the_run_of_the_job_took():
+    told = Told(spec_of("a", "output"))
+    usage = Usage(started_at=100.0, seconds=5.0, cpu_seconds=1.0, peak_bytes=7)
+
+    trace = told.engine.trace_of(JobSucceeded("a", (record("a"),), usage))
+
+    assert trace == Trace({}, "a", (record("a"),), seconds=5.0, peak_bytes=7, ended_at=105.0)
+
+
+def test_a_forced_temporary_job_is_made_again_and_what_depends_on_it_only_if_it_changed(world):
+    world.add("t", "temp")
+    world.add("a", "output", "t")
+    world.run()
+    world.add("t", "temp", forced=True)
+
+    ran = world.run()
+
+    assert ran.started == {"t": (Reason(ReasonKind.FORCED), needed("a"))}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "kinds"),
+    [
+        (("MFIx", "p"), ("MFIy", "p2"), {ReasonKind.INPUT_ADDED, ReasonKind.INPUT_REMOVED}),
+        (("FIx",), ("MFIx",), {ReasonKind.INPUT_ADDED, ReasonKind.INPUT_REMOVED}),
+        (("MFIx",), ("FIx",), {ReasonKind.INPUT_ADDED, ReasonKind.INPUT_REMOVED}),
+        (("MFIx",), ("MFIx", "MFIy"), {ReasonKind.INPUT_ADDED}),
+        (("MFIx", "MFIy"), ("MFIz",), {ReasonKind.INPUT_REMOVED}),
+    ],
+)
+def test_only_a_collection_in_the_place_of_another_is_taken_for_it(world, before, now, kinds):
+    for name in {*before, *now}:
+        world.add(name, "invariant")
+    world.add("a", "output", *before)
+    world.run()
+    world.add("a", "output", *now)
+
+    assert world.run().kinds("a") == kinds
+
+
+def test_a_renamed_collection_does_not_hide_that_another_input_changed(world):
+    world.add("MFIx", "invariant")
+    world.add("p", "invariant")
+    world.add("a", "output", "MFIx", "p")
+    world.run()
+    world.add("MFIy", "invariant")
+    world.add("a", "output", "MFIy", "p")
+    world.values["p"] = "2"
+
+    assert world.run().started["a"] == (Reason(ReasonKind.INPUT_CHANGED, "p"),)
+
+
+def test_each_new_job_is_looked_at_once_however_many_ways_lead_to_it():
+    told = Told(spec_of("g", "generator"))
+    layers = [[f"{depth}.{n}" for n in range(3)] for depth in range(60)]
+    specs = [spec_of(name, "output", tuple(below)) for layer, below in zip(layers, [*layers[1:], []]) for name in layer]
+
+    assert objection(told, *specs) is None
+
+
+def test_no_two_states_are_one():
+    assert len(set(State)) == len(State.__members__)

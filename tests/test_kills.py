@@ -78,6 +78,26 @@ def test_a_signal_to_the_master_leaves_no_process_and_loses_nothing_finished(scr
     finish(script)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_to_each_process_as_batch_systems_send_it_is_a_stop_and_no_death_of_slaves(script, number):
+    script.write(SLOW)
+    process = script.start()
+    until_running(script)
+
+    # The master last: whatever comes of the others has time to come of them.
+    for pid in sorted(script.processes(), key=lambda pid: pid == process.pid):
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            pass
+
+    code = process.wait(30)
+    script.assert_no_process_left()
+    assert code == -number
+    assert "slave died" not in script.stderr
+    finish(script)
+
+
 def test_a_run_under_nohup_is_not_ended_by_a_hangup(script):
     script.write(SLOW.replace("SIG_DFL", "SIG_IGN"))
     process = script.start()

@@ -423,3 +423,47 @@ def test_a_kill_at_any_moment_leaves_one_whole_file(path: Path) -> None:
             assert status.past("made").trace in (TRACE, SEEN)
             assert status.past("made, failed, started").trace == TRACE
             assert status.invariant("PIa") in (MEASURED, InvariantRecord("0" * 32))
+
+
+def test_a_leftover_that_cannot_be_removed_is_no_obstacle(path: Path) -> None:
+    with StatusFile.open(path, pytest.fail) as status:
+        write_sample(status)
+        Path(f"{path}.new-1-directory").mkdir()
+        status._compact()
+        assert_is_sample(status)
+
+    assert Path(f"{path}.new-1-directory").is_dir()
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o641])
+def test_the_new_file_is_its_owner_s_alone_until_it_has_the_mode_of_the_old_one(
+    path: Path, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
+    real_fchmod = os.fchmod
+    before: list[int] = []
+
+    def fchmod(descriptor: int, new_mode: int) -> None:
+        before.append(os.fstat(descriptor).st_mode & 0o7777)
+        real_fchmod(descriptor, new_mode)
+
+    with StatusFile.open(path, pytest.fail) as status:
+        write_sample(status)
+        path.chmod(mode)
+        monkeypatch.setattr(compaction.os, "fchmod", fchmod)
+        assert status._compact()
+
+    assert before == [0o600]
+    assert path.stat().st_mode & 0o7777 == mode
+
+
+def test_a_link_that_took_the_name_during_the_run_is_not_replaced(path: Path) -> None:
+    warnings: list[Warned] = []
+    with StatusFile.open(path, warnings.append) as status:
+        write_sample(status)
+        path.rename(path.with_name("moved"))
+        path.symlink_to("moved")
+
+        assert not status._compact()
+
+    assert path.is_symlink()
+    assert len(warnings) == 1

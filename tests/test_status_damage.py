@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from pipegraph.errors import StatusError, StatusTooNewError
 from pipegraph.events import Warned
-from pipegraph.model import FileRecord, Past, Trace
+from pipegraph.model import FileRecord, InvariantRecord, Past, Trace
 from pipegraph.status import StatusFile, compaction, opening, records, store
 
 OUTPUT = FileRecord("b\n\\", "f" * 32, "f" * 32, 7, 8, 9, False)
@@ -526,3 +527,37 @@ def test_the_compaction_of_a_damaged_file_may_fail(path: Path, monkeypatch: pyte
 
     assert path.read_bytes() == data
     assert not siblings(path)
+
+
+@pytest.mark.parametrize("offset", [0, 30])
+def test_a_record_that_is_damaged_while_the_file_is_open_is_taken_for_nothing(path: Path, offset: int) -> None:
+    with StatusFile.open(path, print) as status:
+        status.note_measured("PIa", InvariantRecord("0" * 32))
+        with path.open("r+b") as file:
+            file.seek(len(records.HEADER) + offset)
+            file.write(b"?")
+
+        assert status.invariant("PIa") is None
+
+
+def test_a_name_that_the_system_refuses_is_an_error_with_facts(path: Path) -> None:
+    with pytest.raises(StatusError) as caught:
+        StatusFile.open(path.with_name("x" * 300), print)
+
+    assert dict(caught.value.facts)["because"] == "File name too long"
+
+
+def test_a_disk_that_can_not_be_read_any_more_is_an_error_with_facts(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(descriptor: int, length: int, offset: int) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with StatusFile.open(path, print) as status:
+        status.note_made("a", TRACES["a"])
+        with monkeypatch.context() as patched:
+            patched.setattr(store.os, "pread", refuse)
+            with pytest.raises(StatusError, match="can't be read any more") as caught:
+                status.past("a")
+
+    assert dict(caught.value.facts) == {"status file": str(path), "because": "Input/output error"}

@@ -153,11 +153,13 @@ def in_fork(action: Callable[[], object]) -> None:
     """Do this in a forked child, which then ends."""
     child = os.fork()
     if child == 0:
+        code = 1
         try:
             action()
+            code = 0
         finally:
-            os._exit(0)
-    os.waitpid(child, 0)
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 @pytest.mark.parametrize("way", ["close", "close_in_fork", "__exit__", "nothing"])
@@ -299,3 +301,38 @@ def test_a_lock_whose_text_cannot_be_written_is_a_lock(path: Path, monkeypatch: 
     monkeypatch.setattr(lock.os, "pwrite", refuse_with(errno.ENOSPC))
     with StatusFile.open(path, print), pytest.raises(StatusHeldError):
         StatusFile.open(path, print)
+
+
+def test_who_holds_it_is_unknown_where_the_lock_file_cannot_be_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with StatusFile.open(path, print):
+        monkeypatch.setattr(lock.os, "pread", refuse_with(errno.EIO))
+
+        with pytest.raises(StatusHeldError) as caught:
+            StatusFile.open(path, print)
+
+    assert dict(caught.value.facts)["pid"] == "unknown"
+
+
+def test_the_files_are_as_open_to_others_as_the_umask_lets_them(path: Path) -> None:
+    umask = os.umask(0)
+    try:
+        StatusFile.open(path, print).close()
+    finally:
+        os.umask(umask)
+
+    assert [each.stat().st_mode & 0o7777 for each in (path, Path(f"{path}.lock"))] == [0o666, 0o666]
+
+
+def test_a_lock_whose_descriptor_is_the_lowest_is_freed_and_closed(tmp_path: Path) -> None:
+    def take_and_release() -> None:
+        directory = os.open(tmp_path, os.O_RDONLY)
+        os.close(0)
+        held = lock.Lock.take(directory, "lock", "lock", {}, print)
+        os.fstat(0)
+        held.release()
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(0)
+
+    in_fork(take_and_release)

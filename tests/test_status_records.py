@@ -194,3 +194,16 @@ def test_a_million_inputs_take_one_line_and_little_beyond_their_text() -> None:
 
     text_bytes = sum(len(name) + 32 for name in inputs)
     assert len(payload) < text_bytes + 6 * len(inputs) + 100
+
+
+@pytest.mark.parametrize("body", [b"S\tid", b"S\tid\xff\t1.0"])
+def test_a_whole_line_that_is_no_record_is_malformed(body: bytes) -> None:
+    line = xxh3_64_hexdigest(body).encode() + b"\t" + body
+
+    assert records.is_whole(line)
+    with pytest.raises(records.MalformedRecord):
+        records.payload_of(line)
+
+
+def test_an_escape_that_nobody_writes_stands_for_itself() -> None:
+    assert records.unescape_id(r"a\qb\x1") == r"a\qb\x1"

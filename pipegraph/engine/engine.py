@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from itertools import pairwise
 
 from ..errors import RuntimeException
 from ..events import (
@@ -51,7 +52,6 @@ class Engine:
         self._answers: list[Instruction] = []
         self._active = 0
         self._finals: list[int] = []
-        self._is_final_time = False
         self._is_stopping = False
         self._has_ended = False
         self._has_failures = False
@@ -129,8 +129,8 @@ class Engine:
                 if spec.is_final:
                     self._finals.append(job)
                     ledger.unsettled[job] += 1
-                    if self._is_final_time:
-                        self._is_final_time = False
+                if spec.role is Role.INVARIANT:
+                    self._measure(job, event)
             elif maker is not None and ledger.spec[known].role is not Role.INVARIANT:
                 ledger.add_product(known, maker)
         for job in range(first, len(ledger.spec)):
@@ -140,26 +140,21 @@ class Engine:
                 ledger.problems[job] = problems
             if spec.role is Role.EPHEMERAL and not spec.in_memory:
                 self._look_for_leftovers(job)
-            if spec.role is Role.INVARIANT:
-                self._measure(job, event)
-                continue
-            ledger.holds.add(job)
-            if maker is not None:
+            if maker is not None and spec.role is not Role.INVARIANT:
                 ledger.add_product(job, maker)
             for name in spec.inputs:
                 source = ledger.connect(job, name)
                 if source in ledger.open:
                     ledger.add_product(job, source)
-            for source in ledger.products.get(job, ()):
-                self._open(source)
+        # Ephemeral jobs hold what they need once somebody needs them: if nobody does, nothing is made for them.
+        for job in range(first, len(ledger.spec)):
+            if ledger.spec[job].role in (Role.OUTPUT, Role.GENERATOR):
+                self._hold(job)
         for dependent, name in event.edges:
             self._add_edge(ledger.number_of[dependent], name)
         for job in range(first, len(ledger.spec)):
             if ledger.spec[job].role is Role.INVARIANT:
                 continue
-            if ledger.spec[job].role is Role.EPHEMERAL and not ledger.open[job]:
-                self._drop(job)
-                self._let_go(job)
             culprit = self._bad_input(job)
             if culprit is not None:
                 self._block(job, culprit)
@@ -173,14 +168,19 @@ class Engine:
             return
         ledger.inputs[job] = [*inputs, name]
         source = ledger.connect(job, name)
-        if source in ledger.open and source not in ledger.products.get(job, ()):
-            ledger.add_product(job, source)
-            if job in ledger.holds:
-                self._open(source)
+        self._need_product(job, source)
         if ledger.state[job] is State.WAITING:
             culprit = self._bad_input(job)
             if culprit is not None:
                 self._block(job, culprit)
+
+    def _need_product(self, job: int, source: int) -> None:
+        """A job that is there already can't run without the product of another, if that leaves one."""
+        ledger = self._ledger
+        if source in ledger.open and source not in ledger.products.get(job, ()):
+            ledger.add_product(job, source)
+            if job in ledger.holds:
+                self._open(source)
 
     def _bad_input(self, job: int) -> int | None:
         """The failed job that makes it impossible, if one of its inputs ended badly."""
@@ -201,20 +201,17 @@ class Engine:
         if fingerprint is not None:
             ledger.fingerprint[job] = fingerprint
             ledger.state[job] = State.DONE
-            for dependent in ledger.dependents[job]:
-                self._note_settled_input(dependent)
         else:
             self._has_failures = True
             ledger.state[job] = State.FAILED
             self._answers.append(JobFailed(spec.id, event.unmeasured[spec.id]))
-            self._block_dependents(job, job)
 
     def _look_for_leftovers(self, job: int) -> None:
         """Files of a temporary job that outlasted an earlier run."""
         ledger = self._ledger
-        kinds = {reason.kind for reason in ledger.problems.get(job, ())}
+        kinds = [reason.kind for reason in ledger.problems.get(job, ())]
         past = ledger.past[job]
-        if past is NO_PAST or ReasonKind.OUTPUT_MISSING in kinds:
+        if past is NO_PAST or kinds.count(ReasonKind.OUTPUT_MISSING) == len(ledger.spec[job].outputs):
             return
         ledger.lies_about.add(job)
         if not kinds and past.trace is not None and not past.is_unfinished and not past.has_failed:
@@ -241,7 +238,6 @@ class Engine:
         ledger.reasons.pop(job, None)
         if job in ledger.open:
             ledger.is_present.add(job)
-            ledger.lies_about.discard(job)
             for waiter in ledger.waiters.pop(job, ()):
                 self._note_product(waiter)
         if not is_settled:
@@ -280,17 +276,39 @@ class Engine:
         ledger = self._ledger
         for name in event.memory:
             ledger.is_present.discard(ledger.number_of[name])
+        # What a generator names may have come from any that ended before it: they run again in the order they ran in.
+        memory = map(ledger.number_of.__getitem__, event.memory)
+        lost = [job for job in memory if ledger.spec[job].role is Role.GENERATOR]
+        for earlier, later in pairwise(lost):
+            self._put_behind(later, earlier)
+        for later in ledger.generators_to_come if lost else ():
+            self._put_behind(later, lost[-1])
         for name in event.running:
             job = ledger.number_of[name]
             self._active -= 1
             ledger.state[job] = State.REQUIRED
-        ledger.waiters.clear()
         for job, state in enumerate(ledger.state):
             if state is State.REQUIRED:
                 self._require(job, ledger.reasons[job])
             elif state is State.READY and not self._has_products(job):
                 self._withdraw(job)
                 self._require(job, ledger.reasons[job])
+
+    def _put_behind(self, later: int, earlier: int) -> None:
+        """Have a generator wait for another, which it does not depend on, however that will end."""
+        if earlier not in self._ledger.products.get(later, ()):
+            self._need_product(later, earlier)
+            self._ledger.put_behind.setdefault(earlier, []).append(later)
+
+    def _let_pass(self, earlier: int) -> None:
+        """What was put behind it goes on without it."""
+        ledger = self._ledger
+        for later in ledger.put_behind.pop(earlier, ()):
+            ledger.products[later].remove(earlier)
+            waiters = ledger.waiters.get(earlier, {})
+            if later in waiters:
+                del waiters[later]
+                self._note_product(later)
 
     # --- deciding
 
@@ -331,7 +349,6 @@ class Engine:
                 ledger.state[job] = State.VALID
                 self._settle_as_recorded(job, past.trace)
             else:
-                ledger.is_present.discard(job)
                 if ledger.open[job]:
                     self._require(job, (*reasons, self._need_for(job)))
                 else:
@@ -369,11 +386,6 @@ class Engine:
             if not left:
                 decidable.append(dependent)
 
-    def _note_settled_input(self, job: int) -> None:
-        self._ledger.unsettled[job] -= 1
-        if not self._ledger.unsettled[job]:
-            self._decidable.append(job)
-
     def _require(self, job: int, reasons: tuple[Reason, ...]) -> None:
         """The job must run; so must those whose products it needs and that are not there."""
         ledger = self._ledger
@@ -402,15 +414,36 @@ class Engine:
             if not absent:
                 self._make_ready(one)
 
+    def _stop_waiting(self, job: int) -> None:
+        """The job will not run: what was to be made for it alone, and has not begun, is not made."""
+        ledger = self._ledger
+        stack = [job]
+        while stack:
+            one = stack.pop()
+            for source in ledger.products.get(one, ()):
+                waiters = ledger.waiters.get(source)
+                if waiters is None or one not in waiters:
+                    continue
+                del waiters[one]
+                state = ledger.state[source]
+                is_for_others = waiters or ledger.fingerprint[source] is None
+                if is_for_others or ledger.spec[source].role is not Role.EPHEMERAL:
+                    continue
+                if state is State.READY:
+                    self._withdraw(source)
+                if state in (State.READY, State.REQUIRED):
+                    ledger.state[source] = State.VALID
+                    ledger.reasons.pop(source)
+                    stack.append(source)
+
     def _has_products(self, job: int) -> bool:
         return all(each in self._ledger.is_present for each in self._ledger.products.get(job, ()))
 
     def _note_product(self, job: int) -> None:
         ledger = self._ledger
-        if ledger.state[job] is State.REQUIRED:
-            ledger.missing[job] -= 1
-            if not ledger.missing[job]:
-                self._make_ready(job)
+        ledger.missing[job] -= 1
+        if not ledger.missing[job]:
+            self._make_ready(job)
 
     def _make_ready(self, job: int) -> None:
         if self._is_stopping:
@@ -472,14 +505,12 @@ class Engine:
             return False
         state = ledger.state[job]
         if state in (State.READY, State.REQUIRED):
+            # For its fingerprint: what was to be made for others is not any more (see `_stop_waiting`).
             if state is State.READY:
                 self._withdraw(job)
-            is_settled = ledger.fingerprint[job] is not None
-            ledger.state[job] = State.VALID if is_settled else State.UNWANTED
-            own = tuple(why for why in ledger.reasons.pop(job, ()) if why.kind is not ReasonKind.NEEDED)
-            if own:
-                ledger.reasons[job] = own
-            ledger.missing.pop(job, None)
+            ledger.state[job] = State.UNWANTED
+            ledger.reasons[job] = tuple(why for why in ledger.reasons[job] if why.kind is not ReasonKind.NEEDED)
+            self._stop_waiting(job)
         elif state is State.RUNNING:
             return False
         if (
@@ -512,6 +543,8 @@ class Engine:
         ledger.reasons.pop(job, None)
         ledger.missing.pop(job, None)
         ledger.is_kept.update(ledger.products.get(job, ()))
+        self._stop_waiting(job)
+        self._let_pass(job)
         self._let_go(job)
         self._note_generator(job)
 
@@ -574,7 +607,7 @@ class Engine:
 
     def _end_if_over(self) -> None:
         while not self._active and not self._has_ended:
-            if not self._is_stopping and not self._is_final_time and self._finals:
+            if not self._is_stopping and self._finals:
                 self._begin_final_jobs()
                 self._decide_all()
                 continue
@@ -583,7 +616,6 @@ class Engine:
 
     def _begin_final_jobs(self) -> None:
         ledger = self._ledger
-        self._is_final_time = True
         finals, self._finals = self._finals, []
         culprit = next(
             (
@@ -597,7 +629,8 @@ class Engine:
             if culprit is not None:
                 self._block(job, culprit)
             else:
-                self._note_settled_input(job)
+                ledger.unsettled[job] -= 1
+                self._decidable.append(job)
 
     def _end(self) -> None:
         ledger = self._ledger

@@ -85,19 +85,14 @@ def _below(ledger: Ledger, generator: int) -> Callable[[int], bool]:
             # What a failure blocked may have waited for the generator as well.
             if ledger.state[one] not in (State.WAITING, State.BLOCKED):
                 known[one] = False
-                stack.pop()
                 continue
-            inputs = [ledger.number(name) for name in ledger.inputs[one]]
-            if generator in inputs or any(known.get(each or 0, False) for each in inputs if each is not None):
+            inputs = [number for name in ledger.inputs[one] if (number := ledger.number(name)) is not None]
+            if generator in inputs or any(known.get(each) for each in inputs):
                 known[one] = True
-                stack.pop()
-                continue
-            unknown = [each for each in inputs if each is not None and each not in known]
-            if unknown:
+            elif unknown := [each for each in inputs if each not in known]:
                 stack.extend(unknown)
             else:
                 known[one] = False
-                stack.pop()
         return known[job]
 
     return is_below

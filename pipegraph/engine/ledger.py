@@ -64,6 +64,8 @@ class Ledger:
         Generators that have not ended yet, however they will.
     undropped
         Ephemeral jobs whose product nobody needs, unless a generator that is to come says otherwise.
+    put_behind
+        Of generators that run again after the death of a slave: others, that are to run after them.
     """
 
     def __init__(self) -> None:
@@ -90,6 +92,7 @@ class Ledger:
         self.culprit: dict[int, int] = {}
         self.generators_to_come: set[int] = set()
         self.undropped: dict[int, None] = {}
+        self.put_behind: dict[int, list[int]] = {}
 
     def add(self, spec: JobSpec, past: Past) -> int:
         """A new job; its edges come with `connect`, when all new jobs are there."""

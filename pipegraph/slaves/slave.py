@@ -32,7 +32,9 @@ _set_signal = _signal.signal
 _SIGCHLD = int(signal.SIGCHLD)
 _DEFAULT = int(signal.SIG_DFL)
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+_IGNORED = int(signal.SIG_IGN)
+_ENDING = tuple(map(int, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)))
+"""A batch system or a service manager sends these to every process: slaves leave it to the master to end them."""
 
 
 class Surroundings(NamedTuple):
@@ -75,8 +77,9 @@ def be_keeper(around: Surroundings, control: socket.socket) -> NoReturn:
     try:
         os.setsid()
         sweep.adopt_orphans()
-        for number in _SIGNALS:
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, signal.SIG_DFL)
+        _answer_ending_signals(_IGNORED)
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 0)
         # The old objects may hold text of the master's, which must not be written a second time.
@@ -338,6 +341,7 @@ class Slave:
         sweep.die_with_parent(self._pid)
         signal.set_wakeup_fd(-1)
         _set_signal(_SIGCHLD, _DEFAULT)
+        _answer_ending_signals(_DEFAULT)
         # Whoever holds it hides the death of the slave.
         os.close(self._control_descriptor)
         os.dup2(slot.stdout, 1)
@@ -351,6 +355,7 @@ class Slave:
         threads = len(os.listdir("/proc/self/task"))
         printed = slot.take(None)
         # From here on the end of its socket is what ends it: the slave that forked it may end first.
+        _answer_ending_signals(_IGNORED)
         sweep.outlive_parent()
         messages.send(control, ("loaded", token, packed(told), tuple(printed), threads))
         return control
@@ -375,6 +380,11 @@ class Slave:
             each.close()
         gc.freeze()
         return Slave(self._around, control)
+
+
+def _answer_ending_signals(how: int) -> None:
+    for number in _ENDING:
+        _set_signal(number, how)
 
 
 def _signal_group(leader: int, number: int) -> None:

@@ -18,7 +18,7 @@ from itertools import combinations, permutations, product
 from typing import NamedTuple
 
 INVARIANT, OUTPUT, TEMP, LOAD, GENERATOR = "i", "o", "t", "l", "g"
-ROLES = (INVARIANT, OUTPUT, TEMP, LOAD, GENERATOR)
+ROLES = INVARIANT + OUTPUT + TEMP + LOAD + GENERATOR
 
 
 class Node(NamedTuple):
@@ -40,10 +40,10 @@ class Node(NamedTuple):
 Shape = tuple[Node, ...]
 
 
-def all_shapes(size: int) -> Iterator[Shape]:
-    """Every sensible graph of so many jobs, once."""
+def all_shapes(size: int, roles: str = ROLES) -> Iterator[Shape]:
+    """Every sensible graph of so many jobs, all of these roles, once."""
     seen = set()
-    for shape in _grown(size):
+    for shape in _grown(size, roles):
         if is_sensible(shape):
             form = canonical(shape)
             if form not in seen:
@@ -51,21 +51,21 @@ def all_shapes(size: int) -> Iterator[Shape]:
                 yield shape
 
 
-def _grown(size: int) -> Iterator[Shape]:
+def _grown(size: int, roles: str) -> Iterator[Shape]:
     """Every graph of so many jobs at least once, by one more job on top of each smaller graph."""
     if not size:
         yield ()
         return
-    below: dict[object, Shape] = {canonical(shape): shape for shape in _grown(size - 1)}
+    below: dict[object, Shape] = {canonical(shape): shape for shape in _grown(size - 1, roles)}
     for shape in below.values():
-        yield from tops(shape)
+        yield from tops(shape, roles)
 
 
-def tops(shape: Shape) -> Iterator[Shape]:
+def tops(shape: Shape, roles: str = ROLES) -> Iterator[Shape]:
     """All graphs with one more job than this one, on which nothing depends."""
     numbers = range(len(shape))
     makers = [-1, *(number for number in numbers if shape[number].role == GENERATOR)]
-    for role, maker in product(ROLES, makers):
+    for role, maker in product(roles, makers):
         for count in range(1 if role == INVARIANT else len(shape) + 1):
             for inputs in combinations(numbers, count):
                 if maker not in inputs:

@@ -223,7 +223,7 @@ class Plan:
 
     def edges(self, job: Planned) -> list[Edge]:
         """With what is injected."""
-        known = {edge.source for edge in job.edges}
+        known = {edge.source for edge in job.edges if edge.part is None}
         found = list(job.edges)
         for edge in job.edges:
             for name in self.jobs[edge.source].gives:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .explore import Explorer, Tally, Violation
-from .graphs import Shape, all_shapes, random_shape
+from .graphs import ROLES, Shape, all_shapes, random_shape
 
 
 def explore_all(shares: list[Iterable[Shape]], runs: int, seconds: float = 1e9) -> Tally:
@@ -68,7 +68,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--runs", type=int, default=3, choices=(2, 3), help="how many runs a history has (3)")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="take one in N of these graphs")
     parser.add_argument("--first", type=int, default=0, metavar="N", help="leave out the first N")
-    parser.add_argument("--roles", default="iotlg", help="of these roles only: i, o, t, l, g (all)")
+    parser.add_argument("--roles", default=ROLES, help="of these roles only: i, o, t, l, g (all)")
     parser.add_argument("--random", metavar="SEED", help="random ones, until time is up")
     parser.add_argument("--seconds", type=float, default=1e9, help="begin no new graph after so many seconds")
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
@@ -79,8 +79,7 @@ def main(arguments: list[str]) -> int:
         of = "endless"
         shares = [_random_shapes(options.jobs, f"{options.random} {nth}") for nth in range(options.processes)]
     else:
-        shapes = [shape for shape in all_shapes(options.jobs) if {node.role for node in shape} <= set(options.roles)]
-        shapes = shapes[options.first :: options.every]
+        shapes = list(all_shapes(options.jobs, options.roles))[options.first :: options.every]
         of = f"{len(shapes):,}"
         shares = shares_of(shapes, options.processes)
         print(f"{of} graphs of {options.jobs} jobs, found in {time.monotonic() - began:.0f} s", flush=True)

@@ -436,7 +436,17 @@ class Run:
             raise Violation(f"{name} runs and says no reason")
         if self.graph.jobs[name].role == OUTPUT and said != self.expected.reasons[name]:
             raise Violation(f"{name} runs because {said}; it should say {self.expected.reasons[name]}")
+        if not self.has_lost and self._is_for_others(name):
+            dependents = [each for each in self.graph.dependents[name] if each in self.expected.runs]
+            if not any(each not in self.outcome for each in dependents):
+                raise Violation(f"{name} runs, and no job that is still to run needs it")
         self._check_inputs(name)
+
+    def _is_for_others(self, name: str) -> bool:
+        """Whether it has no reason of its own: its fingerprint is known without."""
+        job, made = self.graph.jobs[name], self.known.get(name, UNKNOWN).made
+        inputs = tuple((source, self.expected.fingerprint[source]) for source in sorted(job.inputs))
+        return job.role == LOAD or (job.role == TEMP and made is not None and made.inputs == inputs)
 
     def _check_inputs(self, name: str) -> None:
         """I6: what it needs is there, and is what it should be; its maker has run."""
