@@ -252,6 +252,12 @@ def find_violation():
             Explorer(shape, Tally(), runs=2).explore()
 
 
+def test_there_is_no_violation_where_there_is_no_fault():
+    find_violation()
+    for text in SHOWN_BY.values():
+        Explorer(shape_of(text), Tally(), runs=2).explore()
+
+
 @pytest.mark.parametrize("plant", FAULTS, ids=lambda plant: plant.__qualname__)
 def test_a_fault_in_the_engine_is_found_and_its_script_shows_it(plant, monkeypatch):
     plant(monkeypatch)

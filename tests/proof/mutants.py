@@ -50,6 +50,7 @@ CHECKS = {
         "tests/test_engine.py",
         "tests/test_engine_growth.py",
         " ".join(f"{RANDOM}[{seed}]" for seed in range(8)),
+        "tests/test_proof_graphs.py::test_there_is_no_violation_where_there_is_no_fault",
     ],
     "status": [
         "tests/test_status_records.py",
