@@ -12,12 +12,12 @@ from typing import Any
 
 import pipegraph as ppg
 from pipegraph.coordinator import Coordinator
-from pipegraph.engine import Engine, StartJob
+from pipegraph.engine import StartJob
 from pipegraph.events import GraphGrew, JobFailed, JobsLost, JobStarted, JobSucceeded
 from pipegraph.model import Failure, FileRecord, Growth, JobSpec, Past, Reason, ReasonKind, Role, Trace
 
 from .graphs import GENERATOR, INVARIANT, LOAD, OUTPUT, TEMP
-from .oracle import EMPTY, Content, Known, Made, contents_of, expect
+from .oracle import EMPTY, Content, Expected, Known, Made, contents_of, expect
 from .random_plans import MEMORY, Declared, content_of, digest
 from .world import HALF, Fingerprints, Run, Situation, Violation, record_of
 
@@ -38,22 +38,6 @@ class LargeRun(Run):
     def __init__(
         self, graph: Declared, before: Situation, names: Fingerprints, finished: frozenset[str], cores: int
     ) -> None:
-        self.graph = graph
-        self.names = names
-        self.before = before
-        self.values = {**dict(before.values), **graph.values}
-        self.known = dict(before.known)
-        self.files = dict(before.files)
-        self.irreproducible = frozenset()
-        self.expected = expect(graph.jobs, self.values, self.known, self.files, self._made_from, digest)
-        self.engine = Engine()
-        self.memory: dict[str, Content] = {}
-        self.ready: dict[str, tuple[Reason, ...]] = {}
-        self.running: dict[str, tuple[Reason, ...]] = {}
-        self.started: dict[str, tuple[Reason, ...]] = {}
-        self.finished: frozenset[str] = frozenset()
-        self.outcome: dict[str, str] = {}
-        self.has_ended = self.was_stopped = self.has_lost = False
         self.cores = cores
         self.coordinator = Coordinator(cores, MEMORY)
         self.specs: dict[str, JobSpec] = {}
@@ -64,11 +48,17 @@ class LargeRun(Run):
         self.slave_of: dict[str, int] = {}
         self.slave = 0
         self.read: dict[str, list[Content]] = {}
-        self.steps = 0  # type: ignore[assignment]
         self.mishaps: Counter[str] = Counter()
-        for name in finished & self.expected.runs:
-            if graph.jobs[name].role == OUTPUT:
-                raise Violation(f"{name} had finished, nothing was changed, and it would run again")
+        super().__init__(graph, before, names, finished=finished)  # type: ignore[arg-type]
+
+    def _all_values(self) -> dict[str, Content]:
+        return {**dict(self.before.values), **self.graph.values}
+
+    def _expect(self) -> Expected:
+        return expect(self.graph.jobs, self.values, self.known, self.files, self._make, digest)
+
+    def _begin_run(self) -> None:
+        self.steps = 0  # type: ignore[assignment]
         specs = self._declare()
         self._check_declared("", specs, ())
         self._tell(self._arrival(specs, (), None))
@@ -271,7 +261,7 @@ class LargeRun(Run):
     def _finish(self, name: str) -> None:
         """The files are there; nobody knows."""
         job = self.graph.jobs[name]
-        content = self._made_from(name, self.read.pop(name))
+        content = self._make(name, self.read.pop(name))
         if job.role in (OUTPUT, TEMP):
             self.files.update(contents_of(name, job, content))
         else:
@@ -344,7 +334,7 @@ class LargeRun(Run):
                     found.append(Reason(ReasonKind.OUTPUT_EMPTY, path))
         return tuple(found)
 
-    def _made_from(self, name: str, parts: list[Content]) -> Content:
+    def _make(self, name: str, parts: list[Content]) -> Content:
         return content_of(name, self.graph.jobs[name], parts)
 
     def _held(self, name: str) -> Content:
@@ -414,7 +404,7 @@ class LargeRun(Run):
 
     def _check_second_run(self) -> None:
         """Right after this one nothing has a reason to run but generators, and what these need."""
-        again = expect(self.graph.jobs, self.values, self.known, self.files, self._made_from, digest)
+        again = self._expect()
         for name in again.runs:
             job = self.graph.jobs[name]
             if job.role == OUTPUT or (job.role != GENERATOR and again.runs.isdisjoint(self.graph.dependents[name])):
@@ -427,7 +417,7 @@ class LargeRun(Run):
             for name, job in self.graph.jobs.items():
                 if job.role != INVARIANT:
                     parts = [self._right[source] for source in job.inputs]
-                    self._right[name] = self._made_from(name, parts)
+                    self._right[name] = self._make(name, parts)
                     if job.files:
                         self._right.update(contents_of(name, job, self._right[name]))
         return self._right

@@ -184,12 +184,12 @@ class Run:
         self.graph = graph
         self.names = names
         self.before = before
-        self.values = dict(before.values)
+        self.values = self._all_values()
         self.known = dict(before.known)
         self.files = dict(before.files)
         self.irreproducible = irreproducible
         self.salt = salt
-        self.expected: Expected = expect(graph.jobs, self.values, self.known, self.files, self._make)
+        self.expected = self._expect()
         self.engine = Engine()
         self.memory: dict[str, Content] = {}
         self.ready: dict[str, tuple[Reason, ...]] = {}
@@ -202,9 +202,18 @@ class Run:
         for name in finished & self.expected.runs:
             if graph.jobs[name].role == OUTPUT:
                 raise Violation(f"{name} had finished before the cut, and would run again")
+        self._begin_run()
+
+    def _all_values(self) -> dict[str, Content]:
+        return dict(self.before.values)
+
+    def _expect(self) -> Expected:
+        return expect(self.graph.jobs, self.values, self.known, self.files, self._make)
+
+    def _begin_run(self) -> None:
         for value in self.values.values():
-            names.learn(value, str(value))
-        self._tell(self._arrival(tuple(graph.declared), (), None))
+            self.names.learn(value, str(value))
+        self._tell(self._arrival(tuple(self.graph.declared), (), None))
 
     def copy(self) -> Run:
         """The same run, to be taken on in another way."""
