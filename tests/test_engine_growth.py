@@ -3,7 +3,7 @@
 import pytest
 from engine_world import World, spec_of
 
-from pipegraph.engine import Engine, StartJob, WithdrawJob
+from pipegraph.engine import DropProduct, Engine, StartJob, WithdrawJob
 from pipegraph.errors import RuntimeException
 from pipegraph.events import GraphGrew, JobBlocked, JobFailed, JobsLost, JobStarted, JobSucceeded
 from pipegraph.model import Failure, FailureKind, FileRecord, JobSpec, Past, Reason, ReasonKind, Trace
@@ -182,3 +182,163 @@ def test_a_generator_to_come_goes_on_without_the_one_that_failed_when_it_ran_aga
     answers = engine.handle(JobSucceeded("x", (FileRecord("x", "x", "x", 1, 1, 1, False),)))
 
     assert [each.job for each in answers] == ["k"]
+
+
+class Told:
+    """An engine whose jobs were all made before, by what `specs` say; temporary files are not there."""
+
+    def __init__(self, *specs, stale=()):
+        inputs = {spec.id: dict.fromkeys(spec.inputs, "") for spec in specs}
+        pasts, problems = {}, {}
+        for spec in specs:
+            for name in inputs[spec.id]:
+                inputs[spec.id][name] = f"made {name}"
+            if spec.outputs and spec.id not in stale:
+                pasts[spec.id] = Past(Trace(inputs[spec.id], f"made {spec.id}"))
+            if spec.id in pasts and spec.role.value == "ephemeral":
+                problems[spec.id] = (Reason(ReasonKind.OUTPUT_MISSING, spec.id),)
+        self.engine = Engine()
+        self.first = self.engine.handle(GraphGrew(specs, (), None, pasts, {}, {}, problems))
+
+    def starts(self, *jobs):
+        for job in jobs:
+            self.engine.handle(JobStarted(job, (), 1, 0.0))
+
+    def succeeds(self, job, *paths):
+        records = tuple(FileRecord(path, f"made {path}", f"made {path}", 1, 1, 1, False) for path in paths)
+        return self.engine.handle(JobSucceeded(job, records))
+
+    def fails(self, job):
+        return self.engine.handle(JobFailed(job, Failure(FailureKind.RAISED, "builtins.ValueError", "no")))
+
+    def loses(self, *running, memory=()):
+        return self.engine.handle(JobsLost(running, memory))
+
+
+def test_what_was_to_be_made_for_two_jobs_is_made_although_one_is_blocked():
+    told = Told(
+        spec_of("t", "temp"),
+        spec_of("u", "temp"),
+        spec_of("l", "load"),
+        spec_of("b", "output", ("t", "u", "l")),
+        spec_of("c", "output", ("t",)),
+        spec_of("a", "output", ("u", "s")),
+        spec_of("s", "output"),
+        stale=("b", "c", "s"),
+    )
+    told.starts("l")
+
+    answers = told.fails("l")
+
+    assert answers == [JobBlocked("b", "l"), WithdrawJob("u")]
+
+
+def test_what_only_leads_to_what_is_not_made_is_not_made_either_and_its_reason_is_forgotten():
+    told = Told(
+        spec_of("t", "temp"),
+        spec_of("u", "temp", ("t",)),
+        spec_of("l", "load"),
+        spec_of("b", "output", ("u", "l")),
+        spec_of("a", "output", ("u", "t", "s")),
+        spec_of("s", "output"),
+        stale=("b", "s", "a"),
+    )
+    told.starts("l", "s")
+
+    assert told.fails("l") == [JobBlocked("b", "l"), WithdrawJob("t")]
+    started = told.succeeds("s", "s")
+    assert started == [StartJob("t", (Reason(ReasonKind.NEEDED, "a"),))]
+
+
+def test_products_and_what_they_were_made_from_go_when_the_last_generator_has_ended():
+    told = Told(
+        spec_of("t", "temp"),
+        spec_of("u", "temp", ("t",)),
+        spec_of("a", "output", ("u",)),
+        spec_of("g", "generator", ("a",)),
+        stale=("a",),
+    )
+    for job in ("t", "u", "a"):
+        told.starts(job)
+        told.succeeds(job, job)
+    told.starts("g")
+
+    answers = told.succeeds("g")
+
+    assert sorted(each.job for each in answers if isinstance(each, DropProduct)) == ["t", "u"]
+
+
+def test_a_generator_to_come_waits_for_all_that_run_again():
+    told = Told(
+        spec_of("g", "generator"),
+        spec_of("h", "generator"),
+        spec_of("x", "output"),
+        spec_of("k", "generator", ("x",)),
+        stale=("x",),
+    )
+    for job in ("g", "h"):
+        told.starts(job)
+        told.succeeds(job)
+    told.starts("x")
+    first = told.loses(memory=("g", "h"))
+
+    then = told.succeeds("x", "x")
+    told.starts("g")
+    after_g = told.succeeds("g")
+    told.starts("h")
+    after_h = told.succeeds("h")
+
+    assert first == []
+    assert [each.job for each in then] == ["g"]
+    assert [each.job for each in after_g] == ["h"]
+    assert [each.job for each in after_h] == ["k"]
+
+
+def test_a_generator_that_is_let_pass_and_waits_for_data_too_is_not_blocked():
+    told = Told(
+        spec_of("l", "load"),
+        spec_of("g", "generator"),
+        spec_of("h", "generator", ("l",)),
+        spec_of("x", "output", ("h",)),
+        spec_of("y", "output", ("g",)),
+        stale=("x", "y"),
+    )
+    for job in ("l", "g", "h"):
+        told.starts(job)
+        told.succeeds(job)
+    told.starts("x", "y")
+    told.loses("x", "y", memory=("l", "g", "h"))
+    told.starts("l", "g")
+
+    failed = told.fails("g")
+    answers = told.succeeds("l")
+
+    assert failed == [JobBlocked("y", "g")]
+    assert [each.job for each in answers] == ["h"]
+
+
+def test_what_is_let_pass_by_one_that_can_not_run_again_has_its_own_data_loaded_again():
+    told = Told(
+        spec_of("m", "load"),
+        spec_of("p", "load", ("m",)),
+        spec_of("q", "load"),
+        spec_of("g", "generator", ("q", "p")),
+        spec_of("l", "load"),
+        spec_of("h", "generator", ("l",)),
+        spec_of("w", "output", ("m",)),
+        spec_of("s", "output"),
+        spec_of("z", "output", ("h", "s")),
+        stale=("w", "s", "z"),
+    )
+    for job in ("m", "q", "p", "g", "l", "h"):
+        told.starts(job)
+        told.succeeds(job)
+    told.starts("w", "s")
+    told.loses("w", memory=("m", "q", "p", "g", "l", "h"))
+    told.starts("m")
+    assert told.fails("m") == [JobBlocked("w", "m")]
+
+    answers = told.succeeds("s", "s")
+
+    assert JobBlocked("g", "m") in answers
+    assert [each.job for each in answers if isinstance(each, StartJob)] == ["l"]

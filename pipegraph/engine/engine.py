@@ -138,7 +138,7 @@ class Engine:
             problems = event.problems.get(spec.id)
             if problems:
                 ledger.problems[job] = problems
-            if spec.role is Role.EPHEMERAL and not spec.in_memory:
+            if spec.role is Role.EPHEMERAL:
                 self._look_for_leftovers(job)
             if maker is not None and spec.role is not Role.INVARIANT:
                 ledger.add_product(job, maker)
@@ -317,7 +317,7 @@ class Engine:
         ledger = self._ledger
         while decidable:
             job = decidable.popleft()
-            if ledger.state[job] is State.WAITING and not ledger.unsettled[job]:
+            if ledger.state[job] is State.WAITING:
                 self._decide(job)
 
     def _decide(self, job: int) -> None:
@@ -425,10 +425,9 @@ class Engine:
                 if waiters is None or one not in waiters:
                     continue
                 del waiters[one]
-                state = ledger.state[source]
-                is_for_others = waiters or ledger.fingerprint[source] is None
-                if is_for_others or ledger.spec[source].role is not Role.EPHEMERAL:
+                if waiters or ledger.spec[source].role is not Role.EPHEMERAL:
                     continue
+                state = ledger.state[source]
                 if state is State.READY:
                     self._withdraw(source)
                 if state in (State.READY, State.REQUIRED):
