@@ -628,7 +628,6 @@ class Engine:
             if culprit is not None:
                 self._block(job, culprit)
             else:
-                ledger.unsettled[job] -= 1
                 self._decidable.append(job)
 
     def _end(self) -> None:
