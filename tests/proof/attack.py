@@ -619,14 +619,17 @@ class Round:
         bad = self.failing() | self._blocked()
         made = ran.with_sign("-")
         dependents = self.plan.dependents()
+        wanted = self._wanted()
         for name, job in self.plan.jobs.items():
             is_needed = any(each.name in bad for each in dependents[name])
+            # What nobody needs would not have run either.
+            is_needed_again = any(each.name in bad & wanted for each in dependents[name])
             for path in job.outputs:
                 text = self._text(path)
                 if job.kind in TEMPORARY:
                     if text is not None and not is_needed:
                         raise Violation(f"{path} is left over")
-                    if text is None and is_needed and made[name]:
+                    if text is None and is_needed_again and made[name]:
                         raise Violation(f"{path} is gone, and was made for a job that failed or was blocked")
                 elif name not in bad and text != self.expected.texts[path]:
                     raise Violation(f"{path} holds {text!r}, and not {self.expected.texts[path]!r}")
