@@ -31,17 +31,25 @@ class PyPipeGraphError(ValueError):
     def __str__(self) -> str:
         width = max((len(name) for name, _ in self.facts), default=0) + 1
         lines = [self.headline]
-        lines += [f"    {name + ':':<{width}} {_plain(str(value))}" for name, value in self.facts]
+        lines += [f"    {name + ':':<{width}} {_shown_lines(str(value))}" for name, value in self.facts]
         if self.mend:
             lines.append(self.mend)
         return "\n".join(lines)
 
 
-def _plain(text: str) -> str:
-    """Without what a terminal would obey: ids and paths come from outside, and Python prints errors as they are."""
+def shown(text: str) -> str:
+    """Text from outside, on one line and without anything that a terminal would obey.
+
+    Control characters, what turns the direction of writing, and what can't be encoded stand as backslash escapes.
+    """
     if text.isprintable():
         return text
-    return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def _shown_lines(text: str) -> str:
+    # Python prints errors as they are.
+    return "\n".join(map(shown, text.split("\n")))
 
 
 class NoGraphError(PyPipeGraphError):

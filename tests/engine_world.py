@@ -34,7 +34,6 @@ from pipegraph.model import (
     Reason,
     ReasonKind,
     Role,
-    Trace,
     combine,
 )
 
@@ -281,4 +280,37 @@ class World:
         return {path: self.files.get(path, "") for s in known.values() if s.role is OUTPUT for path in s.outputs}
 
 
-Trace
+class Told:
+    """An engine that is told one event after the other; the answers come back."""
+
+    def __init__(self, *specs, **facts):
+        self.engine = Engine()
+        self.first = self.grows(*specs, **facts)
+
+    def grows(self, *specs, edges=(), by=None, **facts):
+        facts = {"pasts": {}, "measured": {}, "unmeasured": {}, "problems": {}} | facts
+        return self.engine.handle(GraphGrew(specs, edges, by, **facts))
+
+    def starts(self, *jobs):
+        for job in jobs:
+            assert self.engine.handle(JobStarted(job, (), 1, 0.0)) == []
+
+    def succeeds(self, job, *paths):
+        return self.engine.handle(JobSucceeded(job, tuple(record(path) for path in paths)))
+
+    def runs(self, job, *paths):
+        self.starts(job)
+        return self.succeeds(job, *paths)
+
+    def fails(self, job):
+        return self.engine.handle(JobFailed(job, Failure(FailureKind.RAISED, "builtins.ValueError", "no")))
+
+    def loses(self, *running, memory=()):
+        return self.engine.handle(JobsLost(running, memory))
+
+    def is_stopped(self):
+        return self.engine.handle(StopRequested(2, False))
+
+
+def record(path, content=None):
+    return FileRecord(path, content or path, content or path, 1, 1, 1, False)

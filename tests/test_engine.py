@@ -1,7 +1,7 @@
 """The sentences of the design about deciding, one test each; in memory."""
 
 import pytest
-from engine_world import World, spec_of
+from engine_world import Told, World, record, spec_of
 
 from pipegraph.engine import DropProduct, EndRun, Engine, StartJob, WithdrawJob
 from pipegraph.engine.ledger import State
@@ -10,9 +10,7 @@ from pipegraph.events import (
     GraphGrew,
     JobBegan,
     JobBlocked,
-    JobFailed,
     JobNotNeeded,
-    JobsLost,
     JobStarted,
     JobStopped,
     JobSucceeded,
@@ -20,8 +18,6 @@ from pipegraph.events import (
     StopRequested,
 )
 from pipegraph.model import (
-    Failure,
-    FailureKind,
     FileRecord,
     Growth,
     Past,
@@ -38,42 +34,6 @@ NEVER_MADE, GENERATES = Reason(ReasonKind.NEVER_MADE), Reason(ReasonKind.GENERAT
 @pytest.fixture
 def world():
     return World()
-
-
-class Told:
-    """An engine that is told one event after the other; the answers come back."""
-
-    def __init__(self, *specs, **facts):
-        self.engine = Engine()
-        self.first = self.grows(*specs, **facts)
-
-    def grows(self, *specs, edges=(), by=None, **facts):
-        facts = {"pasts": {}, "measured": {}, "unmeasured": {}, "problems": {}} | facts
-        return self.engine.handle(GraphGrew(specs, edges, by, **facts))
-
-    def starts(self, *jobs):
-        for job in jobs:
-            assert self.engine.handle(JobStarted(job, (), 1, 0.0)) == []
-
-    def succeeds(self, job, *paths):
-        return self.engine.handle(JobSucceeded(job, tuple(record(path) for path in paths)))
-
-    def runs(self, job, *paths):
-        self.starts(job)
-        return self.succeeds(job, *paths)
-
-    def fails(self, job):
-        return self.engine.handle(JobFailed(job, Failure(FailureKind.RAISED, "builtins.ValueError", "no")))
-
-    def loses(self, *running, memory=()):
-        return self.engine.handle(JobsLost(running, memory))
-
-    def is_stopped(self):
-        return self.engine.handle(StopRequested(2, False))
-
-
-def record(path, content=None):
-    return FileRecord(path, content or path, content or path, 1, 1, 1, False)
 
 
 def start(job, *reasons):

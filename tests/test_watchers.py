@@ -10,13 +10,13 @@ import pytest
 from engine_world import spec_of
 from scripts import ROOT, wait_until
 
+from pipegraph.errors import shown
 from pipegraph.events import GraphGrew, JobBlocked, JobFailed, JobUpToDate, RunEnded
 from pipegraph.model import Counts, Failure, FailureKind, Frame, Printed
 from pipegraph.watchers import Audience, describe_failure
 from pipegraph.watchers.logs import KEPT_RUNS, Logs
 from pipegraph.watchers.progress import SHOWN_FAILURES, Progress
 from pipegraph.watchers.udp import DATAGRAM_BYTES, UdpLines
-from pipegraph.watchers.wording import shown
 
 FAILURE = Failure(
     FailureKind.RAISED,

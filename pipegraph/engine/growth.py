@@ -79,18 +79,19 @@ def _below(ledger: Ledger, generator: int) -> Callable[[int], bool]:
         stack = [job]
         while stack:
             one = stack[-1]
-            inputs = [number for name in ledger.inputs[one] if (number := ledger.number(name)) is not None]
             if one in known:
                 stack.pop()
             elif ledger.state[one] not in (State.WAITING, State.BLOCKED):
                 # (What a failure blocked may have waited for the generator as well.)
                 known[one] = False
-            elif generator in inputs or any(known.get(each) for each in inputs):
-                known[one] = True
-            elif unknown := [each for each in inputs if each not in known]:
-                stack.extend(unknown)
             else:
-                known[one] = False
+                inputs = [number for name in ledger.inputs[one] if (number := ledger.number(name)) is not None]
+                if generator in inputs or any(known.get(each) for each in inputs):
+                    known[one] = True
+                elif unknown := [each for each in inputs if each not in known]:
+                    stack.extend(unknown)
+                else:
+                    known[one] = False
         return known[job]
 
     return is_below

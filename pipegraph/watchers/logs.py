@@ -7,9 +7,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TextIO
 
+from ..errors import shown
 from ..events import Event, GraphGrew, JobFailed, JobStopped, JobSucceeded, RunEnded
 from ..model import JobSpec, Role
-from .wording import Clock, describe_failure, line_of, shown
+from .wording import Clock, describe_failure, line_of
 
 KEPT_RUNS = 20
 """How many earlier runs' logs are kept."""

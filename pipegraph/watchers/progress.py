@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TextIO
 
+from ..errors import shown
 from ..events import (
     Event,
     GraphGrew,
@@ -25,7 +26,7 @@ from ..events import (
     Warned,
 )
 from ..model import JobSpec, Role
-from .wording import duration, headline_of, named, shown, summary_of
+from .wording import duration, headline_of, named, summary_of
 
 SHOWN_FAILURES = 10
 SHOWN_WARNINGS = 20

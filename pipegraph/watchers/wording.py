@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
+from ..errors import shown
 from ..events import (
     Event,
     JobBlocked,
@@ -27,19 +28,6 @@ from ..model import Counts, Failure, Frame, JobSpec, Printed
 _SECRETS = ("password", "passwd", "token", "secret", "apikey", "api_key", "credential", "private_key")
 _SHOWN_REASONS = 20
 _TAIL_LINES = 30
-
-
-def shown(text: str) -> str:
-    """Text from outside, on one line and without anything that a terminal would obey.
-
-    Control characters, what turns the direction of writing, and what can't be encoded stand as backslash escapes.
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(
-        each if each.isprintable() or each == " " else each.encode("unicode_escape", "backslashreplace").decode("ascii")
-        for each in text
-    )
 
 
 def shown_block(text: str, indent: str) -> str:
