@@ -18,6 +18,7 @@ def version() -> str:
 
 
 TEST = ["pytest>=7", "pytest-randomly", "pytest-timeout", "hypothesis>=6.80", "numpy", "pandas", "setuptools>=64"]
+TEST += ["pyte>=0.8", "ipykernel", "nbclient"]
 DEV = [*TEST, "ruff", "mypy>=1.8", "types-psutil", "cosmic-ray>=8.4"]
 
 setup(
@@ -31,6 +32,7 @@ setup(
     python_requires=">=3.10",
     install_requires=["psutil>=5.9", "rich>=12", "xxhash>=3.0"],
     extras_require={"test": TEST, "dev": DEV},
+    entry_points={"console_scripts": ["pipegraph = pipegraph.cli:main"]},
     zip_safe=False,
     classifiers=[
         "Development Status :: 3 - Alpha",

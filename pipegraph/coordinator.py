@@ -61,6 +61,8 @@ class LocalSystem:
 
 
 class _Needs(NamedTuple):
+    """`cores` as the job says it: -1 is all, -2 all but one, of what there is when it starts."""
+
     cores: int
     memory_bytes: int
     changes_slave: bool
@@ -84,7 +86,7 @@ class Coordinator:
     """
 
     def __init__(self, cores: int, memory_bytes: int) -> None:
-        self.cores = cores
+        self.cores = self._most_cores = cores
         self.memory_bytes = memory_bytes
         self._free_cores = cores
         self._free_memory = memory_bytes
@@ -92,7 +94,7 @@ class Coordinator:
         self._queues: dict[_Needs, deque[tuple[int, JobSpec]]] = {}
         self._ticket_of: dict[JobId, int] = {}
         self._tickets = 0
-        self._running: dict[JobId, _Needs] = {}
+        self._running: dict[JobId, tuple[_Needs, int]] = {}
         self._overtaken: tuple[int, int] = (-1, 0)
         self._ahead: dict[JobId, _Needs] = {}
         self._recent_seconds = SHORT_SECONDS
@@ -104,15 +106,21 @@ class Coordinator:
 
     def cores_of(self, job: JobId) -> int:
         """Cores that a running job holds, or will hold."""
-        return (self._running.get(job) or self._ahead[job]).cores
+        return self._running[job][1] if job in self._running else self._cores(self._ahead[job])
+
+    def set_cores(self, cores: int) -> None:
+        """From now on so many; what runs goes on, and a job that needs more gets all there are."""
+        self._free_cores += cores - self.cores
+        self.cores = cores
+        self._most_cores = max(cores, self._most_cores)
 
     def objection_to(self, spec: JobSpec) -> Failure | None:
         """Why this job can never start here; None if it can."""
         needs = self._needs(spec)
-        if needs.cores <= self.cores and needs.memory_bytes <= self.memory_bytes:
+        if needs.cores <= self._most_cores and needs.memory_bytes <= self.memory_bytes:
             return None
-        if needs.cores > self.cores:
-            wanted, there = f"{needs.cores} cores", f"{self.cores}"
+        if needs.cores > self._most_cores:
+            wanted, there = f"{needs.cores} cores", f"{self._most_cores}"
         else:
             wanted, there = f"{needs.memory_bytes:,} bytes of memory", f"{self.memory_bytes:,}"
         return Failure(
@@ -134,7 +142,7 @@ class Coordinator:
 
     def next_start(self) -> JobSpec | None:
         """The job that starts now, its cores taken; None if nothing fits, or `next_turn` knows one."""
-        if not self._free_cores or self._ahead:
+        if self._free_cores <= 0 or self._ahead:
             return None
         best: _Needs | None = None
         best_ticket = oldest_unfit = 0
@@ -144,7 +152,7 @@ class Coordinator:
             ticket = queue[0][0]
             if needs.changes_slave and self._is_changing:
                 continue
-            if needs.cores <= self._free_cores and needs.memory_bytes <= self._free_memory:
+            if self._cores(needs) <= self._free_cores and needs.memory_bytes <= self._free_memory:
                 if best is None or ticket < best_ticket:
                     best, best_ticket = needs, ticket
             elif not oldest_unfit or ticket < oldest_unfit:
@@ -159,10 +167,7 @@ class Coordinator:
             self._overtaken = (oldest_unfit, times)
         spec = self._queues[best].popleft()[1]
         del self._ticket_of[spec.id]
-        self._free_cores -= best.cores
-        self._free_memory -= best.memory_bytes
-        self._is_changing = self._is_changing or best.changes_slave
-        self._running[spec.id] = best
+        self._take(spec.id, best)
         return spec
 
     def next_ahead(self) -> JobSpec | None:
@@ -181,12 +186,11 @@ class Coordinator:
         """A job that was told ahead has begun; nothing if its turn had come already."""
         needs = self._ahead.pop(job, None)
         if needs is not None:
-            self._free_cores -= needs.cores
-            self._running[job] = needs
+            self._take(job, needs)
 
     def next_turn(self) -> JobId | None:
         """The job that was told ahead whose turn has come, since a core is free; it holds that core now."""
-        if not self._ahead or not self._free_cores:
+        if not self._ahead or self._free_cores <= 0:
             return None
         job = next(iter(self._ahead))
         self.begin(job)
@@ -196,11 +200,24 @@ class Coordinator:
         """A job ended, however it did and after whatever time: what it held is free again."""
         self._recent_seconds = max(seconds, self._recent_seconds / 2)
         self._ahead.pop(job, None)
-        needs = self._running.pop(job, None)
-        if needs is not None:
-            self._free_cores += needs.cores
+        taken = self._running.pop(job, None)
+        if taken is not None:
+            needs, cores = taken
+            self._free_cores += cores
             self._free_memory += needs.memory_bytes
             self._is_changing = self._is_changing and not needs.changes_slave
+
+    def _take(self, job: JobId, needs: _Needs) -> None:
+        cores = self._cores(needs)
+        self._free_cores -= cores
+        self._free_memory -= needs.memory_bytes
+        self._is_changing = self._is_changing or needs.changes_slave
+        self._running[job] = needs, cores
+
+    def _cores(self, needs: _Needs) -> int:
+        if needs.cores < 0:
+            return max(1, self.cores + 1 + needs.cores)
+        return min(needs.cores, self.cores)
 
     def _queue(self, needs: _Needs) -> deque[tuple[int, JobSpec]] | None:
         """Who waits with these needs, those that were withdrawn left out; None if nobody does."""
@@ -215,9 +232,4 @@ class Coordinator:
         return queue
 
     def _needs(self, spec: JobSpec) -> _Needs:
-        cores = spec.cores
-        if cores == -1:
-            cores = self.cores
-        elif cores == -2:
-            cores = max(1, self.cores - 1)
-        return _Needs(cores, max(0, spec.memory_bytes), spec.role is Role.GENERATOR or spec.in_memory)
+        return _Needs(spec.cores, max(0, spec.memory_bytes), spec.role is Role.GENERATOR or spec.in_memory)

@@ -23,6 +23,7 @@ from .model import (
     Past,
     Printed,
     Reason,
+    Sighting,
     Usage,
 )
 
@@ -111,9 +112,23 @@ class JobFailed(NamedTuple):
 
 
 class JobStopped(NamedTuple):
-    """A running job was ended because the run was."""
+    """A job that was started was ended because the run was.
+
+    Attributes
+    ----------
+    has_begun
+        False: a slave had been told of it ahead of its turn, which never came.
+    """
 
     job: JobId
+    has_begun: bool = True
+
+
+class JobsSeen(NamedTuple):
+    """Somebody looked at what runs; for who looks on, the engine is not told."""
+
+    at: float
+    jobs: tuple[Sighting, ...]
 
 
 class JobsLost(NamedTuple):
@@ -202,6 +217,7 @@ Event: TypeAlias = (
     | JobFailed
     | JobStopped
     | JobsLost
+    | JobsSeen
     | StopRequested
     | JobUpToDate
     | JobNotNeeded

@@ -49,6 +49,7 @@ class Graph:
         cache_folder: str = "cache",
         log_directory: str | None = "logs",
         log_level: int = 20,
+        log_port: int | None = 5005,
     ) -> None:
         self._run = run
         self.rc = resource_coordinator
@@ -59,6 +60,7 @@ class Graph:
         self.cache_folder = cache_folder
         self.log_directory = log_directory
         self.log_level = log_level
+        self.log_port = log_port
         self.jobs: dict[JobId, Any] = {}
         self.makers: dict[str, Any] = {}
         self.running = False

@@ -236,14 +236,32 @@ class FailureKind(enum.Enum):
     NOT_MEASURED = "could not be measured"
 
 
+class Origin(enum.Enum):
+    """Whose code it is."""
+
+    SCRIPT = "script"
+    LIBRARY = "library"
+    PIPEGRAPH = "pipegraph"
+
+
 class Frame(NamedTuple):
-    """One frame of a failed job's traceback, outermost first."""
+    """One frame of a failed job's traceback, outermost first.
+
+    Attributes
+    ----------
+    local_variables
+        Names and what is shown of the values, secrets left out; of the user's own code only.
+    ending
+        Of the last frame of an exception that led to another one: both, in words; else empty.
+    """
 
     filename: str
     line: int
     function: str
     source: str
-    local_variables: tuple[tuple[str, str], ...]
+    local_variables: tuple[tuple[str, str], ...] = ()
+    origin: Origin = Origin.SCRIPT
+    ending: str = ""
 
 
 class Failure(NamedTuple):
@@ -331,6 +349,31 @@ class Usage(NamedTuple):
 
 NO_USAGE = Usage()
 NO_GROWTH = Growth()
+
+
+class Sighting(NamedTuple):
+    """A running job as it was just found.
+
+    Attributes
+    ----------
+    pid
+        Of the job's own process.
+    started_at
+        Seconds since 1970.
+    processes
+        It, and all that it started.
+    own_bytes
+        Memory of these beyond what the job inherited by fork.
+    last_line
+        What it printed last.
+    """
+
+    job: JobId
+    pid: int
+    started_at: float
+    processes: int
+    own_bytes: int
+    last_line: str
 
 
 class Counts(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from . import errors
 from .errors import JobDiedException, PyPipeGraphError
 from .events import Event, JobBlocked, JobFailed, JobStarted, JobStopped, JobSucceeded
-from .model import NO_USAGE, Failure, FailureKind, Usage
+from .model import NO_USAGE, Failure, FailureKind, Origin, Usage
 
 INDIRECT = "Indirect"
 
@@ -113,6 +113,8 @@ def text_of_frames(failure: Failure) -> str:
     """The failed job's traceback as Python writes it."""
     lines: list[str] = []
     for frame in failure.frames:
+        if frame.origin is Origin.PIPEGRAPH:
+            continue
         lines.append(f'  File "{frame.filename}", line {frame.line}, in {frame.function}')
         if frame.source:
             lines.append(f"    {frame.source.strip()}")

@@ -12,11 +12,13 @@ import contextlib
 import os
 import select
 import signal
+import sys
 import time
 from collections.abc import Callable
 
 from . import __version__
 from .coordinator import Coordinator, memory_of_this_machine
+from .dialogue import Dialogue
 from .engine import DropProduct, EndRun, Engine, Instruction, StartJob, WithdrawJob
 from .errors import RuntimeError, StatusWriteError
 from .events import (
@@ -27,6 +29,7 @@ from .events import (
     JobFailed,
     JobNotNeeded,
     JobsLost,
+    JobsSeen,
     JobStarted,
     JobStopped,
     JobSucceeded,
@@ -38,7 +41,7 @@ from .events import (
     Warned,
 )
 from .graph import Graph
-from .model import Counts, Failure, FailureKind, JobId, JobSpec, Place, ReasonKind, Role
+from .model import Counts, Failure, FailureKind, JobId, JobSpec, Place, Printed, ReasonKind, Role
 from .signals import Signals
 from .slaves import LocalSlave
 from .status import StatusFile
@@ -46,6 +49,7 @@ from .status.survey import changed_inputs, survey
 from .watchers import Audience, start_watchers
 
 _TICK_SECONDS = 1.0
+_LOOK_SHARE = 0.01
 _SHOWN_FAILURES = 10
 
 
@@ -68,12 +72,17 @@ class Run:
         Seconds since 1970.
     where
         The line of the script that asked for the run.
+    log_folder
+        Of this run alone; None: no logs.
     """
 
-    def __init__(self, graph: Graph, slave: LocalSlave, run_id: str, began_at: float, where: Place) -> None:
+    def __init__(
+        self, graph: Graph, slave: LocalSlave, run_id: str, began_at: float, where: Place, log_folder: str | None
+    ) -> None:
         self._graph = graph
         self._declared = graph.specs()
         self._where = where
+        self._log_folder = log_folder
         self._specs: dict[JobId, JobSpec] = {spec.id: spec for spec in self._declared}
         system = graph.rc
         cores = max(1, min(system.cores_available, system.max_cores_to_use))
@@ -85,10 +94,14 @@ class Run:
         self._slave = slave
         self._status: StatusFile
         self._audience: Audience
+        self._dialogue: Dialogue
         self._signals: Signals
-        self._is_over = False
+        self._is_over = self._is_paused = self._ends_early = False
+        self._next_look = 0.0
         self._stopped_by = 0
         self._stops = 0
+        self.is_again = False
+        self._killed: set[JobId] = set()
         self._write_error: StatusWriteError | None = None
         self._reasons: dict[JobId, StartJob] = {}
         self._refused: dict[JobId, Failure] = {}
@@ -105,12 +118,17 @@ class Run:
             stack.callback(self._close_status)
             self._slave.close_in_fork.append(self._status.close_in_fork)
             self._audience = start_watchers(
-                self._specs, self._graph.log_directory, self._graph.quiet, self._graph.dump_graph
+                self._specs, self._log_folder, self._graph.quiet, self._graph.dump_graph, self._graph.log_port
             )
             stack.callback(self._audience.close)
+            self._slave.close_in_fork.append(self._audience.close_in_fork)
+            is_asked = self._graph.interactive and self._graph.rc.interactive and not self._graph.quiet
             self._signals = Signals()
             stack.callback(self._signals.restore)
             self._slave.close_in_fork.append(self._signals.close_in_fork)
+            self._dialogue = Dialogue(self._audience.board, self, self._audience.terminal, sys.stderr, is_asked)
+            stack.callback(self._dialogue.close)
+            self._slave.close_in_fork.append(self._dialogue.close)
             self._show(self._beginning())
             for warning in early:
                 self._show(warning)
@@ -134,11 +152,12 @@ class Run:
         poll = select.poll()
         poll.register(self._signals.fileno(), select.POLLIN)
         watched: set[int] = set()
-        next_tick = time.monotonic() + _TICK_SECONDS
+        next_tick = time.monotonic() + self._audience.tick_seconds
         while not self._is_over:
             if not self._start_what_fits():
                 break
-            current_fds = set(self._slave.fileno())
+            keyboard = self._dialogue.fileno()
+            current_fds = {*self._slave.fileno(), keyboard} - {-1}
             for fd in watched - current_fds:
                 poll.unregister(fd)
             for fd in current_fds - watched:
@@ -148,19 +167,32 @@ class Run:
             deadline = self._slave.next_deadline()
             if deadline is not None:
                 until = min(until, deadline)
-            poll.poll(max(0, (until - time.monotonic()) * 1000))
+            readable = poll.poll(max(0, (until - time.monotonic()) * 1000))
             if self._signals.received:
                 self._on_signals()
             for event in self._slave.receive():
                 self._on_event(event)
+            if any(descriptor == keyboard for descriptor, _ in readable):
+                self._dialogue.attend()
             now = time.monotonic()
             if now >= next_tick:
-                next_tick = now + _TICK_SECONDS
-                self._audience.tick(now)
-                self._write(lambda now=now: self._status.tick(now))  # type: ignore[misc]
+                next_tick = now + self._audience.tick_seconds
+                self._tick(now)
+
+    def _tick(self, now: float) -> None:
+        oldest = next(iter(self._audience.board.running_jobs.values()), None)
+        if oldest is not None and now >= self._next_look and time.time() - oldest >= _TICK_SECONDS:
+            self.look(0.0)
+            took = time.monotonic() - now
+            self._next_look = now + max(_TICK_SECONDS, took / _LOOK_SHARE)
+        self._audience.tick(now)
+        self._dialogue.tick(now)
+        self._write(lambda: self._status.tick(now))
 
     def _start_what_fits(self) -> bool:
         """False if the run is over."""
+        if self._is_paused:
+            return not self._is_over
         coordinator = self._coordinator
         while not self._is_over and (job := coordinator.next_turn()) is not None:
             self._slave.go(job)
@@ -173,8 +205,12 @@ class Run:
     def _start(self, spec: JobSpec, is_ahead: bool) -> None:
         start = self._reasons.pop(spec.id)
         now = time.time()
-        if not self._write(lambda: self._status.note_started(spec.id, now)):
-            self._on_event(_not_recorded(spec, self._write_error))
+        try:
+            self._status.note_started(spec.id, now)
+        except StatusWriteError as error:
+            # Told first: once the run is to stop, this job is not to run any more, and can't fail.
+            self._on_event(_not_recorded(spec, error))
+            self._give_up(error)
             return
         self._tell(JobStarted(spec.id, start.reasons, self._coordinator.cores_of(spec.id), now))
         may_adopt = spec.adopts and all(reason.kind is ReasonKind.NEVER_MADE for reason in start.reasons)
@@ -182,6 +218,8 @@ class Run:
 
     def _on_event(self, event: Event) -> None:
         """What a slave reported."""
+        if isinstance(event, JobStopped) and event.job in self._killed and not self._stops:
+            event = _killed(self._specs[event.job])
         if isinstance(event, JobSucceeded):
             self._on_succeeded(event)
             return
@@ -282,11 +320,69 @@ class Run:
         self._signals.drain()
         received, self._signals.received = self._signals.received, []
         for number in received:
-            self._stops += 1
-            self._stopped_by = self._stopped_by or number
-            is_urgent = self._stops > 1
-            self._tell(StopRequested(number, is_urgent))
-            self._slave.stop(None, is_urgent)
+            self._stop_by(number)
+
+    def _stop_by(self, number: int) -> None:
+        self._stops += 1
+        self._stopped_by = self._stopped_by or number
+        self.is_again = False
+        is_urgent = self._stops > 1
+        self._tell(StopRequested(number, is_urgent))
+        self._slave.stop(None, is_urgent)
+
+    # --- what is wished at the keyboard (dialogue.Controls)
+
+    def look(self, wait_seconds: float) -> None:
+        """See what runs, as it is now, or as the slaves told last if they don't answer in that time."""
+        self._slave.ask_who(wait_seconds)
+        self._show(JobsSeen(time.time(), tuple(self._slave.look())))
+
+    def printed(self, job: JobId, most_bytes: int) -> Printed:
+        """The end of what a job has printed, so far or in all."""
+        so_far = self._slave.printed_so_far(job, most_bytes)
+        outcome = self._graph.outcomes.get(job)
+        if so_far.stdout_bytes or so_far.stderr_bytes or outcome is None:
+            return so_far
+        out, err = outcome.stdout or "", outcome.stderr or ""
+        return Printed(out[-most_bytes:], err[-most_bytes:], len(out.encode()), len(err.encode()))
+
+    def stop(self) -> None:
+        """Start nothing more, let running jobs finish, end."""
+        if not self._ends_early and not self._stops:
+            self._ends_early = True
+            self._tell(StopRequested(0, False))
+
+    def abort(self) -> None:
+        """End running jobs, and then the run, as a Ctrl-C does."""
+        self._stop_by(signal.SIGINT)
+
+    def kill(self, job: JobId) -> None:
+        """End a running job, which fails."""
+        self._killed.add(job)
+        self._slave.stop([job], False)
+
+    def pause(self, is_wanted: bool) -> None:
+        """Start nothing, or go on starting."""
+        self._is_paused = self._audience.board.is_paused = is_wanted
+
+    def set_cores(self, cores: int) -> None:
+        """Use so many from now on; what runs goes on."""
+        self._coordinator.set_cores(cores)
+        self._audience.board.cores = cores
+
+    def run_again(self) -> bool:
+        """Whether the script is run anew when this run ends, which this call turns around.
+
+        Raises
+        ------
+        ValueError
+            There is no script that could be.
+        """
+        main = sys.modules.get("__main__")
+        if not hasattr(main, "__file__") and "-c" not in sys.orig_argv[:-1]:
+            raise ValueError("what runs is not a script: run it yourself again.")
+        self.is_again = self._audience.board.is_again = not self.is_again
+        return self.is_again
 
     def _write(self, record: Callable[[], None]) -> bool:
         """Record something; false if it could not be, and the run is to end."""
@@ -347,7 +443,7 @@ class Run:
         elif isinstance(event, JobBlocked):
             tally["blocked"] += 1
         elif isinstance(event, JobStopped):
-            tally["stopped"] += 1
+            tally["stopped"] += event.has_begun
 
     def _beginning(self) -> RunBegan:
         return RunBegan(
@@ -370,10 +466,11 @@ class Run:
     def _raise_what_happened(self) -> None:
         if self._write_error is not None:
             raise self._write_error
-        if self._stopped_by == signal.SIGINT:
-            raise KeyboardInterrupt
-        if self._stopped_by:
+        if self._stopped_by and self._stopped_by != signal.SIGINT:
             os.kill(os.getpid(), self._stopped_by)
+            raise SystemExit(128 + self._stopped_by)  # the script has a handler of its own, which came back
+        if self._stopped_by or self._ends_early:
+            raise KeyboardInterrupt
         if self._failures:
             raise self._failures_as_error()
 
@@ -393,6 +490,17 @@ class Run:
         if self._graph.log_directory:
             mend += f" Details: {self._graph.log_directory}/ppg_errors.txt"
         return RuntimeError(headline, facts, mend, [self._graph.exception_for(event) for event, _ in self._failures])
+
+
+def _killed(spec: JobSpec) -> JobFailed:
+    return JobFailed(
+        spec.id,
+        Failure(
+            FailureKind.DIED,
+            "pipegraph.errors.JobDiedException",
+            f"a job was ended on request\n    job: {spec.id} ({spec.place})\nThe next run makes it again.",
+        ),
+    )
 
 
 def _not_recorded(spec: JobSpec, error: StatusWriteError | None) -> JobFailed:

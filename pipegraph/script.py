@@ -6,10 +6,12 @@ make every fork of it dearer, nor `import pipegraph`.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
+import sys
 import time
-from typing import Any
+from typing import Any, NoReturn
 
 from .coordinator import LocalSystem
 from .errors import CommunicationFailure, JobContractError, RuntimeError
@@ -17,6 +19,8 @@ from .graph import Graph, current, current_or_none, set_current
 from .model import Place
 
 _LOG_LEVEL_INFO = 20
+_LOG_PORT = 5005
+_LOG_PORT_VARIABLE = "PIPEGRAPH_LOG_PORT"
 
 
 def new_pipegraph(
@@ -28,6 +32,7 @@ def new_pipegraph(
     cache_folder: str | os.PathLike[str] = "cache",
     log_file: str | os.PathLike[str] | None = None,
     log_level: int = _LOG_LEVEL_INFO,
+    log_port: int | None = _LOG_PORT,
 ) -> Graph:
     """Begin a graph, which all jobs made from now on join.
 
@@ -45,11 +50,16 @@ def new_pipegraph(
         Where cached jobs put their files.
     interactive, log_file, log_level
         Taken for the sake of old scripts.
+    log_port
+        Of this machine, to which each line of the log goes by UDP, for ``util/log_listener.py``; None: to none. The
+        environment variable ``PIPEGRAPH_LOG_PORT``, a number or ``off``, goes before it.
 
     Raises
     ------
     TypeError
         A resource coordinator of another kind.
+    JobContractError
+        What is no port; or a graph runs.
     """
     if resource_coordinator is not None and not isinstance(resource_coordinator, LocalSystem):
         raise TypeError(
@@ -72,7 +82,9 @@ def new_pipegraph(
         os.fspath(cache_folder),
         "logs",
         log_level,
+        log_port,
     )
+    graph.log_port = _checked_port(graph)
     set_current(graph)
     return graph
 
@@ -153,13 +165,20 @@ def _go(graph: Graph, where: Place) -> None:
 
     began_at = time.time()
     run_id = f"{began_at:.6f}-{os.uname().nodename}-{os.getpid()}"
-    slave = LocalSlave(graph, run_id, graph.log_directory)
+    # Before the slaves are forked: they put there what failed jobs print.
+    log_folder = None if graph.log_directory is None else _new_log_folder(graph.log_directory)
+    slave = LocalSlave(graph, run_id, log_folder)
     graph.running = True
+    run = None
     try:
         slave.begin()
         from .run import Run
 
-        Run(graph, slave, run_id, began_at, where).go()
+        run = Run(graph, slave, run_id, began_at, where, log_folder)
+        run.go()
+    except (RuntimeError, KeyboardInterrupt):
+        if run is None or not run.is_again:
+            raise
     except OSError as error:
         raise CommunicationFailure(
             "the system refused what the run needs",
@@ -170,3 +189,55 @@ def _go(graph: Graph, where: Place) -> None:
         slave.end()
         graph.running = False
         graph.was_run = True
+        if log_folder is not None:
+            with contextlib.suppress(OSError):
+                os.rmdir(log_folder)  # it is empty, if the run could not begin
+    if run.is_again:
+        _run_again()
+
+
+def _run_again() -> NoReturn:
+    """This process becomes the script anew."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def _new_log_folder(directory: str) -> str:
+    """A folder for this run alone, under the next number; if it can't be made, its watcher will say why."""
+    number = 1
+    with contextlib.suppress(OSError):
+        os.makedirs(directory, exist_ok=True)
+        named = [name.removeprefix("run_") for name in os.listdir(directory) if name.startswith("run_")]
+        number = max((int(name) for name in named if name.isdecimal()), default=0) + 1
+    while True:
+        folder = os.path.join(directory, f"run_{number:04}")
+        try:
+            os.mkdir(folder)
+        except FileExistsError:
+            number += 1  # another run began just now
+        except OSError:
+            return folder
+        else:
+            return folder
+
+
+def _checked_port(graph: Graph) -> int | None:
+    """Where the lines of the log go by UDP, by the environment or else by the script."""
+    given: object = graph.log_port
+    name = "log_port"
+    text = os.environ.get(_LOG_PORT_VARIABLE, "").strip()
+    if text:
+        name, given = _LOG_PORT_VARIABLE, text
+        if text.lower() == "off":
+            return None
+        if text.isdecimal():
+            given = int(text)
+    if given is None or (type(given) is int and 0 < given < 1 << 16):
+        return given
+    raise JobContractError(
+        f"{name} is not a port",
+        [(name, repr(given)), ("where", graph.place_of_caller())],
+        "A port is a number from 1 to 65535; to send nothing by UDP: log_port=None, or PIPEGRAPH_LOG_PORT=off.",
+    )

@@ -154,7 +154,7 @@ PROCESSES = HERE.format(cores=8) + (
 open('GROUP', 'w').write(str(os.getpid()))
 def make(output):
     note(output)
-    while not any('errors' in name for name in os.listdir('logs')):
+    while not any('failed' in names for _, names, _ in os.walk('logs')):
         time.sleep(0.01)
     output.write_text('x')
 for i in range(6):

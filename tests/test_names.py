@@ -101,15 +101,16 @@ def test_no_name_reaches_terminal_logs_or_status_file_as_anything_that_a_termina
 
     assert f"{len(NAMES)} failed" in stderr
     assert "bad/\\x1b[2J\\x1b]0;owned\\x07 raised\n    job:       FileGeneratingJob, script.py:" in each.errors
-    logs = list((each.folder / "logs").iterdir())
+    logs = [path for path in (each.folder / "logs" / "latest").resolve().rglob("*") if path.is_file()]
     assert {"ppg_run.txt", "ppg_errors.txt", "ppg_graph.txt", "ppg_runtimes.tsv"} <= {path.name for path in logs}
+    assert len([path for path in logs if path.parent.name == "failed"]) == len(NAMES)
     for path in [*logs, each.folder / "stderr.txt", each.folder / "stdout.txt", each.folder / ".pipegraph_status"]:
         obeyed = {char for char in path.read_text() if unicodedata.category(char) == "Cc"}
         assert obeyed <= {"\n", "\t"}, path
         if path.suffix == ".txt":
             assert not {"\t", "\u202e", "\u2028", "\u200b"} & set(path.read_text()), path
     lines = (each.folder / "logs" / "ppg_runtimes.tsv").read_text().splitlines()
-    assert {line.count("\t") for line in lines} == {5}
+    assert {line.count("\t") for line in lines} == {7}
     assert len(lines) == 1 + len(NAMES)
 
 

@@ -1,137 +1,137 @@
-"""What a person reads: logs, lines on stderr, datagrams."""
+"""What a person reads on stderr where there is no display, and that whoever looks on costs the run nothing."""
 
 import io
-import signal
-import socket
-import subprocess
-import sys
 
-import pytest
-from engine_world import spec_of
-from scripts import ROOT, wait_until
+from streams import FAILURE, ended, grew, outputs, started
 
-from pipegraph.errors import shown
-from pipegraph.events import GraphGrew, JobBlocked, JobFailed, JobUpToDate, RunEnded
-from pipegraph.model import Counts, Failure, FailureKind, Frame, Printed
-from pipegraph.watchers import Audience, describe_failure
-from pipegraph.watchers.logs import KEPT_RUNS, Logs
-from pipegraph.watchers.progress import SHOWN_FAILURES, Progress
-from pipegraph.watchers.udp import DATAGRAM_BYTES, UdpLines
-
-FAILURE = Failure(
-    FailureKind.RAISED,
-    "builtins.ValueError",
-    "no\nsecond line",
-    (Frame("s.py", 7, "f", "x = y", (("x", "1"), ("api_token", "'abc'"))),),
-)
+from pipegraph.events import GraphGrew, JobBlocked, JobFailed, JobStopped, JobUpToDate, SlaveDied, StopRequested, Warned
+from pipegraph.model import Counts, Printed
+from pipegraph.watchers import Audience
+from pipegraph.watchers.announcements import SHOWN_FAILURES, SHOWN_WARNINGS, Announcements
+from pipegraph.watchers.board import Board
+from pipegraph.watchers.progress import Progress
 
 
-def grew(*specs):
-    return GraphGrew(specs, (), None, {}, {}, {}, {})
+class Plain:
+    """The plain lines of a run."""
 
+    def __init__(self, stream=None, is_quiet=False):
+        self.stream = io.StringIO() if stream is None else stream
+        self.specs = {}
+        self.board = Board(self.specs, lambda job: f"logs/failed/{job}.txt")
+        self.progress = Progress(self.board, Announcements(self.board, is_quiet, "logs"), self.stream, is_quiet)
 
-def by_id(*names):
-    return {name: spec_of(name, "output") for name in names}
+    def see(self, *events):
+        for event in events:
+            if isinstance(event, GraphGrew):
+                self.specs.update({spec.id: spec for spec in event.jobs})
+            self.board.see(event)
+            self.progress.see(event)
+        return self
 
-
-def logs_in(folder, warned=None):
-    return Logs(by_id("a", "b"), str(folder), True, (warned if warned is not None else []).append, lambda line: None)
-
-
-@pytest.mark.parametrize("text", ["a\nb", "a\x1b[31mb", "a\udc80b", "a\u202eb", "a\x00b", "a\x9bb"])
-def test_what_a_terminal_would_obey_is_escaped(text):
-    assert "\\" in shown(text)
-    assert shown(text).isprintable()
-    shown(text).encode()
-
-
-def test_ordinary_text_stands_as_it_is():
-    assert shown("Grün/µ b.txt") == "Grün/µ b.txt"
-
-
-def test_a_failure_is_told_with_place_trace_variables_and_the_last_words():
-    text = describe_failure(spec_of("a", "output"), FAILURE, Printed("out\n", "err\n", 4, 4, "", "logs/all"))
-
-    for part in ("a raised", "script.py:1", "ValueError: no", "second line", "s.py:7 in f", "x = 1", "err", "logs/all"):
-        assert part in text
-    assert "abc" not in text
-
-
-def test_logs_of_earlier_runs_are_numbered_and_bounded_and_other_files_left_alone(tmp_path):
-    (tmp_path / "mine.txt").write_text("x")
-    for n in range(KEPT_RUNS + 5):
-        logs = logs_in(tmp_path)
-        logs.see(grew(spec_of("a", "output")))
-        logs.see(JobUpToDate(f"a{n}"))
-        logs.close()
-
-    numbers = sorted(int(path.name.split(".")[1]) for path in tmp_path.glob("ppg_run.*.txt"))
-    assert numbers == list(range(5, KEPT_RUNS + 5))
-    assert f"a{KEPT_RUNS + 3}" in (tmp_path / f"ppg_run.{KEPT_RUNS + 4}.txt").read_text()
-    assert (tmp_path / "mine.txt").exists()
-
-
-def test_a_file_in_the_place_of_the_logs_costs_one_warning(tmp_path):
-    (tmp_path / "logs").write_text("x")
-    warned = []
-    logs = logs_in(tmp_path / "logs", warned)
-    for _ in range(3):
-        logs.see(JobUpToDate("a"))
-    logs.close()
-
-    assert len(warned) == 1
-
-
-def test_the_graph_and_the_errors_are_written(tmp_path):
-    logs = logs_in(tmp_path / "deep" / "logs")
-    logs.see(grew(spec_of("a", "output", ("b",)), spec_of("b", "output")))
-    logs.see(JobFailed("a", FAILURE))
-    logs.close()
-
-    folder = tmp_path / "deep" / "logs"
-    assert "a\n    needs b\n" in (folder / "ppg_graph.txt").read_text()
-    assert "ValueError: no" in (folder / "ppg_errors.txt").read_text()
-    assert (folder / "ppg_runtimes.tsv").read_text().splitlines()[1].endswith("failed")
+    @property
+    def lines(self):
+        return self.stream.getvalue().splitlines()
 
 
 def test_progress_says_little_however_many_jobs():
-    stream = io.StringIO()
-    progress = Progress({}, stream, False, "logs")
-    progress.see(grew(*(spec_of(f"a{n}", "output") for n in range(10_000))))
-    for n in range(10_000):
-        progress.see(JobUpToDate(f"a{n}"))
+    names = [f"a{n}" for n in range(10_000)]
+    plain = Plain().see(grew(*outputs(*names)), *map(JobUpToDate, names))
     for second in range(100):
-        progress.tick(float(second))
-    progress.see(RunEnded(0.0, 100.0, Counts(up_to_date=10_000)))
+        plain.progress.tick(float(second))
+    plain.see(ended(100.0, Counts(up_to_date=10_000)))
 
-    lines = stream.getvalue().splitlines()
-    assert 3 < len(lines) < 12
-    assert lines[-1] == "pipegraph: 10000 up to date in 1 min 40 s"
+    assert 3 < len(plain.lines) < 12
+    assert plain.lines[-1] == "pipegraph: 10000 up to date in 1 min 40 s"
+
+
+def test_progress_says_how_far_it_is_and_what_runs():
+    plain = Plain().see(grew(*outputs("a", "b", "c", "d")), JobUpToDate("a"), started("b"), started("c"))
+    plain.progress.tick(0.0)
+    plain.progress.tick(1.0)
+
+    assert plain.lines == ["pipegraph: 1 of 4 jobs settled, running c and 1 more"]
 
 
 def test_progress_names_the_first_failures_and_counts_the_rest():
-    stream = io.StringIO()
     names = [f"a{n}" for n in range(100)]
-    progress = Progress(by_id(*names), stream, False, "logs")
-    progress.see(grew(*(spec_of(name, "output") for name in names)))
-    for name in names:
-        progress.see(JobFailed(name, FAILURE))
-    progress.see(JobBlocked("b", "a50"))
-    progress.see(RunEnded(0.0, 1.0, Counts(failed=100, blocked=1, failed_ids=tuple(names))))
+    plain = Plain().see(grew(*outputs(*names, "b")), *(JobFailed(name, FAILURE) for name in names))
+    plain.see(JobBlocked("b", "a50"), ended(1.0, Counts(failed=100, blocked=1, failed_ids=tuple(names))))
+    text = "\n".join(plain.lines)
 
-    text = stream.getvalue()
     assert text.count("ValueError: no") == SHOWN_FAILURES
-    assert "failed: a50 (script.py:1), blocking 1 job" in text
+    assert "    failed: a50 (analysis.py:60), blocking 1 job\n    failed: a0" in text
     assert "and 90 more" in text
+    assert "details: logs/ppg_errors.txt" in text
+
+
+def test_a_failure_is_told_with_its_place_its_last_words_and_its_file():
+    plain = Plain().see(grew(*outputs("a")), JobFailed("a", FAILURE, printed=Printed("", "one\nlast \x1b[1m\n", 0, 9)))
+
+    assert plain.lines == [
+        "pipegraph: failed a (analysis.py:10)",
+        "    ValueError: no",
+        "    at s.py:7  x = y",
+        "    last line printed: last \\x1b[1m",
+        "    all of it: logs/failed/a.txt",
+    ]
+
+
+def test_warnings_are_counted_from_some_point_on():
+    plain = Plain().see(*(Warned(f"w{n}", mend="do") for n in range(100)))
+
+    assert len(plain.lines) == 2 * SHOWN_WARNINGS + 1
+
+
+def test_a_stop_says_what_was_stopped_what_was_not_begun_and_that_it_goes_on():
+    names = [f"a{n}" for n in range(10)]
+    plain = Plain().see(grew(*outputs(*names)), *(started(name) for name in names[:8]))
+    plain.see(StopRequested(2, False), *(JobStopped(name) for name in names[:8]))
+    plain.see(ended(3.0, Counts(stopped=8), stopped_by=2))
+
+    assert plain.lines == [
+        "pipegraph: stopping, ending running jobs (again: at once)",
+        "pipegraph: 8 stopped in 3.0 s",
+        "    stopped: a0, a1, a2, a3, a4 and 3 more",
+        "    not begun: 2 jobs",
+        "    What was finished is kept; the next run goes on from here.",
+    ]
+
+
+def test_a_run_that_was_asked_to_end_says_so_although_nothing_was_stopped():
+    plain = Plain().see(grew(*outputs("a", "b")), StopRequested(0, False), JobUpToDate("a"))
+    plain.see(ended(3.0, Counts(made=1)))
+
+    assert plain.lines[1:] == [
+        "    not begun: 1 job",
+        "    What was finished is kept; the next run goes on from here.",
+    ]
+
+
+def test_a_quiet_run_tells_of_failures_only():
+    good, bad = Plain(is_quiet=True), Plain(is_quiet=True)
+    good.see(grew(*outputs("a")), JobUpToDate("a"), ended(1.0, Counts(up_to_date=1)))
+    bad.see(grew(*outputs("a")), JobFailed("a", FAILURE), ended(1.0, Counts(failed=1, failed_ids=("a",))))
+    for plain in (good, bad):
+        for second in range(1000):
+            plain.progress.tick(float(second))
+
+    assert good.lines == []
+    assert bad.lines[-3].startswith("pipegraph: 1 failed in")
+
+
+def test_a_dead_slave_is_told():
+    assert Plain().see(SlaveDied(1, 1)).lines == [
+        "pipegraph: a compute slave died; what it was running is started again"
+    ]
 
 
 def test_progress_falls_silent_when_nobody_reads():
     stream = io.StringIO()
     stream.close()
-    progress = Progress({}, stream, False, None)
+    plain = Plain(stream)
 
-    progress.see(RunEnded(0.0, 1.0, Counts(made=1)))
-    progress.see(RunEnded(0.0, 1.0, Counts(made=1)))
+    plain.see(ended(1.0, Counts(made=1)), ended(1.0, Counts(made=1)))
 
 
 def test_a_watcher_that_fails_is_dropped_with_one_word():
@@ -139,7 +139,10 @@ def test_a_watcher_that_fails_is_dropped_with_one_word():
         def see(self, event):
             raise ValueError("oh")
 
-        tick = close = see
+        tick = see
+
+        def close(self):
+            raise OSError
 
     stream = io.StringIO()
     audience = Audience([Bad()], stream)
@@ -148,40 +151,3 @@ def test_a_watcher_that_fails_is_dropped_with_one_word():
     audience.close()
 
     assert stream.getvalue() == "pipegraph: Bad stops looking on: ValueError: oh\n"
-
-
-def test_lines_arrive_by_udp_in_bounded_datagrams():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
-        listener.bind(("127.0.0.1", 0))
-        lines = UdpLines(listener.getsockname()[1])
-        for n in range(1000):
-            lines.add(f"line {n} {'x' * 50}\n")
-        lines.close()
-        listener.settimeout(5)
-        first = listener.recv(65536)
-
-    assert first.startswith(b"line 0 ")
-    assert len(first) <= DATAGRAM_BYTES
-
-
-def test_the_log_listener_prints_escapes_and_ends_quietly(tmp_path):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    out = tmp_path / "out"
-    with out.open("w") as stdout:
-        process = subprocess.Popen(
-            [sys.executable, str(ROOT / "util" / "log_listener.py"), "--port", str(port)],
-            stdout=stdout,
-            stderr=subprocess.DEVNULL,
-        )
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-
-        def arrived():
-            sender.sendto(b"made a \x1b[31m\n", ("127.0.0.1", port))
-            return "made a \\x1b[31m\n" in out.read_text()
-
-        wait_until(arrived)
-    process.send_signal(signal.SIGINT)
-
-    assert process.wait(10) == 0

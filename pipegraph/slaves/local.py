@@ -21,12 +21,13 @@ from typing import Any
 from ..errors import CommunicationFailure
 from ..events import Event, JobBegan, JobFailed, JobsLost, JobStopped, JobSucceeded, SlaveDied, Warned
 from ..invariants.clock import FILE_CLOCKS
-from ..model import NOTHING_PRINTED, JobId, JobSpec, Printed, Role, Usage
+from ..model import NOTHING_PRINTED, JobId, JobSpec, Printed, Role, Sighting, Usage
 from . import messages, sweep
 from .child import FAILED, Report, found_as_file, unpacked
 from .deaths import death, no_slave, not_started
 from .protocol import Workload
 from .slave import Surroundings, be_keeper
+from .terminal import Mode, saved_mode
 
 MAX_DEATHS_IN_A_ROW = 3
 _END_SECONDS = 10.0
@@ -37,11 +38,15 @@ _MARK = "PIPEGRAPH_RUN"
 class _Slave:
     """One slave, seen from the master."""
 
-    __slots__ = ("end", "is_retired", "outbox", "running")
+    __slots__ = ("end", "inherited_bytes", "is_asked", "is_retired", "outbox", "processes", "running")
 
     def __init__(self, end: socket.socket) -> None:
         self.end = end
         self.running: dict[int, JobSpec] = {}
+        # As it told when it was asked last: process and start of each job, by token.
+        self.processes: dict[int, tuple[int, float]] = {}
+        self.inherited_bytes = 0
+        self.is_asked = False
         self.is_retired = False
         # What it can't take yet: two that wait for each other to read would wait for ever.
         self.outbox: deque[tuple[tuple[object, ...], socket.socket | None]] = deque()
@@ -84,6 +89,7 @@ class LocalSlave:
         self._report_writer: socket.socket
         self._reports: dict[int, Report] = {}
         self._folder = ""
+        self._terminal: Mode | None = None
         self._was_subreaper = False
         self._is_begun = False
         self._spared: frozenset[int] = frozenset()
@@ -105,6 +111,7 @@ class LocalSlave:
             # Asked once here, and not by every job.
             FILE_CLOCKS.learn(os.getcwd())
             self._spared = frozenset(sweep.descendants(os.getpid()))
+            self._terminal = saved_mode()
             self._fork_keeper()
         except OSError as error:
             raise no_slave(error) from error
@@ -122,7 +129,13 @@ class LocalSlave:
                 pass
         ours, theirs = messages.pair()
         around = Surroundings(
-            self._workload, os.getcwd(), self._log_directory, self._folder, self._report_writer, self._grace_seconds
+            self._workload,
+            os.getcwd(),
+            self._log_directory,
+            self._folder,
+            self._report_writer,
+            self._grace_seconds,
+            self._terminal,
         )
         mark = os.environ.get(_MARK)
         gc_was_enabled = gc.isenabled()
@@ -231,6 +244,47 @@ class LocalSlave:
         for slave in list(self._slaves.values()):
             self._say(slave, ("stop", listed, is_urgent))
 
+    def ask_who(self, wait_seconds: float = 0.0) -> None:
+        """Have the slaves tell which process each job is; `look` knows then, or later if they are busy."""
+        for slave in self._slaves.values():
+            if slave.running and not slave.is_asked:
+                slave.is_asked = True
+                self._say(slave, ("who",))
+        until = time.monotonic() + wait_seconds
+        while (left := until - time.monotonic()) > 0 and any(slave.is_asked for slave in self._slaves.values()):
+            poll = select.poll()
+            for descriptor in self.fileno():
+                poll.register(descriptor, select.POLLIN)
+            poll.poll(left * 1000)
+            self._events = self.receive()
+
+    def look(self) -> list[Sighting]:
+        """Jobs that run, as far as it is known which processes they are."""
+        from . import looking
+
+        found = []
+        for slave in self._slaves.values():
+            for token, spec in slave.running.items():
+                pid, started_at = slave.processes.get(token, (0, 0.0))
+                if pid:
+                    family = looking.family_of(pid)
+                    own_bytes = looking.own_bytes(family, slave.inherited_bytes)
+                    found.append(Sighting(spec.id, pid, started_at, len(family), own_bytes, looking.last_line(pid)))
+        return found
+
+    def printed_so_far(self, job: JobId, most_bytes: int) -> Printed:
+        """The end of what a running job has printed; nothing if it is not known which process it is."""
+        from . import looking
+
+        for slave in self._slaves.values():
+            for token, spec in slave.running.items():
+                pid, _ = slave.processes.get(token, (0, 0.0))
+                if spec.id == job and pid:
+                    out, out_bytes, _ = looking.tail(pid, 1, most_bytes)
+                    err, err_bytes, _ = looking.tail(pid, 2, most_bytes)
+                    return Printed(out, err, out_bytes, err_bytes)
+        return NOTHING_PRINTED
+
     def receive(self) -> list[Event]:
         """What happened since the last call; does not wait.
 
@@ -281,6 +335,11 @@ class LocalSlave:
         if word == "loaded":
             self._on_loaded(token, *rest, events=events)
             return
+        if word == "who":
+            slave.is_asked = False
+            slave.inherited_bytes = token
+            slave.processes = {its_token: (pid, started_at) for its_token, pid, started_at in rest[0]}
+            return
         spec = slave.running.pop(token, None)
         if spec is None:
             return  # a slave that loaded this told of its success itself
@@ -294,7 +353,7 @@ class LocalSlave:
             if next_token in slave.running:
                 events.append(JobBegan(slave.running[next_token].id))
         elif word == "dropped":
-            events.append(JobStopped(spec.id))
+            events.append(JobStopped(spec.id, has_begun=False))
         else:
             events.append(JobFailed(spec.id, not_started(rest[0])))
 
@@ -465,6 +524,8 @@ class LocalSlave:
             # First, since looking for processes takes descriptors, of which there may be no more.
             self._report_reader.close()
             self._report_writer.close()
+            if self._terminal is not None:
+                os.close(self._terminal.descriptor)
             sweep.kill_session(pid, f"{_MARK}={self._run_id}", self._spared)
             if not self._was_subreaper:
                 sweep.adopt_orphans(False)

@@ -26,6 +26,7 @@ from .capture import Slot
 from .child import FAILED, ReportChannel, packed, put_away_outputs, run_job
 from .memory import anonymous_bytes
 from .protocol import Runnable, Workload
+from .terminal import Mode, restore
 
 # Without the enums of the module signal, which touch sixty pages in the process of each job.
 _set_signal = _signal.signal
@@ -54,6 +55,7 @@ class Surroundings(NamedTuple):
     folder: str
     reports: socket.socket
     grace_seconds: float
+    terminal: Mode | None
 
 
 class _Child:
@@ -74,6 +76,7 @@ def be_keeper(around: Surroundings, control: socket.socket) -> NoReturn:
     """In the fork of the master: become the first slave, and never come back."""
     code = 1
     keeper = os.getpid()
+    slave = None
     try:
         os.setsid()
         sweep.adopt_orphans()
@@ -97,7 +100,8 @@ def be_keeper(around: Surroundings, control: socket.socket) -> NoReturn:
         warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)
         gc.enable()
         gc.freeze()
-        _serve(Slave(around, control))
+        slave = Slave(around, control)
+        _serve(slave)
         code = 0
         del kept
     except BaseException:
@@ -107,6 +111,8 @@ def be_keeper(around: Surroundings, control: socket.socket) -> NoReturn:
     finally:
         if os.getpid() != keeper:
             os._exit(code)
+        if slave is not None and not slave.is_told:
+            restore(around.terminal)
         signal.set_wakeup_fd(-1)
         sweep.kill_descendants()
         sweep.remove_folder(around.folder)
@@ -148,6 +154,7 @@ class Slave:
         self._slot_folders = tuple(each for each in (around.log_directory, around.folder) if each)
         self._is_retired = False
         self._is_ending = False
+        self.is_told = False
         self._channel = ReportChannel(around.reports, around.folder)
         self._wake_reader, self._wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._pid = os.getpid()
@@ -195,11 +202,15 @@ class Slave:
                     self._around.workload.job(message[1]).release()
                 elif word == "succeeded":
                     self._let_go(message[1])
+                elif word == "who":
+                    who = [(child.token, pid, child.started_at) for pid, child in self._children.items()]
+                    self._tell(("who", self._bytes, who))
                 elif word == "put away":
                     put_away_outputs(self._around.workload.job(message[1]))
                 elif word == "retire":
                     self._is_retired = True
                 elif word == "end":
+                    self.is_told = True
                     self._is_ending = True
         except messages.Gone:
             self._is_ending = True
@@ -344,6 +355,9 @@ class Slave:
         _answer_ending_signals(_DEFAULT)
         # Whoever holds it hides the death of the slave.
         os.close(self._control_descriptor)
+        if self._around.terminal is not None:
+            os.close(self._around.terminal.descriptor)
+            self._around = self._around._replace(terminal=None)
         os.dup2(slot.stdout, 1)
         os.dup2(slot.stderr, 2)
         around = self._around

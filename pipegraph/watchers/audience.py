@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Mapping
 from typing import Protocol, TextIO
 
+from ..errors import shown
 from ..events import Event
 from ..model import JobSpec
+from .announcements import Announcements
+from .board import Board
 from .logs import Logs
+from .notebook import Notebook, display_of_notebook
 from .progress import Progress
-from .udp import PORT, UdpLines
+from .snapshot import Snapshot
+from .terminal import FRAME_SECONDS, Terminal
+from .udp import UdpLines
 
 
 class Watcher(Protocol):
@@ -28,11 +35,31 @@ class Watcher(Protocol):
 
 
 class Audience:
-    """Shows every event to every watcher."""
+    """Shows every event to every watcher.
 
-    def __init__(self, watchers: list[Watcher], stream: TextIO | None = None) -> None:
+    Attributes
+    ----------
+    board
+        The facts, for who is asked for them.
+    terminal
+        The live display, if there is one.
+    tick_seconds
+        How often `tick` is to be called.
+    """
+
+    def __init__(
+        self,
+        watchers: list[Watcher],
+        stream: TextIO | None = None,
+        terminal: Terminal | None = None,
+        logs: Logs | None = None,
+    ) -> None:
         self._watchers = watchers
+        self._owners = [each for each in (terminal, logs) if each is not None]
         self._stream = stream
+        self.board = next((each for each in watchers if isinstance(each, Board)), Board({}))
+        self.terminal = terminal
+        self.tick_seconds = 1.0 if terminal is None else FRAME_SECONDS
 
     def see(self, event: Event) -> None:
         """Something happened."""
@@ -59,8 +86,15 @@ class Audience:
                 self._drop(watcher, error)
         self._watchers = []
 
+    def close_in_fork(self) -> None:
+        """In a slave that is forked in mid-run, which has no part in this."""
+        for owner in self._owners:
+            owner.close_in_fork()
+
     def _drop(self, watcher: Watcher, error: Exception) -> None:
         self._watchers = [each for each in self._watchers if each is not watcher]
+        with contextlib.suppress(Exception):
+            watcher.close()
         say(self._stream, f"pipegraph: {type(watcher).__name__} stops looking on: {type(error).__name__}: {error}")
 
 
@@ -82,10 +116,10 @@ class _Udp:
 
 def start_watchers(
     specs: Mapping[str, JobSpec],
-    log_directory: str | None,
+    log_folder: str | None,
     quiet: bool,
     dump_graph: bool = True,
-    udp_port: int | None = PORT,
+    log_port: int | None = None,
 ) -> Audience:
     """The watchers of an ordinary run: logs, UDP, and lines on stderr.
 
@@ -93,31 +127,52 @@ def start_watchers(
     ----------
     specs
         All jobs by id, those that come later, too: the loop keeps it.
-    log_directory
-        None: no logs, and nothing by UDP.
-    udp_port
+    log_folder
+        Of this run alone; None: no logs, and nothing by UDP.
+    log_port
         Of this machine; None: nothing by UDP.
     """
     stream = sys.stderr
-    watchers: list[Watcher] = []
-    if log_directory is not None:
-        lines = None
-        if udp_port is not None:
+    logs: Logs | None = None
+    lines: UdpLines | None = None
+    if log_folder is not None:
+        if log_port is not None:
             with contextlib.suppress(OSError):  # for who listens, and nobody may: not worth a word
-                lines = UdpLines(udp_port)
-        watchers.append(
-            Logs(
-                specs,
-                log_directory,
-                dump_graph,
-                lambda text: say(stream, f"pipegraph: warning: {text}"),
-                (lambda line: None) if lines is None else lines.add,
-            )
+                lines = UdpLines(log_port, f"{os.getpid()} {shown(os.path.basename(sys.argv[0])) or 'python'}")
+        logs = Logs(
+            specs,
+            log_folder,
+            dump_graph,
+            lambda text: say(stream, f"pipegraph: warning: {text}"),
+            (lambda line: None) if lines is None else lines.add,
         )
-        if lines is not None:
-            watchers.append(_Udp(lines))
-    watchers.append(Progress(specs, stream, quiet, log_directory))
-    return Audience(watchers, stream)
+    board = Board(specs, (lambda job: "") if logs is None else logs.file_of)
+    announcements = Announcements(board, quiet, None if logs is None else logs.directory)
+    terminal = Terminal(board, announcements, stream) if _is_live(stream) and not quiet else None
+    display = display_of_notebook()
+    screen: Watcher
+    if terminal is not None:
+        screen = terminal
+    elif display is not None:
+        screen = Notebook(board, announcements, quiet, display)
+    else:
+        screen = Progress(board, announcements, stream, quiet)
+    # In this order: what is said of a failure names the file that the logs have made of it.
+    watchers: list[Watcher] = [] if logs is None or log_folder is None else [logs, board, Snapshot(board, log_folder)]
+    watchers = watchers or [board]
+    if lines is not None:
+        watchers.append(_Udp(lines))
+    return Audience([*watchers, screen], stream, terminal, logs)
+
+
+def _is_live(stream: TextIO | None) -> bool:
+    """Whether this is a terminal that can be drawn on, and that a person sits before."""
+    if stream is None or os.environ.get("TERM", "dumb") == "dumb" or "PYTEST_CURRENT_TEST" in os.environ:
+        return False
+    try:
+        return stream.isatty() and os.isatty(stream.fileno())
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def say(stream: TextIO | None, text: str) -> None:

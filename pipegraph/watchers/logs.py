@@ -1,104 +1,148 @@
-"""The files in logs/, for afterwards. Owns them; a log that can't be written costs a warning, never the run."""
+"""The files of one run in a folder of its own below logs/. Owns them; one that can't be written is no failure.
+
+What is told is collected, and written about once a second, at once after a failure, and never so often that a slow
+file system would hold up the run. Says nothing of its own but one warning, should there be no logs any more. Which
+runs' logs are kept, and the links that lead to the newest, are decided here as well: when the run holds its status
+file, so that a run that can't begin changes nothing.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import functools
 import os
 import re
-from collections.abc import Callable, Mapping
-from typing import TextIO
+import time
+from collections.abc import Callable, Iterator, Mapping
 
 from ..errors import shown
-from ..events import Event, GraphGrew, JobFailed, JobStopped, JobSucceeded, RunEnded
-from ..model import JobSpec, Role
-from .wording import Clock, describe_failure, line_of
+from ..events import Event, GraphGrew, JobFailed, JobStarted, JobStopped, JobSucceeded
+from ..model import JobSpec, Printed, Role, Usage
+from .wording import Clock, because_of, describe_failure, headline_of, line_of, named
 
 KEPT_RUNS = 20
 """How many earlier runs' logs are kept."""
-_NAMES = ("ppg_run.txt", "ppg_errors.txt", "ppg_graph.txt", "ppg_runtimes.tsv")
+KEPT_BYTES = 1 << 30
+"""How large they may be together."""
+FAILED_FILES = 1000
+"""How many failed jobs get a file of their own."""
+ERRORS_BYTES = 64 << 20
+"""How long ppg_errors.txt gets; from there on it has each failure's first line only."""
+
+_RUN, _ERRORS, _GRAPH, _RUNTIMES = _NAMES = ("ppg_run.txt", "ppg_errors.txt", "ppg_graph.txt", "ppg_runtimes.tsv")
+_HEADER = "job\tstart\tend\tseconds\tcpu_seconds\tpeak_bytes\tresult\treason\n"
+_LATEST = "latest"
+_FAILED = "failed"
+_FOLDER = re.compile(r"run_(\d{4,})")
+_OURS = re.compile(r"ppg_.+")
+# Of versions that had no folder for each run, and numbered the older ones.
+_UNFOLDERED = re.compile(r"ppg_(run|errors|graph|runtimes)(\.\d+)?\.(txt|tsv)|ppg_output_\w+\.(stdout|stderr)\.txt")
+_OURS_OF_FAILED = re.compile(r"\d{4,}_.*\.txt")
+
+_PIECE_BYTES = 1 << 20
+_COLLECTED = 64 << 20
+"""Characters; more are written although it is not time yet."""
+_PAUSES = 20
+"""After a writing that took one second, none for twenty: at most a twentieth of the run is lost to a slow disk."""
 
 
 class Logs:
-    """Writes what happened; `also` is given each line of ppg_run.txt, `specs` are all jobs by id."""
+    """Writes what happened.
+
+    Parameters
+    ----------
+    specs
+        All jobs by id.
+    folder
+        Of this run alone, in the folder of all logs; made, if it is not there.
+    also
+        Is given each line of ppg_run.txt.
+
+    Attributes
+    ----------
+    directory
+        Where the files are found under their plain names; without symbolic links, the folder itself.
+    """
 
     def __init__(
         self,
         specs: Mapping[str, JobSpec],
-        directory: str,
+        folder: str,
         dump_graph: bool,
         warn: Callable[[str], None],
         also: Callable[[str], None],
     ) -> None:
+        self.directory = self._folder = folder
         self._specs = specs
-        self._directory = directory
         self._dump_graph = dump_graph
         self._warn = warn
         self._also = also
         self._clock = Clock()
-        self._files: dict[str, TextIO] = {}
+        self._descriptors: dict[str, int] = {}
+        self._collected: dict[str, list[str]] = {}
+        self._size = 0
+        self._errors_size = 0
+        self._not_before = 0.0
         self._is_broken = False
+        self._began: dict[str, tuple[float, str]] = {}
+        self._failed: dict[str, str] = {}
         try:
-            os.makedirs(directory, exist_ok=True)
-            _number_earlier_runs(directory)
+            os.makedirs(folder, exist_ok=True)
+            for name in _NAMES:
+                flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+                self._descriptors[name] = os.open(os.path.join(folder, name), flags, 0o666)
         except OSError as error:
             self._give_up(error)
+            return
+        self._add(_RUNTIMES, _HEADER)
+        with contextlib.suppress(OSError):  # where there are no locks, nothing is known to be over, and all is kept
+            fcntl.flock(self._descriptors[_RUN], fcntl.LOCK_SH | fcntl.LOCK_NB)
+        _put_away_unfoldered(folder)
+        if _link(folder):
+            self.directory = os.path.dirname(folder)
+        _remove_oldest(folder)
 
     def see(self, event: Event) -> None:
         """Write an event."""
         if isinstance(event, GraphGrew):
             if self._dump_graph:
-                self._write_graph(event)
+                self._add_graph(event)
             return
+        if isinstance(event, JobStarted):
+            self._began[event.job] = event.at, because_of(event.reasons)
         line = line_of(event, self._specs)
         if line:
             line = f"{self._clock.now()} {line}\n"
-            self._write("ppg_run.txt", line)
+            self._add(_RUN, line)
             self._also(line)
-        if isinstance(event, JobFailed):
-            self._write_runtime(event.job, event.usage.started_at, event, "failed")
-            failed = self._specs.get(event.job)
-            if failed is not None:
-                block = describe_failure(failed, event.failure, event.printed)
-                self._write("ppg_errors.txt", f"{self._clock.now()} {block}\n\n")
-            self.tick(0.0)
-        elif isinstance(event, JobSucceeded):
-            self._write_runtime(event.job, event.usage.started_at, event, "made")
-        elif isinstance(event, (JobStopped, RunEnded)):
-            self.tick(0.0)
+        if isinstance(event, JobSucceeded):
+            self._add_runtime(event.job, event.usage, "made")
+        elif isinstance(event, JobFailed):
+            self._add_runtime(event.job, event.usage, "failed")
+            self._add_failure(event)
+            self._write_if_due()
+        elif isinstance(event, JobStopped):
+            self._add_runtime(event.job, Usage(), "stopped")
+        if self._size > _COLLECTED:
+            self._write()
 
     def tick(self, now: float) -> None:
-        """Let readers see what was written; about once a second."""
-        for file in self._files.values():
-            try:
-                file.flush()
-            except OSError as error:
-                self._give_up(error)
-                return
+        """Let readers see what happened; about once a second."""
+        self._write_if_due()
 
     def close(self) -> None:
         """The run is over."""
-        for file in self._files.values():
-            try:
-                file.close()
-            except OSError as error:
-                self._give_up(error)
-        self._files = {}
+        self._write()
+        self.close_in_fork()
 
-    def _write(self, name: str, text: str) -> None:
-        if self._is_broken:
-            return
-        file = self._files.get(name)
-        try:
-            if file is None:
-                path = os.path.join(self._directory, name)
-                file = open(path, "w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
-                self._files[name] = file
-                if name == "ppg_runtimes.tsv":
-                    file.write("job\tseconds\tcpu_seconds\tpeak_bytes\tstarted_at\toutcome\n")
-            file.write(text)
-        except OSError as error:
-            self._give_up(error)
+    def file_of(self, job: str) -> str:
+        """Path of the file with all there is of a failed job, as the folder's is; empty if there is none."""
+        return self._failed.get(job, "")
 
-    def _write_graph(self, event: GraphGrew) -> None:
+    # --- what is written
+
+    def _add_graph(self, event: GraphGrew) -> None:
         parts = []
         for spec in event.jobs:
             if spec.role is not Role.INVARIANT:
@@ -106,44 +150,220 @@ class Logs:
                 parts += [f"    needs {shown(name)}\n" for name in spec.inputs]
         for dependent, name in event.edges:
             parts.append(f"{shown(dependent)}\n    needs {shown(name)}\n")
-        self._write("ppg_graph.txt", "".join(parts))
+        self._add(_GRAPH, "".join(parts))
 
-    def _write_runtime(self, job: str, started_at: float, event: JobSucceeded | JobFailed, outcome: str) -> None:
-        usage = event.usage
-        self._write(
-            "ppg_runtimes.tsv",
-            f"{shown(job)}\t{usage.seconds:.6f}\t{usage.cpu_seconds:.6f}\t{usage.peak_bytes}\t{started_at:.3f}\t{outcome}\n",
-        )
+    def _add_runtime(self, job: str, usage: Usage, result: str) -> None:
+        if job not in self._began:
+            return  # it failed without having been started
+        told_at, because = self._began.pop(job)
+        start, seconds = usage.started_at, usage.seconds
+        if not start:
+            start, seconds = told_at, max(0.0, time.time() - told_at)
+        moments = f"{_moment(start)}\t{_moment(start + seconds)}"
+        used = f"{seconds:.6f}\t{usage.cpu_seconds:.6f}\t{usage.peak_bytes}"
+        self._add(_RUNTIMES, f"{_cell(shown(job))}\t{moments}\t{used}\t{result}\t{_cell(because)}\n")
+
+    def _add_failure(self, event: JobFailed) -> None:
+        spec = self._specs.get(event.job)
+        if spec is None or self._is_broken:
+            return
+        now = self._clock.now()
+        printed = event.printed
+        if len(self._failed) < FAILED_FILES:
+            stem = f"{len(self._failed) + 1:04}_{re.sub('[^A-Za-z0-9.-]', '_', event.job)[-80:]}"
+            path = os.path.join(self._folder, _FAILED, stem + ".txt")
+            printed = self._beside(printed, path.removesuffix(".txt"))
+            self._failed[event.job] = path
+            whole = describe_failure(spec, event.failure, printed, is_whole=True)
+            self._add(os.path.join(_FAILED, stem + ".txt"), f"{now} {whole}\n")
+        if self._errors_size < ERRORS_BYTES:
+            block = describe_failure(spec, event.failure, printed, file=self.file_of(event.job)) + "\n"
+        else:
+            block = f"{named(spec, event.job)} {event.failure.kind.value}: {headline_of(event.failure)}"
+        self._errors_size += len(block)
+        self._add(_ERRORS, f"{now} {block}\n")
+
+    def _beside(self, printed: Printed, stem: str) -> Printed:
+        """What the slave has kept whole gets its place beside the file of the failed job."""
+        paths = {"stdout": printed.stdout_path, "stderr": printed.stderr_path}
+        for stream, path in paths.items():
+            with contextlib.suppress(OSError):  # it stays where it is
+                if path:
+                    os.makedirs(os.path.dirname(stem), exist_ok=True)
+                    os.rename(path, f"{stem}.{stream}.txt")
+                    paths[stream] = f"{stem}.{stream}.txt"
+        return printed._replace(stdout_path=paths["stdout"], stderr_path=paths["stderr"])
+
+    # --- writing
+
+    def _add(self, name: str, text: str) -> None:
+        if not self._is_broken:
+            self._collected.setdefault(name, []).append(text)
+            self._size += len(text)
+
+    def _write_if_due(self) -> None:
+        if time.monotonic() >= self._not_before:
+            self._write()
+
+    def _write(self) -> None:
+        began = time.monotonic()
+        collected, self._collected, self._size = self._collected, {}, 0
+        try:
+            for name, texts in collected.items():
+                self._write_file(name, "".join(texts).encode("utf-8", "backslashreplace"))
+        except OSError as error:
+            self._give_up(error)
+        ended = time.monotonic()
+        self._not_before = ended + _PAUSES * (ended - began)
+
+    def _write_file(self, name: str, data: bytes) -> None:
+        descriptor = self._descriptors.get(name)
+        if descriptor is not None:
+            _write_all(descriptor, data)
+            return
+        path = os.path.join(self._folder, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        try:
+            _write_all(descriptor, data)
+        finally:
+            os.close(descriptor)
+
+    def close_in_fork(self) -> None:
+        """Nothing is written any more, and the lock is left to the process that opened it."""
+        for descriptor in self._descriptors.values():
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+        self._descriptors = {}
 
     def _give_up(self, error: OSError) -> None:
-        if self._is_broken:
-            return
-        self._is_broken = True
-        for file in self._files.values():
-            try:
-                file.close()
-            except OSError:
-                pass
-        self._files = {}
-        self._warn(f"no logs are written to {shown(self._directory)}: {error.strerror}. The run goes on.")
+        if not self._is_broken:
+            self._is_broken = True
+            self.close_in_fork()
+            self._collected = {}
+            self._warn(f"no logs are written to {shown(self._folder)}: {error.strerror or error}. The run goes on.")
 
 
-def _number_earlier_runs(directory: str) -> None:
-    """The last run's logs get the next number; the oldest beyond the bound are removed."""
-    pattern = re.compile(r"ppg_(?:run|errors|graph|runtimes)\.(\d+)\.(?:txt|tsv)")
-    numbered: dict[int, list[str]] = {}
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view[:_PIECE_BYTES]) :]
+
+
+def _cell(text: str) -> str:
+    """As tables have it; tabs and ends of lines are escaped already."""
+    return '"' + text.replace('"', '""') + '"' if '"' in text else text
+
+
+def _moment(at: float) -> str:
+    """ISO 8601, local time to the millisecond."""
+    second, milliseconds = divmod(round(at * 1000), 1000)
+    text, offset = _second(second)
+    return f"{text}.{milliseconds:03}{offset}"
+
+
+@functools.lru_cache(maxsize=8)
+def _second(second: int) -> tuple[str, str]:
+    local = time.localtime(second)
+    offset = time.strftime("%z", local)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", local), f"{offset[:3]}:{offset[3:5]}"
+
+
+# --- the folders of all runs
+
+
+def _folders(directory: str) -> list[str]:
+    """Of runs, the newest first; what only has such a name, but no ppg_run.txt, is somebody else's."""
+    found = []
     for name in os.listdir(directory):
-        found = pattern.fullmatch(name)
-        if found:
-            numbered.setdefault(int(found[1]), []).append(name)
-    present = [name for name in _NAMES if os.path.lexists(os.path.join(directory, name))]
-    if present:
-        number = max(numbered, default=0) + 1
-        for name in present:
-            stem, ending = name.split(".")
-            new = f"{stem}.{number}.{ending}"
-            os.rename(os.path.join(directory, name), os.path.join(directory, new))
-            numbered.setdefault(number, []).append(new)
-    for number in sorted(numbered)[:-KEPT_RUNS]:
-        for name in numbered[number]:
-            os.unlink(os.path.join(directory, name))
+        number, path = _FOLDER.fullmatch(name), os.path.join(directory, name)
+        if number and not os.path.islink(path) and os.path.isfile(os.path.join(path, _RUN)):
+            found.append((int(number[1]), path))
+    return [path for _, path in sorted(found, reverse=True)]
+
+
+def _link(folder: str) -> bool:
+    """Have `latest` and the plain names lead here; false where that can't be."""
+    directory, own = os.path.split(folder)
+    try:
+        _point(os.path.join(directory, _LATEST), own, _FOLDER)
+        for name in _NAMES:
+            target = f"{_LATEST}/{name}"
+            _point(os.path.join(directory, name), target, re.compile(re.escape(target)))
+    except OSError:
+        return False
+    return True
+
+
+def _point(path: str, target: str, ours: re.Pattern[str]) -> None:
+    """A symbolic link, in the place of one that is ours or of nothing, and never missing in between."""
+    if os.path.lexists(path):
+        before = os.readlink(path)  # an error, where it is no link
+        if before == target:
+            return
+        if not ours.fullmatch(before):
+            raise FileExistsError(path)
+    new = f"{path}.{os.getpid()}.new"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(new)
+    os.symlink(target, new)
+    try:
+        os.rename(new, path)
+    except OSError:
+        os.unlink(new)
+        raise
+
+
+def _put_away_unfoldered(folder: str) -> None:
+    """The logs of versions that had no folder for each run get one, and so does what should be links."""
+    directory = os.path.dirname(folder)
+    before = os.path.join(directory, "run_0000")
+    latest = os.path.join(directory, _LATEST)
+    with contextlib.suppress(OSError):
+        # A copy of the folder that did not keep links (cp -L, an archive) has made folders and files of ours.
+        if not os.path.islink(latest) and os.path.isfile(os.path.join(latest, _RUN)):
+            if os.path.exists(before):
+                _remove(latest)
+            else:
+                os.rename(latest, before)
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
+        old = [
+            each.name for each in entries if _UNFOLDERED.fullmatch(each.name) and each.is_file(follow_symlinks=False)
+        ]
+        if old:
+            os.makedirs(before, exist_ok=True)
+            for name in old:
+                os.rename(os.path.join(directory, name), os.path.join(before, name))
+
+
+def _remove_oldest(folder: str) -> None:
+    """What is beyond the bounds goes, but for what a run that goes on holds; this run's own does not count."""
+    size = 0
+    with contextlib.suppress(OSError):
+        for rank, path in enumerate(each for each in _folders(os.path.dirname(folder)) if each != folder):
+            size += sum(os.lstat(each).st_size for each in _files_of(path))
+            if rank >= KEPT_RUNS or size > KEPT_BYTES:
+                _remove(path)
+
+
+def _files_of(path: str) -> Iterator[str]:
+    """Those that are ours, ppg_run.txt last."""
+    for folder, ours in ((os.path.join(path, _FAILED), _OURS_OF_FAILED), (path, _OURS)):
+        with contextlib.suppress(FileNotFoundError):
+            names = [name for name in os.listdir(folder) if ours.fullmatch(name)]
+            yield from (os.path.join(folder, name) for name in sorted(names, key=_RUN.__eq__))
+
+
+def _remove(path: str) -> None:
+    """A run's logs, unless it goes on; what somebody else has put there stays, and the folder with it."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(os.path.join(path, _RUN), os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for each in _files_of(path):
+                os.unlink(each)
+            with contextlib.suppress(OSError):
+                os.rmdir(os.path.join(path, _FAILED))
+            os.rmdir(path)
+        finally:
+            os.close(descriptor)

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import socket
 
-PORT = 5005
 DATAGRAM_BYTES = 8192
 
 
 class UdpLines:
-    """Collects lines, and sends them in datagrams of up to 8 KiB. Nobody need listen."""
+    """Collects lines, and sends them in datagrams of up to 8 KiB. Nobody need listen.
 
-    def __init__(self, port: int = PORT) -> None:
+    Parameters
+    ----------
+    who
+        Stands in brackets before each line, so that a listener can tell runs apart.
+    """
+
+    def __init__(self, port: int, who: str) -> None:
         self._address = ("127.0.0.1", port)
+        self._who = f"[{who}] "
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self._lines: list[bytes] = []
@@ -20,7 +26,9 @@ class UdpLines:
 
     def add(self, line: str) -> None:
         """One line, with its end."""
-        data = line.encode("utf-8", "backslashreplace")[:DATAGRAM_BYTES]
+        data = (self._who + line).encode("utf-8", "backslashreplace")
+        if len(data) > DATAGRAM_BYTES:
+            data = data[: DATAGRAM_BYTES - 4] + "…\n".encode()
         if self._size + len(data) > DATAGRAM_BYTES:
             self.send()
         self._lines.append(data)

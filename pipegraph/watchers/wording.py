@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ..errors import shown
 from ..events import (
@@ -23,11 +23,13 @@ from ..events import (
     StopRequested,
     Warned,
 )
-from ..model import Counts, Failure, Frame, JobSpec, Printed
+from ..model import Counts, Failure, Frame, JobSpec, Origin, Printed, Reason
 
-_SECRETS = ("password", "passwd", "token", "secret", "apikey", "api_key", "credential", "private_key")
 _SHOWN_REASONS = 20
 _TAIL_LINES = 30
+_TAIL_CHARACTERS = 10_000
+_UNFOLDED_CALLS = 6
+"""In a row in libraries; of more, the first and the last two are shown."""
 
 
 def shown_block(text: str, indent: str) -> str:
@@ -45,9 +47,7 @@ def line_of(event: Event, specs: Mapping[str, JobSpec]) -> str:
     if isinstance(event, JobUpToDate):
         return f"up to date  {named(specs.get(event.job), event.job)}"
     if isinstance(event, JobStarted):
-        because = "; ".join(shown(str(reason)) for reason in event.reasons[:_SHOWN_REASONS])
-        if len(event.reasons) > _SHOWN_REASONS:
-            because += f"; and {len(event.reasons) - _SHOWN_REASONS} more reasons"
+        because = because_of(event.reasons)
         spec = specs.get(event.job)
         if spec is not None and spec.adopts:
             because += "; its files are adopted if they are there"
@@ -87,6 +87,14 @@ def line_of(event: Event, specs: Mapping[str, JobSpec]) -> str:
     return ""
 
 
+def because_of(reasons: Sequence[Reason]) -> str:
+    """All reasons, or the first twenty and how many more there are."""
+    because = "; ".join([shown(str(reason)) for reason in reasons[:_SHOWN_REASONS]])
+    if len(reasons) > _SHOWN_REASONS:
+        because += f"; and {len(reasons) - _SHOWN_REASONS} more reasons"
+    return because
+
+
 def headline_of(failure: Failure) -> str:
     """One line."""
     kind = failure.exception_type.removeprefix("builtins.")
@@ -116,43 +124,86 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
+    if hours >= 48:
+        return f"{hours // 24} days {hours % 24} h"
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
-def describe_failure(spec: JobSpec, failure: Failure, printed: Printed) -> str:
-    """A failed job in full: place, exception, trace, variables, and the end of what it printed."""
+def own_frame(failure: Failure) -> Frame | None:
+    """The innermost call of the user's own code in which the job failed."""
+    return next((frame for frame in reversed(failure.frames) if frame.origin is Origin.SCRIPT), None)
+
+
+def describe_failure(spec: JobSpec, failure: Failure, printed: Printed, file: str = "", is_whole: bool = False) -> str:
+    """A failed job: place, exception, trace, variables, and the end of what it printed.
+
+    Parameters
+    ----------
+    file
+        Where the whole is.
+    is_whole
+        All that is known of what it printed, and not only its end.
+    """
     lines = [
         f"{shown(spec.id)} {failure.kind.value}",
         f"    job:       {spec.class_name}, {shown(str(spec.place))}",
         f"    exception: {headline_of(failure)}",
     ]
+    own = own_frame(failure)
+    if own is not None:
+        lines.append(f"    at:        {_call(own)}")
+    if file:
+        lines.append(f"    file:      {shown(file)}")
     rest = failure.message.strip().partition("\n")[2]
     if rest:
         lines.append(shown_block(rest, "    "))
     if failure.frames:
         lines.append("    trace, the call that failed last:")
-        for frame in failure.frames:
-            lines += _frame(frame)
+        together: list[Frame] = []
+        for frame, following in zip(failure.frames, (*failure.frames[1:], None)):
+            together.append(frame)
+            if frame.ending or following is None or following.origin is not frame.origin:
+                lines += _calls(together)
+                together = []
+            if frame.ending:
+                lines.append(f"      {shown(frame.ending)}")
     for name, text, size, path in (
         ("stdout", printed.stdout, printed.stdout_bytes, printed.stdout_path),
         ("stderr", printed.stderr, printed.stderr_bytes, printed.stderr_path),
     ):
         if not text:
             continue
-        tail = text.splitlines()[-_TAIL_LINES:]
+        tail = text if is_whole else "\n".join(text.splitlines()[-_TAIL_LINES:])[-_TAIL_CHARACTERS:]
         where = f", all of it in {shown(path)}" if path else ""
-        lines.append(f"    {name}, {size} bytes{where}, its end:")
-        lines.append(shown_block("\n".join(tail), "        "))
+        is_end = path or len(tail) < len(text.rstrip("\n"))
+        lines.append(f"    {name}, {size} bytes{where}{', its end' if is_end else ''}:")
+        lines.append(shown_block(tail, "        "))
     return "\n".join(lines)
 
 
-def _frame(frame: Frame) -> list[str]:
-    lines = [f"        {shown(frame.filename)}:{frame.line} in {shown(frame.function)}"]
+def _calls(frames: list[Frame]) -> list[str]:
+    """Calls in a row that are all the user's, a library's, or pipegraph's."""
+    indent = "        "
+    if frames[0].origin is Origin.SCRIPT:
+        return [line for frame in frames for line in _own_call(frame)]
+    if frames[0].origin is Origin.PIPEGRAPH:
+        many = len(frames)
+        return [f"{indent}({many} call{'s' if many > 1 else ''} in pipegraph, to {_call(frames[-1])})"]
+    lines = [f"{indent}{_call(frame)}" for frame in frames]
+    if len(lines) > _UNFOLDED_CALLS:
+        lines[2:-2] = [f"{indent}({len(lines) - 4} more calls in libraries)"]
+    return lines
+
+
+def _call(frame: Frame) -> str:
+    return f"{shown(frame.filename)}:{frame.line} in {shown(frame.function)}"
+
+
+def _own_call(frame: Frame) -> list[str]:
+    lines = [f"        {_call(frame)}"]
     if frame.source:
         lines.append(f"            {shown(frame.source)}")
-    for name, value in frame.local_variables:
-        hidden = any(word in name.lower() for word in _SECRETS)
-        lines.append(f"              {shown(name)} = {'(not shown)' if hidden else shown(value)}")
+    lines += [f"              {shown(name)} = {shown(value)}" for name, value in frame.local_variables]
     return lines
 
 

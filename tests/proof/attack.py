@@ -638,7 +638,7 @@ class Round:
         allowed = {*_OWN_FILES, *promised, *self.plan.files}
         for path in self.work.rglob("*"):
             name = str(path.relative_to(self.work))
-            if path.is_file() and name not in allowed and not name.startswith(("logs/ppg_", "in/")):
+            if path.is_file() and name not in allowed and not name.startswith(("logs/", "in/")):
                 raise Violation(f"a stray file: {name}")
 
     def build_from_nothing(self) -> None:

@@ -1,0 +1,84 @@
+"""A look at jobs' processes from outside: who they are, what memory they took, what they printed last."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+
+import psutil
+
+_LOOK_BYTES = 2000
+_SHOWN_CHARACTERS = 300
+
+
+def family_of(pid: int) -> list[int]:
+    """A process, its children, and so on."""
+    found = [pid]
+    for each in found:
+        try:
+            # proc(5), children: not in every kernel.
+            with open(f"/proc/{each}/task/{each}/children", "rb") as source:
+                found += map(int, source.read().split())
+        except FileNotFoundError:
+            if os.path.exists(f"/proc/{each}/stat"):
+                with contextlib.suppress(psutil.Error):
+                    return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+        except OSError:
+            pass
+    return found
+
+
+def own_bytes(family: list[int], inherited_bytes: int) -> int:
+    """Memory of a job's processes that it did not inherit.
+
+    What a fork inherits is counted once, for the job's own process. It is what can be had at once: pages that were
+    inherited and then written to are not seen (smaps_rollup sees them, in 20 ms for each 400 MB; proc(5)).
+    """
+    total = 0
+    for pid in family:
+        with contextlib.suppress(psutil.Error):
+            memory = psutil.Process(pid).memory_info()
+            total += max(0, memory.rss - memory.shared - (inherited_bytes if _is_fork(pid, family[0]) else 0))
+    return total
+
+
+def _is_fork(pid: int, first: int) -> bool:
+    """Whether it runs the same program as the job's own process, and so inherited what that one did."""
+    if pid == first:
+        return True
+    try:
+        return os.readlink(f"/proc/{pid}/exe") == os.readlink(f"/proc/{first}/exe")
+    except OSError:
+        return False
+
+
+def tail(pid: int, descriptor: int, most_bytes: int = _LOOK_BYTES) -> tuple[str, int, int]:
+    """The end of what a process wrote to a file that it has open; with the file's size and time of change in ns."""
+    path = f"/proc/{pid}/fd/{descriptor}"
+    try:
+        status = os.stat(path)
+        # Opening a pipe would make us one of its readers.
+        if not stat.S_ISREG(status.st_mode) or not status.st_size:
+            return "", 0, 0
+        source = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return "", 0, 0
+    try:
+        data = os.pread(source, most_bytes, max(0, status.st_size - most_bytes))
+    except OSError:
+        return "", 0, 0
+    finally:
+        os.close(source)
+    return data.decode("utf-8", "backslashreplace"), status.st_size, status.st_mtime_ns
+
+
+def last_line(pid: int) -> str:
+    """What a job printed last, on stdout or stderr; of a line that was written over and over, the last state."""
+    best, best_time = "", -1
+    for descriptor in (1, 2):
+        text, _, changed_at = tail(pid, descriptor)
+        lines = [line for line in text.replace("\r", "\n").split("\n") if line.strip()]
+        if lines and changed_at > best_time:
+            best, best_time = lines[-1].strip(), changed_at
+    return best[-_SHOWN_CHARACTERS:]

@@ -1,0 +1,318 @@
+"""Where the run stands, from its events: what each job is doing, what it waits for, why it ran.
+
+Owns the facts that screens, answers and files show; draws nothing. Its cost per event is a few dictionary operations,
+whatever the number of jobs.
+"""
+
+from __future__ import annotations
+
+import enum
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from ..events import (
+    Event,
+    GraphGrew,
+    JobBlocked,
+    JobFailed,
+    JobNotNeeded,
+    JobsLost,
+    JobsSeen,
+    JobStarted,
+    JobStopped,
+    JobSucceeded,
+    JobUpToDate,
+    RunBegan,
+    RunEnded,
+    StopRequested,
+)
+from ..model import NOTHING_PRINTED, InputId, JobId, JobSpec, Printed, Reason, Role, Sighting
+from .estimates import Estimates
+from .overview import SHOWN_JOBS, FailedJob, Overview, RunningJob
+from .wording import headline_of
+
+_KEPT_FAILURES = 10_000
+
+
+class JobState(enum.Enum):
+    """What came of a job. The values are the words that people read."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    MADE = "made"
+    UP_TO_DATE = "up to date"
+    NOT_NEEDED = "not needed"
+    FAILED = "failed"
+    BLOCKED = "blocked"
+    STOPPED = "stopped"
+
+
+class Board:
+    """All facts of one run.
+
+    Parameters
+    ----------
+    specs
+        All jobs by id, those that come later, too: the loop keeps it.
+    file_of
+        Where all is written that is known of a failed job; empty for nowhere.
+
+    Attributes
+    ----------
+    running_jobs
+        When each was started, the oldest first; those that a slave was handed ahead are among them.
+    culprit_of
+        The failed job because of which one is blocked.
+    reasons_of
+        Why a job was started.
+    is_stopping
+        Somebody wants the run to end.
+    is_paused, is_again, cores
+        As the user wants it; set by the loop.
+    """
+
+    def __init__(self, specs: Mapping[JobId, JobSpec], file_of: Callable[[JobId], str] = lambda job: "") -> None:
+        self.specs = specs
+        self._file_of = file_of
+        self._state: dict[JobId, JobState] = {}
+        self._count = dict.fromkeys(JobState, 0)
+        self._began: RunBegan | None = None
+        self._ended: RunEnded | None = None
+        self._is_decided = False
+        self.is_stopping = False
+        self.running_jobs: dict[JobId, float] = {}
+        self._cores_of: dict[JobId, int] = {}
+        self._sightings: dict[JobId, Sighting] = {}
+        self._failures: dict[JobId, str] = {}
+        self._printed: dict[JobId, Printed] = {}
+        self._blocks: dict[JobId, int] = {}
+        self._injected: dict[JobId, list[InputId]] = {}
+        self._maker_of: dict[InputId, JobId] = {}
+        self._estimates = Estimates()
+        self.culprit_of: dict[JobId, JobId] = {}
+        self.reasons_of: dict[JobId, tuple[Reason, ...]] = {}
+        self.is_paused = self.is_again = False
+        self.cores = 0
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            RunBegan: self._on_run_began,
+            GraphGrew: self._on_grew,
+            JobStarted: self._on_started,
+            JobSucceeded: self._on_succeeded,
+            JobFailed: self._on_failed,
+            JobBlocked: self._on_blocked,
+            JobStopped: lambda event: self._move(event.job, JobState.STOPPED if event.has_begun else JobState.WAITING),
+            JobUpToDate: lambda event: self._move(event.job, JobState.UP_TO_DATE),
+            JobNotNeeded: lambda event: self._move(event.job, JobState.NOT_NEEDED),
+            JobsLost: self._on_lost,
+            JobsSeen: self._on_seen,
+            StopRequested: self._on_stop,
+            RunEnded: self._on_run_ended,
+        }
+
+    def see(self, event: Event) -> None:
+        """Something happened."""
+        handler = self._handlers.get(type(event))
+        if handler is not None:
+            handler(event)
+
+    def tick(self, now: float) -> None:
+        """Nothing changes by itself."""
+
+    def close(self) -> None:
+        """Nothing is owned."""
+
+    # --- what is asked
+
+    def state_of(self, job: JobId) -> JobState | None:
+        """None: there is no such job."""
+        return self._state.get(job)
+
+    def jobs(self) -> Iterable[JobId]:
+        """All but invariants."""
+        return self._state
+
+    def jobs_in(self, state: JobState) -> Iterator[JobId]:
+        """Looks at all jobs, but for the running ones."""
+        if state is JobState.RUNNING:
+            return iter(self.running_jobs)
+        return (job for job, its in self._state.items() if its is state)
+
+    @property
+    def total(self) -> int:
+        """Jobs so far; generators add to them."""
+        return len(self._state)
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that have not begun."""
+        return self._count[JobState.WAITING]
+
+    @property
+    def failed(self) -> int:
+        """Jobs that failed."""
+        return self._count[JobState.FAILED]
+
+    @property
+    def settled(self) -> int:
+        """Jobs of which nothing more is to come."""
+        return self.total - self.waiting - len(self.running_jobs)
+
+    def waits_for(self, job: JobId) -> list[JobId]:
+        """The inputs of a job of which something is to come; none: it waits for cores or memory, or its turn."""
+        found: list[JobId] = []
+        for name in (*self.specs[job].inputs, *self._injected.get(job, ())):
+            maker = name if name in self._state else self._maker_of.get(name, name)
+            if self._state.get(maker) in (JobState.WAITING, JobState.RUNNING) and maker not in found:
+                found.append(maker)
+        return found
+
+    def failures(self, most: int = SHOWN_JOBS) -> list[FailedJob]:
+        """Those first that block most; then in the order in which they failed."""
+        order = heapq.nsmallest(most, self._failures, key=lambda job: -self._blocks.get(job, 0))
+        return [self.failure_of(job) for job in order]
+
+    def failure_of(self, job: JobId) -> FailedJob:
+        """A job that has failed."""
+        spec = self.specs.get(job)
+        place = "" if spec is None else str(spec.place)
+        return FailedJob(job, place, self._failures.get(job, ""), self._blocks.get(job, 0), self._file_of(job))
+
+    def printed_by(self, job: JobId) -> Printed:
+        """What a failed job printed, or its end."""
+        return self._printed.get(job, NOTHING_PRINTED)
+
+    def running(self) -> list[RunningJob]:
+        """The longest first; a job that a slave was handed ahead is not among them until a core is free for it."""
+        cores = self.cores
+        found: list[RunningJob] = []
+        for job, started_at in self.running_jobs.items():
+            cores -= self._cores_of[job]
+            if cores < 0 and found:
+                break
+            spec, seen = self.specs[job], self._sightings.get(job)
+            shown = RunningJob(job, str(spec.place), started_at, self._cores_of[job], self._estimates.seconds_of(spec))
+            if seen is not None:
+                shown = shown._replace(**{name: getattr(seen, name) for name in Sighting._fields})
+            found.append(shown)
+        return found
+
+    def overview(self, now: float) -> Overview:
+        """All of it; `now` in seconds since 1970."""
+        began, ended = self._began, self._ended
+        assert began is not None
+        count = self._count
+        running = [] if ended is not None else self.running()
+        estimate = None
+        if ended is None and self._is_decided:
+            elapsed = [(self.specs[each.job], now - each.started_at) for each in running]
+            estimate = self._estimates.left(elapsed, self.cores)
+        return Overview(
+            began.run_id,
+            began.script,
+            began.directory,
+            began.host,
+            began.pid,
+            began.version,
+            self.cores,
+            began.at,
+            now if ended is None else ended.at,
+            0.0 if ended is None else ended.at,
+            0 if ended is None else ended.stopped_by,
+            self.is_stopping,
+            self.is_paused,
+            self.is_again,
+            self._is_decided,
+            self.total,
+            count[JobState.MADE],
+            count[JobState.UP_TO_DATE],
+            count[JobState.NOT_NEEDED],
+            count[JobState.WAITING] + count[JobState.RUNNING] - len(running),
+            count[JobState.STOPPED],
+            count[JobState.BLOCKED],
+            len(running),
+            count[JobState.FAILED],
+            tuple(running[:SHOWN_JOBS]),
+            tuple(self.failures()),
+            estimate,
+        )
+
+    # --- what happens
+
+    def _move(self, job: JobId, state: JobState, seconds: float | None = None) -> None:
+        before = self._state.get(job)
+        if before is None or before is state:
+            return
+        self._state[job] = state
+        self._count[before] -= 1
+        self._count[state] += 1
+        if before is JobState.RUNNING:
+            del self.running_jobs[job]
+            del self._cores_of[job]
+            self._sightings.pop(job, None)
+        was_open = before is JobState.WAITING or before is JobState.RUNNING
+        is_open = state is JobState.WAITING or state is JobState.RUNNING
+        if was_open and not is_open:
+            self._estimates.settle(self.specs[job], seconds)
+        elif is_open and not was_open:
+            self._estimates.unsettle(self.specs[job])
+
+    def _on_run_began(self, event: RunBegan) -> None:
+        self._began = event
+        self.cores = self._estimates.cores = event.cores
+
+    def _on_grew(self, event: GraphGrew) -> None:
+        for spec in event.jobs:
+            if spec.role is Role.INVARIANT or spec.id in self._state:
+                continue
+            self._state[spec.id] = JobState.WAITING
+            self._count[JobState.WAITING] += 1
+            self._estimates.add(spec, event.pasts.get(spec.id))
+            if len(spec.outputs) > 1:
+                for path in spec.outputs:
+                    self._maker_of[path] = spec.id
+        for dependent, name in event.edges:
+            self._injected.setdefault(dependent, []).append(name)
+        self._is_decided = True
+
+    def _on_started(self, event: JobStarted) -> None:
+        self._move(event.job, JobState.RUNNING)
+        self.running_jobs[event.job] = event.at
+        self._cores_of[event.job] = event.cores
+        self.reasons_of[event.job] = event.reasons
+
+    def _on_succeeded(self, event: JobSucceeded) -> None:
+        self._move(event.job, JobState.MADE, event.usage.seconds)
+
+    def _on_failed(self, event: JobFailed) -> None:
+        if event.job not in self._state:  # an invariant that could not be measured
+            self._state[event.job] = JobState.FAILED
+            self._count[JobState.FAILED] += 1
+        self._move(event.job, JobState.FAILED)
+        if len(self._failures) < _KEPT_FAILURES:
+            self._failures[event.job] = headline_of(event.failure)
+            self._printed[event.job] = event.printed
+
+    def _on_blocked(self, event: JobBlocked) -> None:
+        self._move(event.job, JobState.BLOCKED)
+        self._blocks[event.culprit] = self._blocks.get(event.culprit, 0) + 1
+        self.culprit_of[event.job] = event.culprit
+
+    def _on_lost(self, event: JobsLost) -> None:
+        for job in self._known((*event.running, *event.memory)):
+            self._move(job, JobState.WAITING)
+
+    def _on_seen(self, event: JobsSeen) -> None:
+        self._sightings = {seen.job: seen for seen in event.jobs if seen.job in self.running_jobs}
+
+    def _on_stop(self, event: StopRequested) -> None:
+        self.is_stopping = True
+
+    def _on_run_ended(self, event: RunEnded) -> None:
+        self._ended = event
+
+    def _known(self, jobs: Iterable[JobId]) -> Iterator[JobId]:
+        return (job for job in jobs if job in self._state)
+
+
+__all__ = ["Board", "JobState"]
