@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from . import errors
-from .errors import JobDiedException, PyPipeGraphError
+from .errors import JobDiedException, PyPipeGraphError, RuntimeError
 from .events import Event, JobBlocked, JobFailed, JobStarted, JobStopped, JobSucceeded
-from .model import NO_USAGE, Failure, FailureKind, Origin, Usage
+from .model import NO_USAGE, Failure, FailureKind, JobSpec, Origin, Usage
 
 INDIRECT = "Indirect"
+_SHOWN_FAILURES = 10
 
 
 class Outcome(NamedTuple):
@@ -107,6 +108,27 @@ def exception_of(failure: Failure) -> object:
     if isinstance(kind, type) and issubclass(kind, PyPipeGraphError):
         return kind(failure.message)
     return f"{failure.exception_type}: {failure.message}" if failure.message else failure.exception_type
+
+
+def error_of_run(
+    failures: Sequence[tuple[JobFailed, JobSpec]], blocked: int, log_directory: str | None, exceptions: Sequence[object]
+) -> RuntimeError:
+    """What a run raises whose jobs failed; only the first of them are named."""
+    facts: list[tuple[str, str]] = []
+    for event, spec in failures[:_SHOWN_FAILURES]:
+        line = event.failure.message.strip().splitlines()
+        what = event.failure.exception_type.removeprefix("builtins.").rsplit(".", 1)[-1]
+        facts.append(("job", f"{spec.id} ({spec.place}): {what}" + (f": {line[0]}" if line else "")))
+    if len(failures) > _SHOWN_FAILURES:
+        facts.append(("…", f"and {len(failures) - _SHOWN_FAILURES} more"))
+    is_many = len(failures) > 1
+    headline = f"{len(failures)} job{'s' if is_many else ''} failed"
+    if blocked:
+        headline += f", {blocked} blocked by {'them' if is_many else 'it'}"
+    mend = "Everything else was done and is kept."
+    if log_directory:
+        mend += f" Details: {log_directory}/ppg_errors.txt"
+    return RuntimeError(headline, facts, mend, exceptions)
 
 
 def text_of_frames(failure: Failure) -> str:

@@ -3,7 +3,8 @@
 In English: the slave is there already, forked before anything of a run existed. Take the status file. Tell the engine
 what the script declared and what the directory holds. Then, until the engine says that all is over: start what may
 start and fits, wait for slaves and signals in one place, tell the engine what happened, write it down, show it. A job
-is recorded as started before it starts, and as made before anything that depends on it is told.
+is recorded as started before it starts, and as made before anything that depends on it is told. Longer than other files:
+what is wished at the keyboard changes the same few fields as what happens.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from . import __version__
 from .coordinator import Coordinator, memory_of_this_machine
 from .dialogue import Dialogue
 from .engine import DropProduct, EndRun, Engine, Instruction, StartJob, WithdrawJob
-from .errors import RuntimeError, StatusWriteError
+from .errors import StatusWriteError
 from .events import (
     Event,
     GraphGrew,
@@ -41,16 +42,16 @@ from .events import (
     Warned,
 )
 from .graph import Graph
-from .model import Counts, Failure, FailureKind, JobId, JobSpec, Place, Printed, ReasonKind, Role
+from .model import Failure, FailureKind, JobId, JobSpec, Place, Printed, ReasonKind, Role
+from .outcomes import error_of_run
 from .signals import Signals
-from .slaves import LocalSlave
+from .slaves import LocalSlave, ended_on_request
 from .status import StatusFile
 from .status.survey import changed_inputs, survey
-from .watchers import Audience, start_watchers
+from .watchers import Audience, Board, start_watchers
 
 _TICK_SECONDS = 1.0
 _LOOK_SHARE = 0.01
-_SHOWN_FAILURES = 10
 
 
 def look_ahead(graph: Graph) -> tuple[list[StartJob], list[JobId]]:
@@ -106,7 +107,7 @@ class Run:
         self._reasons: dict[JobId, StartJob] = {}
         self._refused: dict[JobId, Failure] = {}
         self._failures: list[tuple[JobFailed, JobSpec]] = []
-        self._tally = dict.fromkeys(Counts._fields, 0)
+        self._board = Board(self._specs)
         self._warned_inputs: set[str] = set()
 
     def go(self) -> None:
@@ -118,7 +119,12 @@ class Run:
             stack.callback(self._close_status)
             self._slave.close_in_fork.append(self._status.close_in_fork)
             self._audience = start_watchers(
-                self._specs, self._log_folder, self._graph.quiet, self._graph.dump_graph, self._graph.log_port
+                self._board,
+                self._specs,
+                self._log_folder,
+                self._graph.quiet,
+                self._graph.dump_graph,
+                self._graph.log_port,
             )
             stack.callback(self._audience.close)
             self._slave.close_in_fork.append(self._audience.close_in_fork)
@@ -126,7 +132,7 @@ class Run:
             self._signals = Signals()
             stack.callback(self._signals.restore)
             self._slave.close_in_fork.append(self._signals.close_in_fork)
-            self._dialogue = Dialogue(self._audience.board, self, self._audience.terminal, sys.stderr, is_asked)
+            self._dialogue = Dialogue(self._board, self, self._audience.terminal, sys.stderr, is_asked)
             stack.callback(self._dialogue.close)
             self._slave.close_in_fork.append(self._dialogue.close)
             self._show(self._beginning())
@@ -136,7 +142,7 @@ class Run:
                 self._loop()
             except BaseException as error:
                 self._show(Warned(f"the run ended early: {type(error).__name__}: {str(error).partition(chr(10))[0]}"))
-                if any(self._tally.values()):
+                if any(self._board.counts()):
                     self._show_end()
                 raise
             self._show_end()
@@ -180,7 +186,7 @@ class Run:
                 self._tick(now)
 
     def _tick(self, now: float) -> None:
-        oldest = next(iter(self._audience.board.running_jobs.values()), None)
+        oldest = next(iter(self._board.running_jobs.values()), None)
         if oldest is not None and now >= self._next_look and time.time() - oldest >= _TICK_SECONDS:
             self.look(0.0)
             took = time.monotonic() - now
@@ -219,7 +225,7 @@ class Run:
     def _on_event(self, event: Event) -> None:
         """What a slave reported."""
         if isinstance(event, JobStopped) and event.job in self._killed and not self._stops:
-            event = _killed(self._specs[event.job])
+            event = JobFailed(event.job, ended_on_request(self._specs[event.job]))
         if isinstance(event, JobSucceeded):
             self._on_succeeded(event)
             return
@@ -363,12 +369,12 @@ class Run:
 
     def pause(self, is_wanted: bool) -> None:
         """Start nothing, or go on starting."""
-        self._is_paused = self._audience.board.is_paused = is_wanted
+        self._is_paused = self._board.is_paused = is_wanted
 
     def set_cores(self, cores: int) -> None:
         """Use so many from now on; what runs goes on."""
         self._coordinator.set_cores(cores)
-        self._audience.board.cores = cores
+        self._board.cores = cores
 
     def run_again(self) -> bool:
         """Whether the script is run anew when this run ends, which this call turns around.
@@ -381,7 +387,7 @@ class Run:
         main = sys.modules.get("__main__")
         if not hasattr(main, "__file__") and "-c" not in sys.orig_argv[:-1]:
             raise ValueError("what runs is not a script: run it yourself again.")
-        self.is_again = self._audience.board.is_again = not self.is_again
+        self.is_again = self._board.is_again = not self.is_again
         return self.is_again
 
     def _write(self, record: Callable[[], None]) -> bool:
@@ -425,25 +431,9 @@ class Run:
     # --- showing, and the end
 
     def _show(self, event: Event) -> None:
-        self._count(event)
+        self._board.see(event)
         self._graph.note(event)
         self._audience.see(event)
-
-    def _count(self, event: Event) -> None:
-        tally = self._tally
-        if isinstance(event, JobSucceeded):
-            is_generator = self._specs[event.job].role is Role.GENERATOR
-            tally["generators" if is_generator else "made"] += 1
-        elif isinstance(event, JobUpToDate):
-            tally["up_to_date"] += 1
-        elif isinstance(event, JobNotNeeded):
-            tally["not_needed"] += 1
-        elif isinstance(event, JobFailed):
-            tally["failed"] += 1
-        elif isinstance(event, JobBlocked):
-            tally["blocked"] += 1
-        elif isinstance(event, JobStopped):
-            tally["stopped"] += event.has_begun
 
     def _beginning(self) -> RunBegan:
         return RunBegan(
@@ -459,9 +449,8 @@ class Run:
         )
 
     def _show_end(self) -> None:
-        counts = Counts(**{**self._tally, "failed_ids": tuple(event.job for event, _ in self._failures)})  # type: ignore[arg-type]
         seconds = time.monotonic() - self._began
-        self._show(RunEnded(time.time(), seconds, counts, self._stopped_by))
+        self._show(RunEnded(time.time(), seconds, self._board.counts(), self._stopped_by))
 
     def _raise_what_happened(self) -> None:
         if self._write_error is not None:
@@ -472,35 +461,8 @@ class Run:
         if self._stopped_by or self._ends_early:
             raise KeyboardInterrupt
         if self._failures:
-            raise self._failures_as_error()
-
-    def _failures_as_error(self) -> RuntimeError:
-        facts: list[tuple[str, str]] = []
-        for event, spec in self._failures[:_SHOWN_FAILURES]:
-            line = event.failure.message.strip().splitlines()
-            what = event.failure.exception_type.removeprefix("builtins.").rsplit(".", 1)[-1]
-            facts.append(("job", f"{spec.id} ({spec.place}): {what}" + (f": {line[0]}" if line else "")))
-        if len(self._failures) > _SHOWN_FAILURES:
-            facts.append(("…", f"and {len(self._failures) - _SHOWN_FAILURES} more"))
-        many = len(self._failures)
-        headline = f"{many} job{'s' if many > 1 else ''} failed"
-        if self._tally["blocked"]:
-            headline += f", {self._tally['blocked']} blocked by {'them' if many > 1 else 'it'}"
-        mend = "Everything else was done and is kept."
-        if self._graph.log_directory:
-            mend += f" Details: {self._graph.log_directory}/ppg_errors.txt"
-        return RuntimeError(headline, facts, mend, [self._graph.exception_for(event) for event, _ in self._failures])
-
-
-def _killed(spec: JobSpec) -> JobFailed:
-    return JobFailed(
-        spec.id,
-        Failure(
-            FailureKind.DIED,
-            "pipegraph.errors.JobDiedException",
-            f"a job was ended on request\n    job: {spec.id} ({spec.place})\nThe next run makes it again.",
-        ),
-    )
+            exceptions = [self._graph.exception_for(event) for event, _ in self._failures]
+            raise error_of_run(self._failures, self._board.counts().blocked, self._graph.log_directory, exceptions)
 
 
 def _not_recorded(spec: JobSpec, error: StatusWriteError | None) -> JobFailed:

@@ -6,7 +6,7 @@ import errno
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -151,8 +151,24 @@ def test_an_interrupt_in_the_middle_of_a_record_costs_no_other(path: Path, monke
                 status.forget(job)
 
 
+def then_nothing(status: StatusFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    pass
+
+
+def then_a_record(status: StatusFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    status.note_made("a", TRACE)
+
+
+def then_a_record_without_room(status: StatusFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        FullDisk(patched, 5)
+        with pytest.raises(StatusWriteError):
+            status.note_made("a", TRACE)
+
+
+@pytest.mark.parametrize("then", [then_nothing, then_a_record, then_a_record_without_room])
 def test_after_an_interrupt_the_file_is_not_compacted_from_what_memory_has(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, monkeypatch: pytest.MonkeyPatch, then: Callable[[StatusFile, pytest.MonkeyPatch], None]
 ) -> None:
     real_write = os.write
 
@@ -164,13 +180,14 @@ def test_after_an_interrupt_the_file_is_not_compacted_from_what_memory_has(
     status = StatusFile.open(path, print)
     for _ in range(10):
         status.note_made("a", TRACE)
-    monkeypatch.setattr(store.os, "write", interrupted_write)
-    with pytest.raises(KeyboardInterrupt):
-        status.note_made("interrupted", TRACE)
-    monkeypatch.setattr(store.os, "write", real_write)
+    with monkeypatch.context() as patched:
+        patched.setattr(store.os, "write", interrupted_write)
+        with pytest.raises(KeyboardInterrupt):
+            status.note_made("interrupted", TRACE)
+    then(status, monkeypatch)
     status.close()
 
-    with StatusFile.open(path, print) as status:
+    with StatusFile.open(path, pytest.fail) as status:
         assert status.past("interrupted") == Past(TRACE)
 
 

@@ -18,7 +18,8 @@ class Plain:
     def __init__(self, stream=None, is_quiet=False):
         self.stream = io.StringIO() if stream is None else stream
         self.specs = {}
-        self.board = Board(self.specs, lambda job: f"logs/failed/{job}.txt")
+        self.board = Board(self.specs)
+        self.board.file_of = lambda job: f"logs/failed/{job}.txt"
         self.progress = Progress(self.board, Announcements(self.board, is_quiet, "logs"), self.stream, is_quiet)
 
     def see(self, *events):

@@ -33,6 +33,15 @@ def no_slave(error: OSError) -> CommunicationFailure:
     )
 
 
+def ended_on_request(job: JobSpec) -> Failure:
+    """Somebody at the keyboard had it killed."""
+    return Failure(
+        FailureKind.DIED,
+        "pipegraph.errors.JobDiedException",
+        f"a job was ended on request\n    job: {job.id} ({job.place})\nThe next run makes it again.",
+    )
+
+
 def death(job: JobSpec, exit_code: int) -> Failure:
     """Its process ended without a report.
 

@@ -39,8 +39,6 @@ class Audience:
 
     Attributes
     ----------
-    board
-        The facts, for who is asked for them.
     terminal
         The live display, if there is one.
     tick_seconds
@@ -57,7 +55,6 @@ class Audience:
         self._watchers = watchers
         self._owners = [each for each in (terminal, logs) if each is not None]
         self._stream = stream
-        self.board = next((each for each in watchers if isinstance(each, Board)), Board({}))
         self.terminal = terminal
         self.tick_seconds = 1.0 if terminal is None else FRAME_SECONDS
 
@@ -115,6 +112,7 @@ class _Udp:
 
 
 def start_watchers(
+    board: Board,
     specs: Mapping[str, JobSpec],
     log_folder: str | None,
     quiet: bool,
@@ -125,8 +123,10 @@ def start_watchers(
 
     Parameters
     ----------
+    board
+        The facts, which the loop keeps.
     specs
-        All jobs by id, those that come later, too: the loop keeps it.
+        All jobs by id, those that come later, too: the loop keeps them.
     log_folder
         Of this run alone; None: no logs, and nothing by UDP.
     log_port
@@ -146,7 +146,8 @@ def start_watchers(
             lambda text: say(stream, f"pipegraph: warning: {text}"),
             (lambda line: None) if lines is None else lines.add,
         )
-    board = Board(specs, (lambda job: "") if logs is None else logs.file_of)
+    if logs is not None:
+        board.file_of = logs.file_of
     announcements = Announcements(board, quiet, None if logs is None else logs.directory)
     terminal = Terminal(board, announcements, stream) if _is_live(stream) and not quiet else None
     display = display_of_notebook()
@@ -158,8 +159,7 @@ def start_watchers(
     else:
         screen = Progress(board, announcements, stream, quiet)
     # In this order: what is said of a failure names the file that the logs have made of it.
-    watchers: list[Watcher] = [] if logs is None or log_folder is None else [logs, board, Snapshot(board, log_folder)]
-    watchers = watchers or [board]
+    watchers: list[Watcher] = [] if logs is None or log_folder is None else [logs, Snapshot(board, log_folder)]
     if lines is not None:
         watchers.append(_Udp(lines))
     return Audience([*watchers, screen], stream, terminal, logs)

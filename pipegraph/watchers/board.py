@@ -27,12 +27,10 @@ from ..events import (
     RunEnded,
     StopRequested,
 )
-from ..model import NOTHING_PRINTED, InputId, JobId, JobSpec, Printed, Reason, Role, Sighting
+from ..model import Counts, InputId, JobId, JobSpec, Reason, Role, Sighting
 from .estimates import Estimates
 from .overview import SHOWN_JOBS, FailedJob, Overview, RunningJob
 from .wording import headline_of
-
-_KEPT_FAILURES = 10_000
 
 
 class JobState(enum.Enum):
@@ -55,11 +53,11 @@ class Board:
     ----------
     specs
         All jobs by id, those that come later, too: the loop keeps it.
-    file_of
-        Where all is written that is known of a failed job; empty for nowhere.
 
     Attributes
     ----------
+    file_of
+        Where all is written that is known of a failed job; empty for nowhere.
     running_jobs
         When each was started, the oldest first; those that a slave was handed ahead are among them.
     culprit_of
@@ -72,11 +70,12 @@ class Board:
         As the user wants it; set by the loop.
     """
 
-    def __init__(self, specs: Mapping[JobId, JobSpec], file_of: Callable[[JobId], str] = lambda job: "") -> None:
+    def __init__(self, specs: Mapping[JobId, JobSpec]) -> None:
         self.specs = specs
-        self._file_of = file_of
+        self.file_of: Callable[[JobId], str] = lambda job: ""
         self._state: dict[JobId, JobState] = {}
         self._count = dict.fromkeys(JobState, 0)
+        self._generators = 0
         self._began: RunBegan | None = None
         self._ended: RunEnded | None = None
         self._is_decided = False
@@ -85,7 +84,6 @@ class Board:
         self._cores_of: dict[JobId, int] = {}
         self._sightings: dict[JobId, Sighting] = {}
         self._failures: dict[JobId, str] = {}
-        self._printed: dict[JobId, Printed] = {}
         self._blocks: dict[JobId, int] = {}
         self._injected: dict[JobId, list[InputId]] = {}
         self._maker_of: dict[InputId, JobId] = {}
@@ -115,12 +113,6 @@ class Board:
         handler = self._handlers.get(type(event))
         if handler is not None:
             handler(event)
-
-    def tick(self, now: float) -> None:
-        """Nothing changes by itself."""
-
-    def close(self) -> None:
-        """Nothing is owned."""
 
     # --- what is asked
 
@@ -176,11 +168,7 @@ class Board:
         """A job that has failed."""
         spec = self.specs.get(job)
         place = "" if spec is None else str(spec.place)
-        return FailedJob(job, place, self._failures.get(job, ""), self._blocks.get(job, 0), self._file_of(job))
-
-    def printed_by(self, job: JobId) -> Printed:
-        """What a failed job printed, or its end."""
-        return self._printed.get(job, NOTHING_PRINTED)
+        return FailedJob(job, place, self._failures.get(job, ""), self._blocks.get(job, 0), self.file_of(job))
 
     def running(self) -> list[RunningJob]:
         """The longest first; a job that a slave was handed ahead is not among them until a core is free for it."""
@@ -196,6 +184,20 @@ class Board:
                 shown = shown._replace(**{name: getattr(seen, name) for name in Sighting._fields})
             found.append(shown)
         return found
+
+    def counts(self) -> Counts:
+        """How the run ended, if it ends now; the failed jobs in the order in which they failed."""
+        count = self._count
+        return Counts(
+            count[JobState.MADE] - self._generators,
+            count[JobState.UP_TO_DATE],
+            count[JobState.NOT_NEEDED],
+            count[JobState.FAILED],
+            count[JobState.BLOCKED],
+            count[JobState.STOPPED],
+            self._generators,
+            tuple(self._failures),
+        )
 
     def overview(self, now: float) -> Overview:
         """All of it; `now` in seconds since 1970."""
@@ -224,7 +226,8 @@ class Board:
             self.is_again,
             self._is_decided,
             self.total,
-            count[JobState.MADE],
+            count[JobState.MADE] - self._generators,
+            self._generators,
             count[JobState.UP_TO_DATE],
             count[JobState.NOT_NEEDED],
             count[JobState.WAITING] + count[JobState.RUNNING] - len(running),
@@ -283,15 +286,14 @@ class Board:
 
     def _on_succeeded(self, event: JobSucceeded) -> None:
         self._move(event.job, JobState.MADE, event.usage.seconds)
+        self._generators += self.specs[event.job].role is Role.GENERATOR
 
     def _on_failed(self, event: JobFailed) -> None:
         if event.job not in self._state:  # an invariant that could not be measured
             self._state[event.job] = JobState.FAILED
             self._count[JobState.FAILED] += 1
         self._move(event.job, JobState.FAILED)
-        if len(self._failures) < _KEPT_FAILURES:
-            self._failures[event.job] = headline_of(event.failure)
-            self._printed[event.job] = event.printed
+        self._failures[event.job] = headline_of(event.failure)
 
     def _on_blocked(self, event: JobBlocked) -> None:
         self._move(event.job, JobState.BLOCKED)
@@ -299,7 +301,9 @@ class Board:
         self.culprit_of[event.job] = event.culprit
 
     def _on_lost(self, event: JobsLost) -> None:
-        for job in self._known((*event.running, *event.memory)):
+        for job in (*event.running, *event.memory):
+            if self._state.get(job) is JobState.MADE:
+                self._generators -= self.specs[job].role is Role.GENERATOR
             self._move(job, JobState.WAITING)
 
     def _on_seen(self, event: JobsSeen) -> None:
@@ -310,9 +314,3 @@ class Board:
 
     def _on_run_ended(self, event: RunEnded) -> None:
         self._ended = event
-
-    def _known(self, jobs: Iterable[JobId]) -> Iterator[JobId]:
-        return (job for job in jobs if job in self._state)
-
-
-__all__ = ["Board", "JobState"]

@@ -93,6 +93,7 @@ class Overview(NamedTuple):
     is_decided: bool = False
     total: int = 0
     made: int = 0
+    generators: int = 0
     up_to_date: int = 0
     not_needed: int = 0
     waiting: int = 0
@@ -107,7 +108,15 @@ class Overview(NamedTuple):
     @property
     def settled(self) -> int:
         """Jobs of which nothing more is to come."""
-        return self.made + self.up_to_date + self.not_needed + self.failed_jobs + self.blocked + self.stopped
+        return (
+            self.made
+            + self.generators
+            + self.up_to_date
+            + self.not_needed
+            + self.failed_jobs
+            + self.blocked
+            + self.stopped
+        )
 
     def to_json(self) -> str:
         """For a file."""
