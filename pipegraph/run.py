@@ -3,8 +3,8 @@
 In English: the slave is there already, forked before anything of a run existed. Take the status file. Tell the engine
 what the script declared and what the directory holds. Then, until the engine says that all is over: start what may
 start and fits, wait for slaves and signals in one place, tell the engine what happened, write it down, show it. A job
-is recorded as started before it starts, and as made before anything that depends on it is told. Longer than other files:
-what is wished at the keyboard changes the same few fields as what happens.
+is recorded as started before it starts, and as made before anything that depends on it is told. Longer than other
+files: what is wished at the keyboard changes the same few fields as what happens.
 """
 
 from __future__ import annotations

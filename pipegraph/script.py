@@ -48,7 +48,9 @@ def new_pipegraph(
         Write ``logs/ppg_graph.txt``.
     cache_folder
         Where cached jobs put their files.
-    interactive, log_file, log_level
+    interactive
+        False: nothing is read from the keyboard.
+    log_file, log_level
         Taken for the sake of old scripts.
     log_port
         Of this machine, to which each line of the log goes by UDP, for ``util/log_listener.py``; None: to none. The

@@ -418,4 +418,3 @@ def test_a_secret_of_a_job_is_in_none_of_the_files_of_its_run(script):
     assert "hunter2-and-more" not in script.stderr
     assert f"ValueError: refused: {HIDDEN}" in script.errors
     assert "(2 calls in pipegraph, to " in script.errors
-    assert re.search(r"at:        \S+script.py:7 in fetch\n", script.errors)

@@ -1,6 +1,7 @@
 """What a person reads on stderr where there is no display, and that whoever looks on costs the run nothing."""
 
 import io
+import json
 
 from streams import FAILURE, ended, grew, outputs, started
 
@@ -152,3 +153,132 @@ def test_a_watcher_that_fails_is_dropped_with_one_word():
     audience.close()
 
     assert stream.getvalue() == "pipegraph: Bad stops looking on: ValueError: oh\n"
+
+
+# --- in a notebook
+
+# Executes cells.json as Jupyter does; keeps every message of a kernel. A file `interrupt` is the button of that name.
+JUPYTER = """
+import asyncio, json, threading
+import nbclient, nbformat
+
+class Client(nbclient.NotebookClient):
+    def process_message(self, message, cell, number):
+        messages[number].append((message["msg_type"], message["content"]))
+        return super().process_message(message, cell, number)
+
+def interrupt():
+    while not os.path.exists("interrupt"):
+        time.sleep(0.01)
+    asyncio.run(client.km.interrupt_kernel())
+
+with open("cells.json") as source:
+    cells = [nbformat.v4.new_code_cell(cell) for cell in json.load(source)]
+messages = [[] for _ in cells]
+client = Client(nbformat.v4.new_notebook(cells=cells), timeout=60, kernel_name="python3", allow_errors=True)
+threading.Thread(target=interrupt, daemon=True).start()
+client.execute()
+with open("cells_after.json", "w") as out:
+    json.dump([[cell.outputs, messages] for cell, messages in zip(cells, messages)], out)
+"""
+
+
+def executed(script, *cells):
+    """The outputs of each cell, and what the kernel sent for it."""
+    (script.folder / "cells.json").write_text(json.dumps(cells))
+    del script.environment["PYTEST_CURRENT_TEST"]
+    script.environment["HOME"] = str(script.folder)
+    script.run(JUPYTER)
+    return json.loads((script.folder / "cells_after.json").read_text())
+
+
+def kinds(outputs):
+    return [(output["output_type"], output.get("text", "")) for output in outputs]
+
+
+def test_a_cell_of_a_notebook_has_one_output_that_is_renewed_in_place(script):
+    first, second = executed(
+        script,
+        """
+import time
+import pipegraph as ppg
+from pipegraph.keyboard import Keyboard
+
+keyboards, opened = [], Keyboard.open
+Keyboard.open = lambda *arguments: keyboards.append(opened(*arguments)) or keyboards[-1]
+ppg.new_pipegraph(ppg.resource_coordinators.LocalSystem(2))
+
+def bad(output):
+    print("nearly <there>")
+    raise ValueError("no good")
+
+def slow(output):
+    time.sleep(2.5)
+    output.write_text("made")
+
+ppg.FileGeneratingJob("out/bad", bad)
+ppg.FileGeneratingJob("out/slow", slow)
+print("before")
+try:
+    ppg.run_pipegraph()
+except ppg.RuntimeError:
+    print("caught", keyboards)
+""",
+        """
+ppg.FileGeneratingJob("out/more", lambda output: output.write_text("more"))
+try:
+    ppg.run_pipegraph()
+except ppg.RuntimeError:
+    print("caught again")
+""",
+    )
+    outputs, messages = first
+    shown = [content["data"] for kind, content in messages if kind.endswith("display_data")]
+    last = outputs[1]["data"]["text/plain"]
+
+    assert kinds(outputs) == [("stream", "before\n"), ("display_data", ""), ("stream", "caught [None]\n")]
+    assert [kind for kind, _ in messages].count("display_data") == 1
+    assert any("1 of 2" in each["text/plain"] and "1 failed \u00b7 1 running" in each["text/plain"] for each in shown)
+    assert len(shown) >= 4  # the failure, two seconds, the end
+    assert last.startswith("pipegraph: failed out/bad (")
+    assert "ValueError: no good" in last
+    assert "all of it: logs/run_0001/failed/0001_out_bad.txt" in last
+    assert "pipegraph: 1 made, 1 failed in " in last
+    assert "1 running" not in last
+    assert "nearly &lt;there&gt;" in outputs[1]["data"]["text/html"]
+    assert "\\u001b" not in json.dumps(messages)
+
+    outputs, messages = second
+    assert kinds(outputs) == [("display_data", ""), ("stream", "caught again\n")]
+    assert "1 made, 1 up to date, 1 failed" in outputs[0]["data"]["text/plain"]
+
+
+def test_interrupting_the_kernel_ends_the_run_in_order_and_the_next_cell_works(script):
+    interrupted, after = executed(
+        script,
+        """
+import time
+import pipegraph as ppg
+ppg.new_pipegraph()
+
+def wait(output):
+    open("interrupt", "w").close()
+    time.sleep(600)
+
+ppg.FileGeneratingJob("out/wait", wait)
+ppg.run_pipegraph()
+""",
+        """
+ppg.new_pipegraph()
+ppg.FileGeneratingJob("out/more", lambda output: output.write_text("more"))
+ppg.run_pipegraph()
+print("goes on")
+""",
+    )
+    shown, error = interrupted[0]
+
+    assert shown["data"]["text/plain"].startswith("pipegraph: stopping, ending running jobs (again: at once)\n")
+    assert "    stopped: out/wait\n" in shown["data"]["text/plain"]
+    assert error["ename"] == "KeyboardInterrupt"
+    assert kinds(after[0]) == [("display_data", ""), ("stream", "goes on\n")]
+    assert "1 made" in after[0][0]["data"]["text/plain"]

@@ -18,7 +18,7 @@ class Command(NamedTuple):
 COMMANDS = (
     Command("help", "", "this list"),
     Command("status", "", "where the run stands; so does Enter"),
-    Command("running", "", "each running job: since when, cores, memory, process, expected end"),
+    Command("running", "", "each running job: since when, memory, process, expected end"),
     Command("waiting", "[JOB]", "jobs that have not begun, and what they wait for"),
     Command("failed", "", "failed jobs, those first that block most"),
     Command("why", "JOB", "why a job runs, ran, waits, or does not run"),

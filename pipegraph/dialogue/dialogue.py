@@ -147,9 +147,7 @@ class Dialogue:
         for command in COMMANDS:
             usage = f"{command.name} {command.argument}"
             yield Text.assemble("    ", (f"{usage:<{width}}", "cyan"), f"  {command.help}")
-        yield Text(
-            "    Names may be shortened; JOB may be any part of an id that only one job has. Tab completes.", "dim"
-        )
+        yield Text("    Names may be shortened; for JOB any part of an id does that only one has.", "dim")
 
     def _status(self, argument: str) -> Iterable[Any]:
         from ..watchers.screen import status_answer

@@ -11,7 +11,7 @@ from ..errors import shown
 from ..events import Event, JobFailed, JobStopped, RunEnded, SlaveDied, StopRequested, Warned
 from .board import Board
 from .overview import FailedJob
-from .wording import duration, headline_of, named, own_frame, summary_of
+from .wording import duration, headline_of, named, own_frame, place_of, summary_of
 
 SHOWN_FAILURES = 10
 SHOWN_WARNINGS = 20
@@ -71,7 +71,7 @@ class Announcements:
         ]
         own = own_frame(event.failure)
         if own is not None:
-            lines.append(Line(f"    at {shown(own.filename)}:{own.line}  {shown(own.source)}"))
+            lines.append(Line(f"    at {place_of(own)}  {shown(own.source)}"))
         printed = (event.printed.stderr or event.printed.stdout).rstrip().splitlines()
         if printed:
             lines.append(Line(f"    last line printed: {shown(printed[-1])[:200]}"))

@@ -24,6 +24,7 @@ class Estimates:
         self._known_jobs = 0
         self._unknown_jobs: dict[Place, int] = {}
         self._times: dict[Place, tuple[int, float]] = {}
+        self._all_times = (0, 0.0)
 
     def add(self, spec: JobSpec, past: Past | None) -> None:
         """A job has come."""
@@ -69,10 +70,10 @@ class Estimates:
         running
             With the seconds that each has run.
         """
-        total_count = sum(count for count, _ in self._times.values())
-        if not total_count:
+        count, total = self._all_times
+        if not count:
             return None
-        overall = sum(seconds for _, seconds in self._times.values()) / total_count
+        overall = total / count
         work = self._known_seconds
         guessed = 0
         for place, jobs in self._unknown_jobs.items():
@@ -95,6 +96,7 @@ class Estimates:
     def _learn(self, place: Place, seconds: float) -> None:
         count, total = self._times.get(place, (0, 0.0))
         self._times[place] = count + 1, total + seconds
+        self._all_times = self._all_times[0] + 1, self._all_times[1] + seconds
 
     def _mean(self, place: Place) -> float | None:
         count, total = self._times.get(place, (0, 0.0))

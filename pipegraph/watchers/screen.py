@@ -12,6 +12,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.filesize import decimal
 from rich.progress_bar import ProgressBar
+from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
@@ -52,7 +53,8 @@ class Live:
         """Lines, each no longer than the width."""
         view, width = self._overview, options.max_width
         dot = _separator(options)
-        yield _headline(view, dot)
+        # A line across, so that what stands above is not taken for a part of it.
+        yield Rule(_headline(view, dot), align="left", style="dim")
         left = self._rows - 1
         if left >= 2 and width >= _BAR_FROM_WIDTH:
             yield _progress(view, width)
@@ -99,7 +101,7 @@ def running_answer(view: Overview) -> Iterable[Text]:
         if job.pid:
             others = job.processes - 1
             also = f" and {others} other{'s' if others > 1 else ''}" if others else ""
-            facts += [decimal(job.own_bytes), f"process {job.pid}{also} on {shown(view.host)}"]
+            facts += [_memory(job), f"process {job.pid}{also} on {shown(view.host)}"]
         yield Text.assemble((shown(job.job), "cyan"), (f" ({shown(job.place)})" if job.place else "", "dim"))
         yield Text(f"    {', '.join(facts)}")
         if job.last_line:
@@ -160,8 +162,10 @@ def _progress(view: Overview, width: int) -> Table:
 
 def _estimate(view: Overview) -> str:
     estimate = view.estimate
-    if estimate is None or view.is_stopping or not (view.waiting or view.running_jobs):
+    if not view.is_decided or view.is_stopping or not (view.waiting or view.running_jobs):
         return ""
+    if estimate is None:
+        return "no times known yet"
     known, guessed = estimate.known, estimate.guessed
     if not guessed:
         basis = "times known"
@@ -241,7 +245,9 @@ def _left(job: RunningJob, now: float) -> str:
 
 
 def _memory(job: RunningJob) -> str:
-    return decimal(job.own_bytes) if job.pid else ""
+    if not job.pid:
+        return ""
+    return decimal(job.own_bytes) if job.own_bytes >= 1_000_000 else "<1 MB"
 
 
 def _time_of_day(at: float, now: float) -> str:

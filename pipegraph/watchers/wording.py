@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 
@@ -196,7 +197,16 @@ def _calls(frames: list[Frame]) -> list[str]:
 
 
 def _call(frame: Frame) -> str:
-    return f"{shown(frame.filename)}:{frame.line} in {shown(frame.function)}"
+    return f"{place_of(frame)} in {shown(frame.function)}"
+
+
+def place_of(frame: Frame) -> str:
+    """File and line of a call, below the working directory as jobs' places are."""
+    try:
+        here = os.getcwd() + os.sep
+    except OSError:
+        here = os.sep
+    return shown(f"{frame.filename.removeprefix(here) if here != os.sep else frame.filename}:{frame.line}")
 
 
 def _own_call(frame: Frame) -> list[str]:
