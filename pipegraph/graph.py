@@ -18,6 +18,7 @@ from .errors import DuplicateOutputError, JobContractError, NoGraphError
 from .events import Event, JobBlocked, JobFailed, JobStarted, JobStopped, JobSucceeded
 from .model import NO_USAGE, Growth, InputId, JobId, JobSpec, Place
 from .outcomes import INDIRECT, NO_OUTCOME, Outcome, outcome_after
+from .targets import Targets
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -34,13 +35,15 @@ class Graph:
         By id.
     makers
         By path, of the files of jobs that make several.
+    targets
+        Who takes part, in a run that wants only some.
     running, was_run
         A run is under way; there was one.
     """
 
     def __init__(
         self,
-        run: Callable[[Graph, bool], Any],
+        run: Callable[[Graph, bool, Any], Any],
         resource_coordinator: Any = None,
         quiet: bool = False,
         invariant_status_filename: str = ".pipegraph_status",
@@ -76,6 +79,7 @@ class Graph:
         self._new_edges: dict[tuple[JobId, InputId], None] = {}
         self._pruned: set[JobId] = set()
         self._left_out: set[JobId] = set()
+        self.targets: Targets | None = None
 
     # --- declaring
 
@@ -158,21 +162,39 @@ class Graph:
 
     # --- running
 
-    def run(self, dry_run: bool = False) -> Any:
+    def run(self, dry_run: bool = False, targets: object = None) -> Any:
         """Do what must be done; see `pipegraph.run_pipegraph`."""
-        return self._run(self, dry_run)
+        return self._run(self, dry_run, targets)
 
-    def resolve(self) -> None:
+    def resolve(self, targets: Iterable[str] | None = None) -> None:
         """A run begins: let jobs tell what they only tell now, see who takes part, and look for circles.
+
+        Parameters
+        ----------
+        targets
+            Ids of jobs, or files: only they and what they need take part; None: all.
 
         Raises
         ------
         CycleError
             Jobs wait for each other in a circle.
+        JobContractError
+            No job makes a target, and no generator may declare one that does; or it was pruned.
         """
         self._left_out = set()
+        self.targets = None
         self._resolve(self.jobs)
         check_for_cycles(self.jobs, self.maker)
+        if targets is None:
+            return
+        self.targets = Targets(targets, self.jobs, self.maker, self.place_of_caller())
+        pruned = sorted(job_id for job_id in self.targets.wanted if job_id in self._left_out)
+        if pruned:
+            raise JobContractError(
+                "a target was pruned, or depends on a job that was",
+                [("target", pruned[0]), ("where", self.place_of_caller())],
+                "Unprune it, or run without it.",
+            )
 
     def _resolve(self, among: dict[JobId, Any]) -> None:
         done = 0
@@ -199,8 +221,9 @@ class Graph:
     def _specs(self, among: dict[JobId, Any]) -> tuple[JobSpec, ...]:
         found: list[JobSpec] = []
         seen: dict[JobId, JobSpec] = {}
+        kept = None if self.targets is None else self.targets.kept
         for job in among.values():
-            if job.job_id in self._left_out:
+            if job.job_id in self._left_out or (kept is not None and job.job_id not in kept):
                 continue
             for spec in job.specs():
                 other = seen.get(spec.id)
@@ -266,11 +289,18 @@ class Graph:
         new_jobs, new_edges = self._new_jobs, self._new_edges
         # Whether all that waits in a circle is for the engine to say: it knows what has ended.
         self._resolve(new_jobs)
+        before = None if self.targets is None else self.targets.kept
+        if self.targets is not None:
+            new_jobs = {job_id: self.jobs[job_id] for job_id in self.targets.grow(new_jobs)}
         specs = self._specs(new_jobs)
         self._growing = None
         self._new_jobs, self._new_edges = {}, {}
         # The engine is not told of jobs that take no part, which may be given inputs like others.
-        edges = [each for each in new_edges if each[0] not in new_jobs and each[0] not in self._left_out]
+        edges = [
+            each
+            for each in new_edges
+            if each[0] not in new_jobs and each[0] not in self._left_out and (before is None or each[0] in before)
+        ]
         return Growth(specs, tuple(edges))
 
     def accepts(self, job_id: JobId, value_text: str) -> bool:

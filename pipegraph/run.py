@@ -460,6 +460,8 @@ class Run:
             raise SystemExit(128 + self._stopped_by)  # the script has a handler of its own, which came back
         if self._stopped_by or self._ends_early:
             raise KeyboardInterrupt
+        if self._graph.targets is not None and not self._failures:
+            self._graph.targets.check_all_found(self._specs)
         if self._failures:
             exceptions = [self._graph.exception_for(event) for event, _ in self._failures]
             raise error_of_run(self._failures, self._board.counts().blocked, self._graph.log_directory, exceptions)

@@ -17,6 +17,7 @@ from .coordinator import LocalSystem
 from .errors import CommunicationFailure, JobContractError, RuntimeError
 from .graph import Graph, current, current_or_none, set_current
 from .model import Place
+from .targets import names_of
 
 _LOG_LEVEL_INFO = 20
 _LOG_PORT = 5005
@@ -94,13 +95,15 @@ def new_pipegraph(
 new = new_pipeline = new_pipegraph
 
 
-def run_pipegraph(dry_run: bool = False) -> Any:
+def run_pipegraph(dry_run: bool = False, targets: Any = None) -> Any:
     """Do what must be done, and no more.
 
     Parameters
     ----------
     dry_run
         Run nothing; give back what must run, each with its reasons, and the ids of what may.
+    targets
+        A job, the id of one, a file that one makes, or a list of these: only they and what they need take part.
 
     Raises
     ------
@@ -116,7 +119,7 @@ def run_pipegraph(dry_run: bool = False) -> Any:
         Ctrl-C; finished work is kept, and the next run goes on from there.
     """
     try:
-        return current().run(dry_run)
+        return current().run(dry_run, targets)
     except (RuntimeError, KeyboardInterrupt) as error:
         # Where in pipegraph they were raised tells nobody anything.
         raise error.with_traceback(None) from None
@@ -130,7 +133,7 @@ def inside_ppg() -> bool:
     return current_or_none() is not None
 
 
-def _run(graph: Graph, dry_run: bool) -> Any:
+def _run(graph: Graph, dry_run: bool, targets: Any) -> Any:
     where = graph.place_of_caller()
     if os.getpid() != graph.pid or graph.running:
         raise JobContractError(
@@ -145,7 +148,7 @@ def _run(graph: Graph, dry_run: bool) -> Any:
             "Change it before new_pipegraph(), or change it back.",
         )
     graph.forget_outcomes()
-    graph.resolve()
+    graph.resolve(None if targets is None else names_of(targets, graph.maker))
     # What a run makes is no garbage until it ends; looking for it would cost a third of deciding.
     was_collecting = gc.isenabled()
     gc.disable()

@@ -18,7 +18,7 @@ PACKAGE = REPOSITORY / "pipegraph"
 # where a part may import those that stand before it.
 LAYERS = (
     ("errors", "model", "events"),
-    ("cycles", "outcomes", "signals"),
+    ("cycles", "outcomes", "signals", "targets"),
     ("engine", "invariants", "graph"),
     ("jobs", "status", "slaves", "watchers", "keyboard"),
     ("coordinator", "dialogue"),

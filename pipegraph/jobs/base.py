@@ -560,10 +560,19 @@ class Job:
         """The files whose content counts as what the job made."""
         return self.outputs
 
-    def run(self) -> None:
+    def call(self) -> None:
         """Call the callback. Happens in the job's own process."""
         assert self.function is not None
         self.function()
+
+    def run(self) -> Job:
+        """Make this job, and what it needs, and nothing else; see `pipegraph.run_pipegraph`."""
+        self.graph.run(False, self)
+        return self
+
+    def __call__(self) -> Job:
+        """The same as `run`."""
+        return self.run()
 
     def release(self) -> None:
         """What was loaded is needed no more. Happens in the slave."""

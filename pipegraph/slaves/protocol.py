@@ -21,7 +21,7 @@ class Runnable(Protocol):
     def outputs(self) -> tuple[str, ...]:
         """Paths relative to the run's directory."""
 
-    def run(self) -> None:
+    def call(self) -> None:
         """Call the callback, in the job's own process."""
 
     def release(self) -> None:

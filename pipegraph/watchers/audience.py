@@ -40,7 +40,7 @@ class Audience:
     Attributes
     ----------
     terminal
-        The live display, if there is one.
+        The live display, if there is one; should it fail, there are plain lines.
     tick_seconds
         How often `tick` is to be called.
     """
@@ -51,10 +51,12 @@ class Audience:
         stream: TextIO | None = None,
         terminal: Terminal | None = None,
         logs: Logs | None = None,
+        plain: Progress | None = None,
     ) -> None:
         self._watchers = watchers
         self._owners = [each for each in (terminal, logs) if each is not None]
         self._stream = stream
+        self._plain = plain
         self.terminal = terminal
         self.tick_seconds = 1.0 if terminal is None else FRAME_SECONDS
 
@@ -65,6 +67,8 @@ class Audience:
                 watcher.see(event)
             except Exception as error:
                 self._drop(watcher, error)
+                if watcher is self.terminal and self._plain is not None:
+                    self._plain.see(event)
 
     def tick(self, now: float) -> None:
         """About a second has passed."""
@@ -92,6 +96,8 @@ class Audience:
         self._watchers = [each for each in self._watchers if each is not watcher]
         with contextlib.suppress(Exception):
             watcher.close()
+        if watcher is self.terminal and self._plain is not None:
+            self._watchers.append(self._plain)
         say(self._stream, f"pipegraph: {type(watcher).__name__} stops looking on: {type(error).__name__}: {error}")
 
 
@@ -150,19 +156,18 @@ def start_watchers(
         board.file_of = logs.file_of
     announcements = Announcements(board, quiet, None if logs is None else logs.directory)
     terminal = Terminal(board, announcements, stream) if _is_live(stream) and not quiet else None
+    plain = Progress(board, announcements, stream, quiet)
     display = display_of_notebook()
-    screen: Watcher
+    screen: Watcher = plain
     if terminal is not None:
         screen = terminal
     elif display is not None:
         screen = Notebook(board, announcements, quiet, display)
-    else:
-        screen = Progress(board, announcements, stream, quiet)
     # In this order: what is said of a failure names the file that the logs have made of it.
     watchers: list[Watcher] = [] if logs is None or log_folder is None else [logs, Snapshot(board, log_folder)]
     if lines is not None:
         watchers.append(_Udp(lines))
-    return Audience([*watchers, screen], stream, terminal, logs)
+    return Audience([*watchers, screen], stream, terminal, logs, plain)
 
 
 def _is_live(stream: TextIO | None) -> bool:
