@@ -104,6 +104,11 @@ class AtTerminal:
         set_size(self.end, columns, rows)
         self.screen.screen.resize(rows, columns)
 
+    def clear(self, columns: int = 80, rows: int = 24) -> None:
+        """A screen of this size on which nothing stands yet."""
+        set_size(self.end, columns, rows)
+        self.screen = Screen(columns, rows)
+
     def hang_up(self) -> None:
         """The window is closed: the last descriptor of this side goes."""
         os.close(self.other)

@@ -1,5 +1,7 @@
 """What the board knows of a run, from its events alone; and how long it thinks that the run will take."""
 
+import json
+
 import pytest
 from engine_world import spec_of
 from streams import BEGAN_AT, FAILURE, NEVER, board_after, ended, grew, made, many, outputs, seen, started
@@ -69,7 +71,31 @@ def test_what_a_slave_took_with_it_waits_again():
 def test_jobs_that_generators_add_are_counted_and_none_twice():
     board = board_after(grew(*outputs("a")), grew(*outputs("a", "b")))
 
-    assert board.total == 2
+    assert (board.total, board.waiting) == (2, 2)
+
+
+def test_generators_are_counted_apart_from_what_was_made_also_when_one_has_to_run_again():
+    board = board_after(
+        grew(spec_of("g", "generator"), *outputs("a")), started("g"), made("g"), started("a"), made("a")
+    )
+    view = board.overview(BEGAN_AT)
+
+    assert (view.made, view.generators, view.settled) == (1, 1, 2)
+    assert board.counts() == Counts(made=1, generators=1)
+    board.see(JobsLost((), ("g",)))
+    assert (board.overview(BEGAN_AT).generators, board.waiting) == (0, 1)
+    board.see(started("g"))
+    board.see(made("g"))
+    assert board.overview(BEGAN_AT).generators == 1
+
+
+def test_a_job_that_is_stopped_before_it_begins_waits():
+    board = board_after(grew(*outputs("a", "b")), started("a"), started("b"))
+    board.see(JobStopped("a", has_begun=False))
+    board.see(JobStopped("b"))
+
+    assert (board.state_of("a"), board.state_of("b")) == (JobState.WAITING, JobState.STOPPED)
+    assert (board.waiting, board.counts().stopped) == (1, 1)
 
 
 def test_a_job_handed_ahead_is_not_running_before_a_core_is_free_for_it():
@@ -79,6 +105,13 @@ def test_a_job_handed_ahead_is_not_running_before_a_core_is_free_for_it():
     assert board.overview(BEGAN_AT).waiting == 1
     board.see(made("a"))
     assert [job.job for job in board.running()] == ["b", "c"]
+
+
+def test_jobs_of_several_cores_leave_fewer_for_those_handed_ahead():
+    board = board_after(grew(*outputs("a", "b", "c")), started("a", cores=2), started("b"), started("c"))
+    board.cores = 3
+
+    assert [job.job for job in board.running()] == ["a", "b"]
 
 
 def test_a_job_that_takes_more_cores_than_are_left_is_shown_all_the_same():
@@ -121,6 +154,8 @@ def test_why_and_state_can_be_asked():
     assert board.culprit_of["b"] == "a"
     assert (board.state_of("a"), board.state_of("b"), board.state_of("?")) == (JobState.FAILED, JobState.BLOCKED, None)
     assert list(board.jobs_in(JobState.BLOCKED)) == ["b"]
+    board.see(started("b"))
+    assert list(board.jobs_in(JobState.RUNNING)) == ["b"]
 
 
 def test_a_sighting_is_kept_while_its_job_runs():
@@ -130,6 +165,12 @@ def test_a_sighting_is_kept_while_its_job_runs():
     assert (job.pid, job.started_at, job.own_bytes, job.last_line) == (5000, BEGAN_AT + 7, 1_200_000_000, "hello")
     board.see(made("a"))
     board.see(started("a"))
+    assert board.running()[0].pid == 0
+
+
+def test_what_was_seen_of_a_job_that_had_ended_is_not_told_of_its_next_start():
+    board = board_after(grew(*outputs("a")), started("a"), JobsLost(("a",), ()), seen("a"), started("a"))
+
     assert board.running()[0].pid == 0
 
 
@@ -147,6 +188,13 @@ def test_an_overview_comes_back_from_a_file_as_it_was(jobs):
     view = board_after(*(many(jobs, min(jobs, 3), jobs // 100) if jobs else [])).overview(BEGAN_AT + 60)
 
     assert Overview.from_json(view.to_json()) == view
+
+
+def test_what_a_newer_version_says_besides_is_passed_over():
+    view = board_after(grew(*outputs("a"))).overview(BEGAN_AT)
+    text = json.dumps({**json.loads(view.to_json()), "weather": "fine"})
+
+    assert Overview.from_json(text) == view
 
 
 @pytest.mark.parametrize("text", ["", "[]", "null", "{}", '{"running": 1}', '{"running": [{"x": 1}]}', "\x00"])
@@ -201,6 +249,16 @@ def test_cores_that_jobs_take_count():
     assert left(board).seconds == 20.0
 
 
+def test_cores_that_a_job_took_count_no_more_when_it_is_settled_and_again_when_it_is_lost():
+    board = board_after(grew(*outputs("a", "b", cores=2), seconds={"a": 10.0, "b": 10.0}))
+    board.see(started("a", cores=2))
+    board.see(made("a", 10.0))
+
+    assert left(board) == Estimate(20.0, 1, 0)
+    board.see(JobsLost((), ("a",)))
+    assert left(board) == Estimate(20.0, 2, 0)
+
+
 def test_a_job_that_takes_all_cores_counts_as_such():
     board = board_after(grew(*outputs("a", cores=-1), *outputs("b"), seconds={"a": 10.0, "b": 10.0}))
 
@@ -213,6 +271,30 @@ def test_what_is_not_known_is_guessed_from_its_like_and_else_from_all():
 
     assert left(board) == Estimate(45.0, 1, 2)
     assert board.overview(BEGAN_AT).estimate.guessed == 2
+
+
+def test_its_like_goes_before_the_average_of_all():
+    alike = [spec_of(name, "output") for name in ("a1", "a2")]
+    board = board_after(
+        grew(*alike, *outputs("b"), seconds={"a1": 30.0, "b": 90.0}), JobUpToDate("a1"), JobUpToDate("b")
+    )
+
+    assert left(board) == Estimate(30.0, 0, 1)
+
+
+def test_a_running_job_of_which_nothing_is_known_takes_what_others_take():
+    board = board_after(grew(*outputs("a", "b"), seconds={"a": 50.0}), JobUpToDate("a"), started("b"))
+
+    assert left(board, after=20.0) == Estimate(30.0, 0, 1)
+
+
+def test_what_a_job_overruns_its_time_by_is_not_taken_from_others():
+    board = board_after(
+        grew(*outputs("a", cores=2), *outputs("b"), seconds={"a": 10.0, "b": 40.0}), started("a", cores=2)
+    )
+
+    assert left(board, after=5.0) == Estimate(25.0, 2, 0)
+    assert left(board, after=1000.0) == Estimate(20.0, 2, 0)
 
 
 def test_the_run_itself_teaches():
@@ -231,6 +313,14 @@ def test_what_has_to_be_made_again_is_to_come_again():
     assert left(board) == Estimate(10.0, 0, 1)
     board.see(JobsLost((), ("a",)))
     assert left(board) == Estimate(10.0, 1, 1)
+
+
+def test_what_was_guessed_and_has_to_be_made_again_is_known_by_then():
+    board = board_after(grew(*outputs("a")), started("a"), made("a", 8.0))
+
+    assert left(board) == Estimate(0.0, 0, 0)
+    board.see(JobsLost((), ("a",)))
+    assert left(board) == Estimate(8.0, 1, 0)
 
 
 def test_nothing_is_left_when_all_is_settled():

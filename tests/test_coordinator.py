@@ -46,6 +46,75 @@ def test_all_but_one_leaves_one_core():
     assert starts(coordinator) == ["a", "b"]
 
 
+@pytest.mark.parametrize("cores", [-1, -2])
+def test_a_job_that_wants_all_but_one_of_one_core_gets_it(cores):
+    coordinator = Coordinator(1, 100)
+    coordinator.submit(job("a", cores=cores))
+    coordinator.submit(job("b"))
+
+    assert starts(coordinator) == ["a"]
+    assert coordinator.cores_of("a") == 1
+
+
+def test_cores_that_are_added_are_used_at_once():
+    coordinator = Coordinator(1, 100)
+    for name in "abcd":
+        coordinator.submit(job(name))
+    assert starts(coordinator) == ["a"]
+
+    coordinator.set_cores(3)
+    assert starts(coordinator) == ["b", "c"]
+    coordinator.end("a")
+    assert starts(coordinator) == ["d"]
+
+
+def test_cores_that_are_taken_away_are_missed_as_soon_as_what_runs_has_ended():
+    coordinator = Coordinator(3, 100)
+    for name in "abcdef":
+        coordinator.submit(job(name))
+    assert starts(coordinator) == ["a", "b", "c"]
+
+    coordinator.set_cores(1)
+    for name in "ab":
+        coordinator.end(name)
+        assert starts(coordinator) == []
+    coordinator.end("c")
+    assert starts(coordinator) == ["d"]
+
+
+def test_a_job_gives_back_what_it_took_although_there_are_fewer_cores_by_now():
+    coordinator = Coordinator(4, 100)
+    coordinator.submit(job("all", cores=-1))
+    assert starts(coordinator) == ["all"]
+    coordinator.set_cores(2)
+    for name in "abc":
+        coordinator.submit(job(name))
+    assert starts(coordinator) == []
+
+    coordinator.end("all")
+    assert starts(coordinator) == ["a", "b"]
+
+
+@pytest.mark.parametrize(("cores", "taken"), [(-1, 2), (-2, 1), (3, 2), (1, 1)])
+def test_what_a_job_takes_is_counted_from_the_cores_there_are_when_it_starts(cores, taken):
+    coordinator = Coordinator(3, 100)
+    coordinator.submit(job("a", cores=cores))
+    coordinator.set_cores(2)
+
+    assert coordinator.objection_to(job("a", cores=cores)) is None
+    assert starts(coordinator) == ["a"]
+    assert coordinator.cores_of("a") == taken
+
+
+def test_what_there_was_or_is_in_cores_may_be_asked_for_and_no_more():
+    coordinator = Coordinator(2, 100)
+    coordinator.set_cores(5)
+    coordinator.set_cores(1)
+
+    assert coordinator.objection_to(job("a", cores=5)) is None
+    assert "there: 5" in coordinator.objection_to(job("a", cores=6)).message
+
+
 def test_memory_that_was_asked_for_is_never_promised_twice():
     coordinator = Coordinator(4, 100)
     for name, size in (("a", 60), ("b", 60), ("c", 40)):
@@ -199,3 +268,25 @@ def test_a_job_told_ahead_and_lost_held_nothing():
     coordinator.submit(job("c"))
 
     assert starts(coordinator) == ["b"]
+
+
+def test_a_job_told_ahead_will_hold_one_core():
+    coordinator = busy()
+    coordinator.submit(job("a"))
+
+    assert aheads(coordinator) == ["a"]
+    assert coordinator.cores_of("a") == 1
+
+
+def test_where_cores_were_taken_away_nothing_is_told_ahead_and_nobody_has_a_turn():
+    coordinator = busy()
+    coordinator.submit(job("a"))
+    assert aheads(coordinator) == ["a"]
+    coordinator.submit(job("b"))
+    coordinator.set_cores(1)
+
+    assert aheads(coordinator) == []
+    assert coordinator.next_turn() is None
+    coordinator.end("a", 0.001)
+    assert aheads(coordinator) == []
+    assert starts(coordinator) == []

@@ -83,6 +83,7 @@ def a_talk():
         ("   ", Wish("status")),
         ("status", Wish("status")),
         ("ST", None),
+        ("STATUS", Wish("status")),
         ("sta", Wish("status")),
         ("sto", Wish("stop")),
         ("r", None),
@@ -134,11 +135,14 @@ def test_tab_completes_commands_and_jobs(text, found):
         ("./out/a", ["out/a"]),
         ("out/ab", ["out/abc", "out/abd"]),
         ("bc", ["out/abc"]),
-        ("x", []),
+        ("t/", ["out/a", "out/abc", "out/abd"]),
+        ("b", ["b/out", "b/x"]),
+        ("xx", []),
     ],
 )
 def test_a_job_may_be_named_by_a_part_of_its_id(text, found):
-    assert jobs_meant(text, ["out/a", "out/abc", "out/abd"]) == found
+    assert jobs_meant(text, ["out/a", "out/abc", "out/abd", "b/out", "b/x"]) == found
+    assert jobs_meant(text, ["out/a", "out/abc", "out/abd", "b/out", "b/x"], 1) == found[:1]
 
 
 def test_every_command_is_in_the_help_and_answers():
@@ -242,7 +246,8 @@ def test_wishes_reach_the_loop(line, wish):
 
 
 @pytest.mark.parametrize(
-    "line", ["kill out/a.txt", "kill out/e.txt", "kill zzz", "cores 0", "cores -1", "cores two", "cores 1.5"]
+    "line",
+    ["kill out/a.txt", "kill out/e.txt", "kill zzz", "cores 0", "cores -1", "cores two", "cores 1.5", "cores 1000000"],
 )
 def test_what_can_not_be_done_is_answered_and_not_done(line):
     talk = a_talk()
@@ -250,6 +255,75 @@ def test_what_can_not_be_done_is_answered_and_not_done(line):
 
     assert talk.wishes.all == []
     assert len(text.splitlines()) == 2
+
+
+def test_tail_of_a_part_of_an_id_means_what_runs_and_else_any_job():
+    talk = a_talk()
+    talk.wishes.printed_by["out/b.txt"] = Printed("of b\n", "", 5, 0)
+    talk.wishes.printed_by["out/d.txt"] = Printed("", "of d\n", 0, 5)
+
+    assert "of b" in talk.ask("tail out/")
+    assert "of d" in talk.ask("tail d.txt")
+    assert "printed nothing" not in talk.ask("tail d.txt")
+
+
+@pytest.mark.parametrize(
+    ("printed", "lines"),
+    [
+        ("one\r\ntwo\r\n", ["one", "two"]),
+        ("10 %\r20 %\r", ["20 %"]),
+        ("a\tb\n", ["a       b"]),
+        ("\n\none\n\n", ["", "", "one"]),
+    ],
+)
+def test_tail_shows_lines_as_a_terminal_would(printed, lines):
+    talk = a_talk()
+    talk.wishes.printed_by["out/b.txt"] = Printed(printed, "", len(printed), 0)
+    text = talk.ask("tail out/b.txt")
+
+    assert [line.removeprefix("    ").rstrip() for line in text.splitlines()[2:]] == lines
+
+
+def test_enter_is_answered_and_not_repeated():
+    assert a_talk().ask("").startswith("analysis.py - ")
+    assert a_talk().ask("status").startswith("> status\nanalysis.py - ")
+
+
+def test_a_question_may_mean_too_many_jobs_to_list():
+    text = Talk(grew(*outputs(*(f"j{n}" for n in range(7))))).ask("why j")
+
+    assert "j could be j0, j1, j2, j3, j4 and others." in text
+
+
+def test_what_a_job_waits_for_is_shortened():
+    inputs = tuple(f"i{n}" for n in range(7))
+    text = Talk(grew(*outputs(*inputs), spec_of("j", "output", inputs))).ask("why j")
+
+    assert "waits for i0, i1, i2, i3, i4 and 2 more" in text
+
+
+def test_waiting_can_be_asked_of_one_job_and_of_none():
+    assert a_talk().ask("waiting j").splitlines()[1:] == ["j (script.py:1)", "    waits for out/b.txt"]
+    assert "Nothing waits." in Talk(grew(*outputs("a")), JobUpToDate("a")).ask("waiting")
+
+
+def test_tab_completes_what_runs_where_only_that_can_be_meant():
+    talk = a_talk()
+
+    assert talk.dialogue._complete("kill out/") == ["kill out/b.txt"]
+    assert talk.dialogue._complete("tail out/") == ["tail out/b.txt"]
+    assert len(talk.dialogue._complete("why out/")) == 5
+
+
+def test_a_look_that_the_system_refuses_is_no_failure():
+    class Refused(Wishes):
+        def look(self, wait_seconds):
+            raise OSError
+
+    talk = a_talk()
+    talk.dialogue._controls = Refused()
+
+    assert "out/b.txt (analysis.py:11)" in talk.ask("running")
 
 
 def test_kill_means_running_jobs_only():
@@ -284,4 +358,5 @@ def test_a_stream_that_is_gone_is_no_failure():
 def test_the_expected_end_is_told_where_times_are_known():
     talk = Talk(grew(*outputs("a"), seconds={"a": 60.0}), started("a"))
 
+    assert "expected end " in talk.ask("running")
     assert "expected end ?" not in talk.ask("running")

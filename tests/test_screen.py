@@ -8,7 +8,9 @@ from engine_world import spec_of
 from rich.console import Console
 from streams import BEGAN_AT, board_after, ended, grew, many, outputs, seen, started
 
+from pipegraph.errors import shown
 from pipegraph.model import Counts
+from pipegraph.watchers.overview import Estimate, FailedJob, RunningJob
 from pipegraph.watchers.screen import Live, clock, failed_answer, input_row, running_answer, status_answer
 
 SCREENS = Path(__file__).parent / "screens"
@@ -153,6 +155,97 @@ def test_what_has_ended_is_told_as_that():
     assert "running" not in text
 
 
+@pytest.mark.parametrize(
+    ("facts", "words", "others"),
+    [
+        ({}, "looking at what changed", "of 10"),
+        ({"is_decided": True}, "0 of 10", "looking"),
+        ({"is_decided": True}, "no times known yet", "left"),
+        ({"is_decided": True, "estimate": Estimate(90.0, 4, 0)}, "about 1 min 30 s left (times known)", "guess"),
+        ({"is_decided": True, "estimate": Estimate(90.0, 0, 4)}, "about 1 min 30 s left (a guess)", "known"),
+        ({"is_decided": True, "estimate": Estimate(90.0, 3, 1)}, "left (75 % of times known)", "guess"),
+        ({"is_decided": True, "estimate": Estimate(90.0, 4, 0), "is_stopping": True}, "stopping", "left"),
+        ({"is_decided": True, "estimate": Estimate(0.0, 0, 0), "waiting": 0}, "0 of 10", "left"),
+        ({"is_paused": True}, "paused: nothing is started (resume)", "stopping"),
+        ({"is_stopping": True}, "stopping", "ended"),
+        ({"is_stopping": True, "ended_at": BEGAN_AT + 1}, "ended 08:00:01", "stopping"),
+        ({"is_again": True}, "runs again afterwards", "paused"),
+        ({"cores": 1}, "1 core ", "cores"),
+        ({"cores": 3}, "3 cores", "x"),
+        ({"generators": 1, "waiting": 9}, "1 generator", "generators"),
+        ({"generators": 1, "is_decided": True}, "1 of 10", "0 of"),
+        ({"generators": 2}, "2 generators", "x"),
+        ({"waiting": 0}, "nothing to do yet", "waiting"),
+        ({"stopped": 4}, "4 stopped", "stopping"),
+        ({"script": "\x1b[31m.py"}, "\\x1b[31m.py", "\x1b"),
+    ],
+)
+def test_the_state_of_a_run_is_told_in_these_words(monkeypatch, facts, words, others):
+    in_utc(monkeypatch)
+    view = board_after().overview(BEGAN_AT + 1)._replace(**{"total": 10, "waiting": 10, **facts})
+    page = drawn(Live(view, 10), 110)
+
+    assert words in page
+    assert others not in page
+
+
+def seen_as(**facts):
+    """A running job as Enter shows it."""
+    job = RunningJob("a", "s.py:1", BEGAN_AT, 2)._replace(**facts)
+    view = board_after().overview(BEGAN_AT + 10)._replace(running=(job,), running_jobs=1)
+    return "".join(drawn(line, 200) for line in running_answer(view))
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({}, "since 08:00:00 (0:10), expected end ?, 2 cores\n"),
+        ({"expected_seconds": 86_400.0}, "expected end 2027-01-16 08:00"),
+        ({"pid": 7, "processes": 1}, "process 7 on server"),
+        ({"pid": 7, "processes": 2}, "process 7 and 1 other on server"),
+        ({"pid": 7, "processes": 3}, "process 7 and 2 others on server"),
+        ({"pid": 7, "own_bytes": 50_000_000}, "50.0 MB"),
+        ({"last_line": "chr\x1b[1m"}, "says: chr\\x1b[1m"),
+        ({"place": ""}, "a\n"),
+    ],
+)
+def test_of_a_running_job_all_that_is_known_is_told(monkeypatch, facts, words):
+    in_utc(monkeypatch)
+
+    assert words in seen_as(**facts)
+
+
+def test_running_jobs_that_are_not_listed_are_counted():
+    job = RunningJob("a", "s.py:1", BEGAN_AT, 1)
+    view = board_after().overview(BEGAN_AT)._replace(running=(job,), running_jobs=1001)
+
+    assert "and 1,000 more" in "".join(drawn(line, 80) for line in running_answer(view))
+    assert "more" not in "".join(drawn(line, 80) for line in running_answer(view._replace(running_jobs=1)))
+
+
+def test_memory_is_told_of_jobs_that_were_seen():
+    names = ["a", "b"]
+    board = board_after(grew(*outputs(*names)), *(started(name) for name in names), seen("a"))
+    rows = drawn(Live(board.overview(BEGAN_AT), 10), 70).splitlines()[-2:]
+
+    assert rows[0].endswith("1.2 GB")
+    assert rows[1].endswith("1")  # its cores
+
+
+def test_failed_jobs_are_told_with_place_reason_and_file_and_the_rest_is_counted():
+    job = FailedJob("\x1ba", "\x1b.py:1", "ValueError: \x1b", 1000, "logs/\x1b.txt")
+    lines = [drawn(line, 80).rstrip() for line in failed_answer([job], 2)]
+
+    assert lines == [
+        "\\x1ba (\\x1b.py:1), blocks 1,000",
+        "    ValueError: \\x1b",
+        "    logs/\\x1b.txt",
+        "and 1 more: logs/ppg_errors.txt",
+    ]
+    alone = [drawn(line, 80).rstrip() for line in failed_answer([job._replace(blocked=0, file="")], 1)]
+    assert alone == ["\\x1ba (\\x1b.py:1)", "    ValueError: \\x1b"]
+
+
 def test_a_hundred_percent_is_said_only_when_nothing_is_left():
     names = [f"a{number}" for number in range(1000)]
     board = board_after(grew(*(spec_of(name, "output") for name in names)))
@@ -167,7 +260,15 @@ def test_a_hundred_percent_is_said_only_when_nothing_is_left():
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(-5, "0:00"), (0, "0:00"), (7.9, "0:07"), (754, "12:34"), (3723, "1:02:03"), (173_000, "2 d 00 h")],
+    [
+        (-5, "0:00"),
+        (0, "0:00"),
+        (7.9, "0:07"),
+        (754, "12:34"),
+        (3723, "1:02:03"),
+        (172_799, "47:59:59"),
+        (172_800, "2 d 00 h"),
+    ],
 )
 def test_lengths_of_time_are_short(seconds, text):
     assert clock(seconds) == text
@@ -188,3 +289,11 @@ def test_the_cursor_is_always_in_the_input_line(text, width):
 
         assert 2 <= column <= max(3, width)
         assert "\x1b" not in row.plain
+        assert row.plain.startswith("> hint" if not text else "> ")
+        assert row.plain[2:].endswith("hint" if not text else shown(text[cursor:]))
+
+
+def test_what_is_typed_is_moved_so_that_what_stands_before_the_cursor_is_seen():
+    row, column = input_row("0123456789", 8, 8, "hint")
+
+    assert (row.plain, column) == ("> 3456789", 7)

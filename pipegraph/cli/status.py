@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import fcntl
 import os
+import signal
 import socket
 import sys
 import time
@@ -111,10 +112,18 @@ def _is_alive(folder: Path, view: Overview | None) -> bool:
 
 
 def _watch(found: _Found) -> _Found:
-    """Show it until it ends."""
+    """Show it until it ends, or until Ctrl-C.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Not in the middle of a frame, so that all of it can be erased.
+    """
     region = Region(sys.stdout)
+    interrupts: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: interrupts.append(number))
     try:
-        while found.is_alive:
+        while found.is_alive and not interrupts:
             columns, rows = region.size()
             console = Console(width=max(1, columns - 1), force_terminal=True, highlight=False)
             with console.capture() as captured:
@@ -125,6 +134,9 @@ def _watch(found: _Found) -> _Found:
             found = _look(found.folder)
     finally:
         region.close()
+        signal.signal(signal.SIGINT, before)
+    if interrupts:
+        raise KeyboardInterrupt
     return found
 
 
@@ -139,12 +151,20 @@ def _live(found: _Found, rows: int) -> Iterator[Live | Text]:
 
 
 def _print(found: _Found) -> None:
-    view = found.view
     console = Console(highlight=False, markup=False, emoji=False)
+    with console.capture() as captured:
+        _tell(console, found)
+    # Not written by rich, which takes a pipe that nobody reads any more (| head) for a failure.
+    print(captured.get(), end="")
+
+
+def _tell(console: Console, found: _Found) -> None:
+    view = found.view
     if view is None:
         console.print("The run has only just begun.")
         return
-    for line in status_answer(view):
+    # Of what ended on another day, the day is told.
+    for line in status_answer(view._replace(at=time.time()) if view.ended_at else view):
         console.print(line, soft_wrap=True)
     if view.failed_jobs:
         for line in failed_answer(view.failed[:_SHOWN_FAILED], view.failed_jobs):
@@ -155,4 +175,4 @@ def _print(found: _Found) -> None:
         )
     elif view.is_stopping:
         console.print(Text("It was stopped. What was finished is kept; the next run goes on from there.", "yellow"))
-    console.print(Text(f"logs: {shown(str(found.folder))}", "dim"))
+    console.print(Text(f"logs: {shown(str(found.folder))}", "dim"), soft_wrap=True)

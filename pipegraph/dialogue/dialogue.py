@@ -101,6 +101,7 @@ class Dialogue:
         self._keyboard = Keyboard.open(self._terminal is not None, self._complete)
         if self._keyboard is not None and self._terminal is not None:
             self._terminal.input_line = self._keyboard.editor
+            self._keyboard.on_return = self._terminal.leave
             self._terminal.draw()
 
     def fileno(self) -> int:

@@ -31,11 +31,14 @@ class Keyboard:
         False for good after `close`, end-of-file, or the end of the terminal.
     editor
         The unfinished line; None where the kernel edits it.
+    on_return
+        Called when the process goes on after a stop: others have written to the terminal since.
     """
 
     def __init__(self, descriptor: int, editor: LineEditor | None) -> None:
         self.is_open = True
         self.editor = editor
+        self.on_return: Callable[[], None] = lambda: None
         self._descriptor = descriptor
         self._pid = os.getpid()
         self._found: list[Any] | None = None
@@ -192,6 +195,7 @@ class Keyboard:
         before = self._handlers.get(number)
         self._is_taken = False
         self._take()
+        self.on_return()
         if callable(before):
             before(number, frame)
 

@@ -65,7 +65,9 @@ def failure_from(error: BaseException, kind: FailureKind = FailureKind.RAISED) -
         exit_code = error.code if isinstance(error.code, int) else 1
     chain, links = _chain(error)
     traces = [_traces(each) for each in chain]
-    masked = Masked(trace.tb_frame.f_locals for each in traces for trace in each)
+    # Not pipegraph's own, from which all jobs can be reached.
+    calls = [trace.tb_frame for each in traces for trace in each]
+    masked = Masked(call.f_locals for call in calls if _origin(call.f_code.co_filename) is not Origin.PIPEGRAPH)
     message = _message(error)
     frames: list[Frame] = []
     room = _VARIABLES_CHARACTERS

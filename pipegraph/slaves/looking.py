@@ -17,9 +17,10 @@ def family_of(pid: int) -> list[int]:
     found = [pid]
     for each in found:
         try:
-            # proc(5), children: not in every kernel.
-            with open(f"/proc/{each}/task/{each}/children", "rb") as source:
-                found += map(int, source.read().split())
+            # proc(5), children: of each thread those that it started; not in every kernel.
+            for thread in os.listdir(f"/proc/{each}/task"):
+                with open(f"/proc/{each}/task/{thread}/children", "rb") as source:
+                    found += map(int, source.read().split())
         except FileNotFoundError:
             if os.path.exists(f"/proc/{each}/stat"):
                 with contextlib.suppress(psutil.Error):
@@ -44,13 +45,19 @@ def own_bytes(family: list[int], inherited_bytes: int) -> int:
 
 
 def _is_fork(pid: int, first: int) -> bool:
-    """Whether it runs the same program as the job's own process, and so inherited what that one did."""
+    """Whether nothing was executed since the job's own process forked it, so that it inherited what that one did."""
     if pid == first:
         return True
     try:
-        return os.readlink(f"/proc/{pid}/exe") == os.readlink(f"/proc/{first}/exe")
+        return _layout(pid) == _layout(first)
     except OSError:
         return False
+
+
+def _layout(pid: int) -> bytes:
+    """Where its program was put in memory: the same for forks, drawn anew by each execve(2) (proc(5), auxv)."""
+    with open(f"/proc/{pid}/auxv", "rb") as source:
+        return source.read()
 
 
 def tail(pid: int, descriptor: int, most_bytes: int = _LOOK_BYTES) -> tuple[str, int, int]:

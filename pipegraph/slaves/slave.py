@@ -312,7 +312,10 @@ class Slave:
 
     def _finish(self, child: _Child, next_token: int, status: int, cpu_seconds: float) -> None:
         exit_code = os.waitstatus_to_exitcode(status) if status else 0
-        if exit_code not in (0, FAILED):
+        if exit_code == FAILED:
+            # One failure is seldom alone: what puts them into words need not be imported by each.
+            from . import failures  # noqa: F401
+        elif exit_code:
             put_away_outputs(child.job)
         printed = self._take(child.slot, child.job, bool(status))
         self._tell(("ended", child.token, next_token, exit_code, child.stopped, child.started_at, cpu_seconds, printed))

@@ -45,6 +45,8 @@ class JobState(enum.Enum):
     BLOCKED = "blocked"
     STOPPED = "stopped"
 
+    __hash__ = object.__hash__  # Enum's own is written in Python, and is asked several times an event
+
 
 class Board:
     """All facts of one run.
@@ -100,7 +102,7 @@ class Board:
             JobFailed: self._on_failed,
             JobBlocked: self._on_blocked,
             JobStopped: lambda event: self._move(event.job, JobState.STOPPED if event.has_begun else JobState.WAITING),
-            JobUpToDate: lambda event: self._move(event.job, JobState.UP_TO_DATE),
+            JobUpToDate: self._on_up_to_date,
             JobNotNeeded: lambda event: self._move(event.job, JobState.NOT_NEEDED),
             JobsLost: self._on_lost,
             JobsSeen: self._on_seen,
@@ -204,6 +206,9 @@ class Board:
         began, ended = self._began, self._ended
         assert began is not None
         count = self._count
+        if ended is None and self._is_decided and not self._estimates.is_begun:
+            jobs = [(self.specs[job], state) for job, state in self._state.items()]
+            self._estimates.begin((spec for spec, _ in jobs), (spec for spec, state in jobs if _is_open(state)))
         running = [] if ended is not None else self.running()
         estimate = None
         if ended is None and self._is_decided:
@@ -253,27 +258,29 @@ class Board:
             del self.running_jobs[job]
             del self._cores_of[job]
             self._sightings.pop(job, None)
-        was_open = before is JobState.WAITING or before is JobState.RUNNING
-        is_open = state is JobState.WAITING or state is JobState.RUNNING
-        if was_open and not is_open:
-            self._estimates.settle(self.specs[job], seconds)
-        elif is_open and not was_open:
-            self._estimates.unsettle(self.specs[job])
+        if self._estimates.is_begun and _is_open(before) is not _is_open(state):
+            self._estimates.change(self.specs[job], 1 if _is_open(state) else -1)
+        if seconds is not None:
+            self._estimates.learn(self.specs[job], seconds)
 
     def _on_run_began(self, event: RunBegan) -> None:
         self._began = event
         self.cores = self._estimates.cores = event.cores
 
     def _on_grew(self, event: GraphGrew) -> None:
+        self._estimates.remember(event.pasts)
+        new = 0
         for spec in event.jobs:
             if spec.role is Role.INVARIANT or spec.id in self._state:
                 continue
             self._state[spec.id] = JobState.WAITING
-            self._count[JobState.WAITING] += 1
-            self._estimates.add(spec, event.pasts.get(spec.id))
+            new += 1
+            if self._estimates.is_begun:
+                self._estimates.change(spec, 1)
             if len(spec.outputs) > 1:
                 for path in spec.outputs:
                     self._maker_of[path] = spec.id
+        self._count[JobState.WAITING] += new
         for dependent, name in event.edges:
             self._injected.setdefault(dependent, []).append(name)
         self._is_decided = True
@@ -300,6 +307,15 @@ class Board:
         self._blocks[event.culprit] = self._blocks.get(event.culprit, 0) + 1
         self.culprit_of[event.job] = event.culprit
 
+    def _on_up_to_date(self, event: JobUpToDate) -> None:
+        # Of a million jobs most often all.
+        if self._state.get(event.job) is JobState.WAITING and not self._estimates.is_begun:
+            self._state[event.job] = JobState.UP_TO_DATE
+            self._count[JobState.WAITING] -= 1
+            self._count[JobState.UP_TO_DATE] += 1
+        else:
+            self._move(event.job, JobState.UP_TO_DATE)
+
     def _on_lost(self, event: JobsLost) -> None:
         for job in (*event.running, *event.memory):
             if self._state.get(job) is JobState.MADE:
@@ -314,3 +330,7 @@ class Board:
 
     def _on_run_ended(self, event: RunEnded) -> None:
         self._ended = event
+
+
+def _is_open(state: JobState) -> bool:
+    return state is JobState.WAITING or state is JobState.RUNNING

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from ..model import JobId, JobSpec, Past, Place
 from .overview import Estimate
 
 
 class Estimates:
-    """Told of each job once when it comes and once when nothing more is to come of it.
+    """Times of earlier runs and of this one, and the sums over the jobs of which something is to come.
 
     Jobs that were made at one line of the script are alike: what one of them took is the guess for another.
 
@@ -15,10 +17,13 @@ class Estimates:
     ----------
     cores
         What a job takes that wants all.
+    is_begun
+        The sums are kept; before `begin` nothing but times is.
     """
 
     def __init__(self) -> None:
         self.cores = 1
+        self.is_begun = False
         self._recorded: dict[JobId, float] = {}
         self._known_seconds = 0.0
         self._known_jobs = 0
@@ -26,36 +31,36 @@ class Estimates:
         self._times: dict[Place, tuple[int, float]] = {}
         self._all_times = (0, 0.0)
 
-    def add(self, spec: JobSpec, past: Past | None) -> None:
-        """A job has come."""
-        if past is not None and past.trace is not None:
-            seconds = past.trace.seconds
-            self._recorded[spec.id] = seconds
-            self._known_jobs += 1
-            self._known_seconds += seconds * self._cores(spec)
-            self._learn(spec.place, seconds)
-        else:
-            self._unknown_jobs[spec.place] = self._unknown_jobs.get(spec.place, 0) + 1
+    def remember(self, pasts: Mapping[JobId, Past]) -> None:
+        """What jobs took in earlier runs."""
+        self._recorded.update({job: past.trace.seconds for job, past in pasts.items() if past.trace is not None})
 
-    def settle(self, spec: JobSpec, seconds: float | None = None) -> None:
-        """Nothing more is to come of a job, which took this long if it was made."""
+    def begin(self, specs: Iterable[JobSpec], open_jobs: Iterable[JobSpec]) -> None:
+        """Keep the sums from now on.
+
+        Parameters
+        ----------
+        specs
+            All jobs so far.
+        open_jobs
+            Those of which something is to come.
+        """
+        self.is_begun = True
+        for spec in specs:
+            seconds = self._recorded.get(spec.id)
+            if seconds is not None:
+                self._count_time(spec.place, seconds)
+        for spec in open_jobs:
+            self.change(spec, 1)
+
+    def change(self, spec: JobSpec, by: int) -> None:
+        """Something is to come of one more job, or (-1) nothing more of this one."""
         recorded = self._recorded.get(spec.id)
         if recorded is not None:
-            self._known_jobs -= 1
-            self._known_seconds -= recorded * self._cores(spec)
+            self._known_jobs += by
+            self._known_seconds += by * recorded * self._cores(spec)
         else:
-            self._unknown_jobs[spec.place] -= 1
-        if seconds is not None:
-            self._learn(spec.place, seconds)
-
-    def unsettle(self, spec: JobSpec) -> None:
-        """It has to be made once more."""
-        recorded = self._recorded.get(spec.id)
-        if recorded is not None:
-            self._known_jobs += 1
-            self._known_seconds += recorded * self._cores(spec)
-        else:
-            self._unknown_jobs[spec.place] += 1
+            self._unknown_jobs[spec.place] = self._unknown_jobs.get(spec.place, 0) + by
 
     def seconds_of(self, spec: JobSpec) -> float | None:
         """What a job will take, or None if nothing like it was ever made."""
@@ -63,7 +68,7 @@ class Estimates:
         return recorded if recorded is not None else self._mean(spec.place)
 
     def left(self, running: list[tuple[JobSpec, float]], cores: int) -> Estimate | None:
-        """What is left of the run.
+        """What is left of the run; None if no job was ever timed.
 
         Parameters
         ----------
@@ -90,13 +95,19 @@ class Estimates:
         side_by_side = max(1, min(cores, self._known_jobs + guessed))
         return Estimate(max(0.0, longest, work / side_by_side), self._known_jobs, guessed)
 
-    def _cores(self, spec: JobSpec) -> int:
-        return spec.cores if spec.cores > 0 else self.cores
+    def learn(self, spec: JobSpec, seconds: float) -> None:
+        """What a job took just now; nothing is to come of it."""
+        self._recorded.setdefault(spec.id, seconds)
+        if self.is_begun:
+            self._count_time(spec.place, seconds)
 
-    def _learn(self, place: Place, seconds: float) -> None:
+    def _count_time(self, place: Place, seconds: float) -> None:
         count, total = self._times.get(place, (0, 0.0))
         self._times[place] = count + 1, total + seconds
         self._all_times = self._all_times[0] + 1, self._all_times[1] + seconds
+
+    def _cores(self, spec: JobSpec) -> int:
+        return spec.cores if spec.cores > 0 else self.cores
 
     def _mean(self, place: Place) -> float | None:
         count, total = self._times.get(place, (0, 0.0))

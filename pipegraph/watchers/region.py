@@ -33,7 +33,8 @@ class Region:
         self._own = -1
         with contextlib.suppress(OSError):
             flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-            self._own = os.open(os.ttyname(descriptor), flags)
+            # Not by its name, which a container may not have (ttyname(3), ENODEV).
+            self._own = os.open(f"/proc/self/fd/{descriptor}", flags)
         self._descriptor = descriptor if self._own < 0 else self._own
         self._pid = os.getpid()
         self._pending = b""

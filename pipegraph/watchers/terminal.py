@@ -134,6 +134,10 @@ class Terminal:
                 console.print(each, soft_wrap=not is_wrapped)
         self._region.print(captured.get())
 
+    def leave(self) -> None:
+        """What is drawn stays where it is; the next frame goes below what others have written since."""
+        self._region.leave()
+
     def close(self) -> None:
         """The run is over."""
         self._is_over = True
