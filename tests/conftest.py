@@ -1,11 +1,17 @@
 """What all tests share: scripts in a folder, and graphs that leave nothing behind."""
 
 import os
+import signal
 
 import pytest
 from scripts import Script, wait_until
 
 import pipegraph as ppg
+
+# Scripts inherit what is ignored: under nohup, or in the background of a shell, they could not be stopped.
+for number, answer in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, answer)
 
 
 @pytest.fixture
