@@ -10,6 +10,7 @@ Shares are of one core. A frame is followed by none for a hundred times as long 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import pty
 import select
@@ -94,6 +95,14 @@ def at_a_terminal(script: str, folder: Path) -> tuple[int, int]:
     return pid, end
 
 
+def wait_for_its_end(pid: int, end: int) -> None:
+    with contextlib.suppress(OSError):  # which is how a terminal ends
+        while os.read(end, 1 << 16):
+            pass
+    os.waitpid(pid, 0)
+    os.close(end)
+
+
 def tiny(jobs: int, repeat: int) -> None:
     found: dict[str, list[list[float]]] = {"display": [], "quiet": []}
     for _ in range(repeat):
@@ -102,13 +111,7 @@ def tiny(jobs: int, repeat: int) -> None:
                 folder = Path(name)
                 script = TINY.format(jobs=jobs, interactive=how == "display", quiet=how == "quiet")
                 pid, end = at_a_terminal(script, folder)
-                try:
-                    while os.read(end, 1 << 16):
-                        pass
-                except OSError:
-                    pass
-                os.waitpid(pid, 0)
-                os.close(end)
+                wait_for_its_end(pid, end)
                 figures.append([float(each) for each in (folder / "figures").read_text().split()])
     for how, figures in found.items():
         wall, cpu = (1e6 * statistics.median(column) / jobs for column in zip(*figures))
@@ -135,13 +138,7 @@ def enter(repeat: int) -> None:
                 took.append(time.perf_counter() - began)
                 time.sleep(0.7)
             os.write(end, b"\x03\x03")
-            try:
-                while os.read(end, 1 << 16):
-                    pass
-            except OSError:
-                pass
-            os.waitpid(pid, 0)
-            os.close(end)
+            wait_for_its_end(pid, end)
             print(f"  {jobs:>3} running: {1e3 * statistics.median(took):.0f} ms, at most {1e3 * max(took):.0f}")
 
 
