@@ -308,7 +308,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
 class Called(Job):
     """A job with a callback; those without outputs load something."""
 
-    def call(self) -> None:
+    def run(self) -> None:
         self.callback()
         for path in self.outputs:
             Path(path).write_text("made")

@@ -31,7 +31,7 @@ class Job:
         self.outputs: tuple[str, ...] = (job_id,)
         self.callback = callback
 
-    def call(self) -> None:
+    def run(self) -> None:
         self.callback()
         Path(self.job_id).write_text("made")
 
@@ -207,7 +207,7 @@ def test_a_fork_that_may_not_take_over_ends(bench: Bench) -> None:
 def test_what_was_loaded_is_lost_if_the_slaves_die_before_it_was_adopted(bench: Bench) -> None:
     bench.jobs["load"] = Job("load", lambda: None)
     bench.jobs["load"].outputs = ()
-    bench.jobs["load"].call = lambda: None  # type: ignore[method-assign]
+    bench.jobs["load"].run = lambda: None  # type: ignore[method-assign]
     spec = JobSpec("load", Role.EPHEMERAL, "DataLoadingJob", PLACE, in_memory=True)
     bench.slave.begin()
     bench.slave.start(spec)

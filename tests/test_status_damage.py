@@ -105,7 +105,7 @@ def test_a_flip_in_any_byte_costs_no_more_than_its_own_record(path: Path, flip: 
         found = pasts(status)
         for job in ALL:
             assert job == (names[hit] if hit >= 0 else "") or found.get(job) == ALL[job], (position, job)
-        assert set(found) <= set(ALL)
+        assert found.items() <= ALL.items(), position
         if data[position : position + 1] == b"\n":
             assert found == ALL
         assert len(warnings) <= 1
@@ -156,6 +156,39 @@ def test_one_warning_counts_damaged_lines_names_the_first_and_where_the_file_is_
     with StatusFile.open(path, warnings.append) as status:
         assert pasts(status) == ALL
     assert len(warnings) == 1
+
+
+def test_one_damaged_line_is_told_as_one_and_counted_from_the_first_byte(path: Path) -> None:
+    path.write_bytes(b"\n" + write_sample(path).removeprefix(records.HEADER) + b"garbage\n")
+    warnings: list[Warned] = []
+
+    with StatusFile.open(path, warnings.append) as status:
+        assert pasts(status) == ALL
+
+    assert warnings[0].headline == f"{path}: 1 line is damaged and skipped (the first: line 5)"
+
+
+def test_a_lost_header_is_told_as_a_damaged_first_line(path: Path) -> None:
+    path.write_bytes(write_sample(path).removeprefix(records.HEADER))
+    warnings: list[Warned] = []
+
+    with StatusFile.open(path, warnings.append) as status:
+        assert pasts(status) == ALL
+
+    assert warnings[0].headline == f"{path}: 1 line is damaged and skipped (the first: line 1)"
+
+
+def test_a_damage_that_cannot_be_told_of_ends_in_that_error_and_frees_the_file(path: Path) -> None:
+    path.write_bytes(write_sample(path) + b"garbage\n")
+
+    def interrupt(warned: Warned) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        StatusFile.open(path, interrupt)
+
+    with StatusFile.open(path, pytest.fail) as status:
+        assert pasts(status) == ALL
 
 
 def test_a_second_damaged_file_does_not_replace_the_first_that_was_kept(path: Path) -> None:
@@ -218,6 +251,23 @@ def test_a_torn_tail_that_cannot_be_cut_is_ended_with_a_line_feed(path: Path, mo
     assert b"torn\n" in path.read_bytes()
     with StatusFile.open(path, lambda warned: None) as status:
         assert pasts(status) == ALL | {"appended": Past(None, False, True)}
+
+
+def test_a_file_whose_torn_tail_cannot_be_cut_is_written_anew_and_kept_aside(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_sample(path)
+    path.write_bytes(data + b"torn")
+
+    def refuse(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(opening.os, "ftruncate", refuse)
+    with StatusFile.open(path, lambda warned: None) as status:
+        assert pasts(status) == ALL
+
+    assert path.read_bytes() == data
+    assert path.with_name(f"{path.name}.damaged-1").read_bytes() == data + b"torn"
 
 
 def test_zeros_after_a_power_cut_cost_nothing_else(path: Path) -> None:
@@ -289,6 +339,25 @@ def test_a_file_that_is_not_ours_is_renamed_with_a_word_and_a_new_one_begun(path
     assert len(warnings) == 1
 
 
+def test_foreign_files_that_are_set_aside_are_numbered_from_1(path: Path) -> None:
+    for text in (b"one\n", b"two\n"):
+        path.write_bytes(text)
+        StatusFile.open(path, lambda warned: None).close()
+
+    kept = [path.with_name(f"{path.name}.foreign-{number}").read_bytes() for number in (1, 2)]
+    assert kept == [b"one\n", b"two\n"]
+
+
+def test_a_file_is_ours_if_a_record_is_whole_within_its_first_mebibyte(path: Path) -> None:
+    record = records.encode_line(records.FAILED, "a", "1.0")
+    for garbage_bytes, is_ours in (((1 << 20) - len(record), True), (1 << 20, False)):
+        path.write_bytes(b"x" * (garbage_bytes - 1) + b"\n" + record)
+
+        with StatusFile.open(path, lambda warned: None) as status:
+            assert pasts(status) == ({"a": Past(None, False, True)} if is_ours else {})
+        assert path.with_name(f"{path.name}.foreign-1").exists() != is_ours
+
+
 def test_a_foreign_file_that_cannot_be_renamed_is_left_and_a_stand_in_used_from_then_on(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -326,6 +395,24 @@ def test_a_stand_in_that_is_foreign_too_is_an_error_and_nothing_is_touched(
     assert path.read_bytes() == b"not ours\n"
     assert path.with_name(".pipegraph_status.instead").read_bytes() == b"nor this\n"
     assert siblings(path) == {".pipegraph_status.instead"}
+
+
+def test_what_is_no_file_in_place_of_the_stand_in_is_refused_and_left(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_bytes(b"not ours\n")
+    stand_in = path.with_name(".pipegraph_status.instead")
+    os.mkfifo(stand_in)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(16, "Device or resource busy")
+
+    monkeypatch.setattr(opening.os, "rename", refuse)
+    with pytest.raises(StatusError, match="not a plain file"):
+        StatusFile.open(path, lambda warned: None)
+
+    assert path.read_bytes() == b"not ours\n"
+    assert stand_in.is_fifo()
 
 
 @pytest.mark.parametrize(
@@ -410,6 +497,36 @@ def test_places_where_no_file_can_be_are_refused(path: Path, name: str, monkeypa
         StatusFile.open(name, print)
 
     assert os.listdir(path.parent) == []
+
+
+def test_a_file_in_place_of_the_directory_is_refused(path: Path) -> None:
+    path.write_text("a file")
+
+    with pytest.raises(StatusError, match="directory of the status file can't be opened"):
+        StatusFile.open(path / "status", print)
+
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_a_link_that_leads_to_itself_is_no_file(path: Path) -> None:
+    path.symlink_to(path.name)
+
+    with pytest.raises(StatusError, match="not a plain file"):
+        StatusFile.open(path, print)
+
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_a_link_that_takes_the_name_just_before_it_is_opened_is_not_followed(path: Path) -> None:
+    path.symlink_to("precious")
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        with pytest.raises(StatusError, match="symbolic links"):
+            opening._open(directory, path.name, str(path))
+    finally:
+        os.close(directory)
+
+    assert os.listdir(path.parent) == [path.name]
 
 
 def test_a_link_in_place_of_the_lock_file_is_not_written_through(path: Path, tmp_path: Path) -> None:
@@ -522,22 +639,41 @@ def test_the_compaction_of_a_damaged_file_may_fail(path: Path, monkeypatch: pyte
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(compaction.os, "rename", refuse)
-    with StatusFile.open(path, lambda warned: None) as status:
+    warnings: list[Warned] = []
+    with StatusFile.open(path, warnings.append) as status:
         assert pasts(status) == ALL
 
     assert path.read_bytes() == data
     assert not siblings(path)
+    assert warnings[-1].mend == "Jobs whose records were lost are made again."
 
 
 @pytest.mark.parametrize("offset", [0, 30])
 def test_a_record_that_is_damaged_while_the_file_is_open_is_taken_for_nothing(path: Path, offset: int) -> None:
     with StatusFile.open(path, print) as status:
+        starts = [path.stat().st_size]
         status.note_measured("PIa", InvariantRecord("0" * 32))
+        starts.append(path.stat().st_size)
+        status.note_made("a", TRACES["a"])
         with path.open("r+b") as file:
-            file.seek(len(records.HEADER) + offset)
-            file.write(b"?")
+            for start in starts:
+                file.seek(start + offset)
+                file.write(b"?")
 
         assert status.invariant("PIa") is None
+        assert status.past("a") == Past()
+
+
+def test_outputs_whose_record_is_damaged_while_the_file_is_open_are_those_of_the_trace(path: Path) -> None:
+    with StatusFile.open(path, print) as status:
+        status.note_made("a", Trace({}, "f" * 32, (OUTPUT,)))
+        offset = path.stat().st_size
+        status.note_seen("a", (OUTPUT._replace(inode=10),))
+        with path.open("r+b") as file:
+            file.seek(offset)
+            file.write(b"?")
+
+        assert status.past("a") == Past(Trace({}, "f" * 32, (OUTPUT,)))
 
 
 def test_a_name_that_the_system_refuses_is_an_error_with_facts(path: Path) -> None:
@@ -545,6 +681,24 @@ def test_a_name_that_the_system_refuses_is_an_error_with_facts(path: Path) -> No
         StatusFile.open(path.with_name("x" * 300), print)
 
     assert dict(caught.value.facts)["because"] == "File name too long"
+
+
+def test_a_disk_that_cannot_be_read_is_an_error_with_facts_and_the_lock_is_free(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_sample(path)
+
+    def refuse(descriptor: int, length: int, offset: int) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(opening.os, "pread", refuse)
+        with pytest.raises(StatusError, match="can't be used") as caught:
+            StatusFile.open(path, print)
+
+    assert dict(caught.value.facts) == {"status file": str(path), "because": "Input/output error"}
+    assert path.read_bytes() == data
+    StatusFile.open(path, pytest.fail).close()
 
 
 def test_a_disk_that_can_not_be_read_any_more_is_an_error_with_facts(

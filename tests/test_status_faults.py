@@ -215,7 +215,7 @@ def test_a_sync_that_fails_raises_and_close_frees_the_lock_nevertheless(
     status.note_made("a", TRACE)
     monkeypatch.setattr(store.os, "fsync", refuse)
     status.tick(100.0)
-    for call in (status.sync, lambda: status.tick(200.0), lambda: status.tick(300.0), status.close):
+    for call in (status.sync, lambda: status.tick(200.0), lambda: status.tick(300.0), status.close, status.sync):
         with pytest.raises(StatusWriteError, match="may not have reached the disk"):
             call()
     monkeypatch.undo()

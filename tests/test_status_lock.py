@@ -184,6 +184,18 @@ def test_a_child_that_ends_does_not_free_the_lock(path: Path, way: str) -> None:
             StatusFile.open(path, print)
 
 
+@pytest.mark.parametrize("way", ["close", "close_in_fork", "__exit__"])
+def test_a_child_that_closes_the_file_keeps_none_of_its_descriptors(path: Path, way: str) -> None:
+    before = set(os.listdir("/proc/self/fd"))
+
+    def close_and_look() -> None:
+        getattr(status, way)(*(None,) * 3 if way == "__exit__" else ())
+        assert set(os.listdir("/proc/self/fd")) == before
+
+    with StatusFile.open(path, print) as status:
+        in_fork(close_and_look)
+
+
 def test_a_lock_that_a_child_releases_stays_its_parents(tmp_path: Path) -> None:
     directory = os.open(tmp_path, os.O_RDONLY)
     try:

@@ -173,7 +173,8 @@ def test_a_payload_of_another_shape_is_refused_not_a_crash(payload: str) -> None
 def test_a_line_that_is_not_whole_has_no_payload() -> None:
     line = records.encode_line(records.STARTED, "a", "1.5")[:-1]
 
-    for bad in (line[:-1], b"", line[:10], b"x" + line[1:]):
+    for bad in (line[:-1], b"", line[:10], b"x" + line[1:], line.replace(b"\t", b"\0", 1)):
+        assert not records.is_whole(bad)
         with pytest.raises(MalformedRecord):
             records.payload_of(bad)
 
@@ -184,7 +185,7 @@ def test_a_line_with_a_fitting_checksum_and_another_form_is_damaged(body: bytes)
 
     reading = read(records.HEADER + line)
 
-    assert (reading.whole_lines, reading.damaged_lines, reading.first_damaged_line) == (0, 1, 2)
+    assert (reading.has_records, reading.damaged_lines, reading.first_damaged_line) == (False, 1, 2)
 
 
 def test_a_million_inputs_take_one_line_and_little_beyond_their_text() -> None:

@@ -21,14 +21,14 @@ def made():
     }
 
 
-@pytest.mark.parametrize("how", ["job", "id", "path", "list", "absolute", "dotted", "run", "call"])
+@pytest.mark.parametrize("how", ["job", "id", "path", "list", "absolute", "dotted", "call"])
 def test_only_a_target_and_what_it_needs_are_made(graph, how):
     a = file_job("a")
     b = file_job("b", a)
     file_job("c", b)
     file_job("d")
-    if how in ("run", "call"):
-        assert (b.run() if how == "run" else b()) is b
+    if how == "call":
+        assert b() is b
     else:
         target = {"job": b, "id": "b", "path": Path("b"), "list": [[b]], "absolute": Path("b").absolute()}.get(
             how, "./b"
@@ -45,7 +45,7 @@ def test_only_a_target_and_what_it_needs_are_made(graph, how):
 def test_a_target_that_is_up_to_date_is_not_made_again(graph):
     job = file_job("a")
     ppg.run_pipegraph()
-    job.run()
+    job()
 
     assert not job.was_run
 
@@ -109,7 +109,7 @@ def test_a_pruned_target_is_refused(graph):
 
 def test_a_failure_of_what_is_not_needed_is_none_of_a_targets_business(graph):
     ppg.FileGeneratingJob("bad", lambda output: 1 / 0)
-    file_job("a").run()
+    file_job("a")()
 
     assert made() == {"a"}
 
@@ -117,7 +117,7 @@ def test_a_failure_of_what_is_not_needed_is_none_of_a_targets_business(graph):
 def test_a_final_job_runs_only_where_it_is_wanted(graph):
     ran = []
     ppg.FinalJob("final", lambda: Path("final").write_text(str(ran)))
-    file_job("a").run()
+    file_job("a")()
 
     assert made() == {"a"}
 
@@ -136,7 +136,7 @@ def test_of_what_a_generator_declares_only_what_a_target_needs_is_made(graph):
     injection = ppg.DependencyInjectionJob("into", lambda: parts).depends_on(generator)
     whole = file_job("whole", injection)
     other = ppg.JobGeneratingJob("others", lambda: file_job("more"))
-    whole.run()
+    whole()
 
     assert made() == {"p1", "p2", "whole"}
     assert not other.was_run

@@ -88,7 +88,7 @@ class FileGeneratingJob(Job):
 
         return [Path(self.job_id)]
 
-    def call(self) -> None:
+    def run(self) -> None:
         """Call the callback."""
         assert self.function is not None
         if self._takes_output:
@@ -182,7 +182,7 @@ class MultiFileGeneratingJob(Job):
             raise KeyError(f"{name!r} is none of the files of {self.job_id}: {', '.join(self._keys or self._paths)}")
         return OutputFile(self, path)
 
-    def call(self) -> None:
+    def run(self) -> None:
         """Call the callback."""
         assert self.function is not None
         if self._takes_output:

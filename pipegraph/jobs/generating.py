@@ -43,7 +43,7 @@ class DependencyInjectionJob(JobGeneratingJob):
         super().__init__(job_id, callback)
         self.check_for_dependency_injections = check_for_dependency_injections
 
-    def call(self) -> None:
+    def run(self) -> None:
         """Inject."""
         assert self.function is not None
         given: Any = self.function()

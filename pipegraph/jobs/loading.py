@@ -66,7 +66,7 @@ class AttributeLoadingJob(DataLoadingJob):
     _object: Any = None
     _attribute = ""
 
-    def call(self) -> None:
+    def run(self) -> None:
         """Load it."""
         assert self.function is not None
         setattr(self._object, self._attribute, self.function())

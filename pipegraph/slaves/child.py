@@ -133,7 +133,7 @@ def run_job(workload: Workload, job: Runnable, directory: str, inherited_bytes: 
             workload.begin_growth(job.job_id)
         try:
             if not is_adopted:
-                job.call()
+                job.run()
         except SystemExit as error:
             if error.code not in (None, 0):
                 raise

@@ -21,7 +21,7 @@ class Runnable(Protocol):
     def outputs(self) -> tuple[str, ...]:
         """Paths relative to the run's directory."""
 
-    def call(self) -> None:
+    def run(self) -> None:
         """Call the callback, in the job's own process."""
 
     def release(self) -> None:

@@ -50,8 +50,6 @@ class Index:
     start, `failed` if there was a failure.
     """
 
-    __slots__ = ("failed", "made", "measured", "seen", "started")
-
     def __init__(self) -> None:
         self.made: dict[str, int] = {}
         self.seen: dict[str, int] = {}
@@ -119,8 +117,8 @@ class Reading(NamedTuple):
     ----------
     found
         What they say.
-    whole_lines
-        Records that can be believed, superseded ones too.
+    has_records
+        Whether any can be believed, be it a superseded one.
     damaged_lines
         Those in which anything is not as it was written.
     first_damaged_line
@@ -130,7 +128,7 @@ class Reading(NamedTuple):
     """
 
     found: Index
-    whole_lines: int
+    has_records: bool
     damaged_lines: int
     first_damaged_line: int
     end: int
@@ -144,7 +142,8 @@ def read(data: bytes) -> Reading:
     """
     index = Index()
     find = data.find
-    whole = damaged = first_damaged = 0
+    has_records = False
+    damaged = first_damaged = 0
     position = len(HEADER) if data.startswith(HEADER) else 0
     size = len(data)
     while position < size:
@@ -153,22 +152,22 @@ def read(data: bytes) -> Reading:
         if not is_ended:
             end = size
         if _note_record(index, data, position, end):
-            whole += 1
+            has_records = True
         elif end > position:  # an empty line is what follows a torn one that could not be cut
             damaged += 1
             first_damaged = first_damaged or data.count(_LINE_FEED, 0, position) + 1
-            salvaged, salvaged_end = _salvage(index, data, position, end)
-            whole += salvaged
+            salvaged_end = _salvage(index, data, position, end)
+            has_records |= salvaged_end > position
             if not is_ended:
-                return Reading(index, whole, damaged, first_damaged, salvaged_end)
+                return Reading(index, has_records, damaged, first_damaged, salvaged_end)
         position = end + 1
-    return Reading(index, whole, damaged, first_damaged, size)
+    return Reading(index, has_records, damaged, first_damaged, size)
 
 
 def _note_record(index: Index, data: bytes, start: int, end: int) -> bool:
     """Index the record that stands there; False, and nothing done, if it is not one that is whole."""
     id_end = data.find(_TAB, start + ID, end)
-    if id_end < 0 or not data.startswith(xxh3_64_hexdigest(data[start + BODY : end]).encode(), start):
+    if id_end == -1 or not data.startswith(b"%b\t" % xxh3_64_hexdigest(data[start + BODY : end]).encode(), start):
         return False
     try:
         record_id = data[start + ID : id_end].decode()
@@ -177,17 +176,14 @@ def _note_record(index: Index, data: bytes, start: int, end: int) -> bool:
     return index.note(data[start + BODY], unescape_id(record_id), location(start, end - start))
 
 
-def _salvage(index: Index, data: bytes, start: int, end: int) -> tuple[int, int]:
-    """Index whole records inside a damaged line; how many, and where the last of them ends (or `start`)."""
+def _salvage(index: Index, data: bytes, start: int, end: int) -> int:
+    """Index whole records inside a damaged line; where the last of them ends, or `start` if there is none."""
     beginnings = [match.start() for match in BEGINNING.finditer(data, start, end)]
     ends = [*beginnings[1:], end]
-    salvaged = 0
     salvaged_end = start
     for record_start, record_end in zip(beginnings, ends):
         # It may be followed by what was its line feed, or by a carriage return that an editor put there.
         for possible_end in (record_end, record_end - 1):
             if _note_record(index, data, record_start, possible_end):
-                salvaged += 1
                 salvaged_end = possible_end
-                break
-    return salvaged, salvaged_end
+    return salvaged_end

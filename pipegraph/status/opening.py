@@ -39,8 +39,8 @@ class Opened(NamedTuple):
     ----------
     descriptor
         For reading and appending.
-    is_torn
-        The file does not end with a line feed.
+    end
+        Where the last record ends; None if its line feed, or what was torn behind it, is still there to be seen to.
     is_damaged
         There are lines, before its end, that are not as they were written.
     is_new
@@ -51,7 +51,7 @@ class Opened(NamedTuple):
     name: str
     path: str
     reading: Reading
-    is_torn: bool
+    end: int | None
     is_damaged: bool
     is_new: bool
 
@@ -84,24 +84,21 @@ def open_file(directory: int, name: str, path: str, warn: Callable[[Warned], Non
         if is_taken(descriptor):
             raise held_error(f"{path}.lock", {})
         head = os.pread(descriptor, _HEAD_BYTES, 0)
-        if _is_foreign(head, path):
-            os.close(descriptor)
-            descriptor = -1
-            return _without_foreign(directory, name, path, warn)
-        if refusal:
-            raise _unusable(path, refusal, _MEND_ACCESS) from refusal
-        if HEADER.startswith(head) and head != HEADER:
-            _write_header(descriptor, path)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        return _cut(descriptor, name, path, FileIO(descriptor, closefd=False).readall())
+        if not _is_foreign(head, path):
+            if refusal:
+                raise _unusable(path, refusal, _MEND_ACCESS) from refusal
+            if HEADER.startswith(head) and head != HEADER:
+                _write_header(descriptor, path)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            return _cut(descriptor, name, path, FileIO(descriptor, closefd=False).readall())
     except OSError as error:
-        if descriptor >= 0:
-            os.close(descriptor)
+        os.close(descriptor)
         raise _unusable(path, error, _MEND_ACCESS) from error
     except BaseException:
-        if descriptor >= 0:
-            os.close(descriptor)
+        os.close(descriptor)
         raise
+    os.close(descriptor)
+    return _without_foreign(directory, name, path, warn)
 
 
 def _open(directory: int, name: str, path: str) -> tuple[int, OSError | None]:
@@ -113,7 +110,7 @@ def _open(directory: int, name: str, path: str) -> tuple[int, OSError | None]:
         refusal = error
     if refusal.errno in _NOT_FOR_WRITING:
         try:
-            return os.open(name, flags | os.O_RDONLY, dir_fd=directory), refusal
+            return os.open(name, flags, dir_fd=directory), refusal
         except OSError:
             pass
     raise _unusable(path, refusal, _MEND_ACCESS) from refusal
@@ -129,7 +126,7 @@ def _is_foreign(head: bytes, path: str) -> bool:
             [("status file", path), ("its format", int(version[1])), ("newest known here", VERSION)],
             "Use that version, or give new_pipegraph another name for the status file. The file was not changed.",
         )
-    return read(head).whole_lines == 0
+    return not read(head).has_records
 
 
 def _without_foreign(directory: int, name: str, path: str, warn: Callable[[Warned], None]) -> Opened:
@@ -163,7 +160,7 @@ def _set_aside(directory: int, name: str) -> str:
         kept = f"{name}.foreign-{number}"
         try:
             # Claims the name; so the rename replaces nothing but this empty file.
-            os.close(os.open(kept, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=directory))
+            os.close(os.open(kept, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, dir_fd=directory))
             break
         except FileExistsError:
             number += 1
@@ -202,7 +199,7 @@ def _cut(descriptor: int, name: str, path: str, data: bytes) -> Opened:
             end = len(data)
     is_torn = data[end - 1 : end] != b"\n"
     is_damaged = not has_header or reading.damaged_lines > (is_cut and not is_torn)
-    return Opened(descriptor, name, path, reading, is_torn, is_damaged, len(data) == len(HEADER))
+    return Opened(descriptor, name, path, reading, None if is_torn else end, is_damaged, len(data) == len(HEADER))
 
 
 def _unusable(path: str, error: OSError, mend: str) -> StatusError:

@@ -56,7 +56,6 @@ BEGINNING: Final = re.compile(rb"[0-9a-f]{16}\t[SMFVIX]\t")
 # UTF-8 has no bytes for.
 _MUST_BE_ESCAPED = re.compile("[\x00-\x1f\x7f-\x9f\\\\\ud800-\udfff]")
 _ESCAPED = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|(.))")
-_SHORT_ESCAPES = {"\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 _SHORT_UNESCAPES = {"\\": "\\", "n": "\n", "t": "\t", "r": "\r"}
 _NOT_FINITE = {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}
 _decode_json = json.JSONDecoder().raw_decode
@@ -74,7 +73,7 @@ def encode_line(kind: int, record_id: str, payload: str) -> bytes:
 
 def is_whole(line: bytes) -> bool:
     """Whether a line (without its line feed) is as it was written."""
-    return len(line) > ID and line.startswith(xxh3_64_hexdigest(line[BODY:]).encode())
+    return line.startswith(b"%b\t" % xxh3_64_hexdigest(line[BODY:]).encode())
 
 
 def payload_of(line: bytes) -> str:
@@ -178,12 +177,7 @@ def _decode_files(record_id: str, fingerprint: Fingerprint, files: Any) -> tuple
 
 
 def _escape(match: re.Match[str]) -> str:
-    character = match[0]
-    short = _SHORT_ESCAPES.get(character)
-    if short:
-        return short
-    code = ord(character)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    return ascii(match[0])[1:-1]
 
 
 def _unescape(match: re.Match[str]) -> str:

@@ -24,7 +24,7 @@ from pipegraph.model import FileRecord, InvariantRecord, JobId, Past, Trace
 
 from . import records
 from .compaction import replace_with
-from .index import Index, location, unpack
+from .index import location, unpack
 from .lock import Lock, free, is_taken
 from .mends import MEND_NO_ROOM, mend_for
 from .opening import Opened, open_file, refuse_what_is_no_file
@@ -45,18 +45,18 @@ _CANNOT_SYNC: Final = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 class StatusFile:
     """What is remembered between runs; made by `open`, good until `close`."""
 
-    def __init__(self, directory: int, warn: Callable[[Warned], None]) -> None:
+    def __init__(self, directory: int, lock: Lock, opened: Opened, warn: Callable[[Warned], None]) -> None:
         self._directory = directory
+        self._lock = lock
         self._warn = warn
         self._pid = os.getpid()
-        self._lock: Lock | None = None
-        self._descriptor = -1
-        self._name = ""
-        self._path = ""
-        self._index = Index()
-        self._is_torn = False
-        self._is_dirty = False
-        self._is_new = False
+        self._descriptor = opened.descriptor
+        self._name = opened.name
+        self._path = opened.path
+        self._index = opened.reading.found
+        # As far as the index knows the file: what stands behind is torn, or was written before an interrupt.
+        self._end = opened.end
+        self._is_new = self._is_dirty = opened.is_new
         self._clean_at: float | None = None
 
     @classmethod
@@ -95,14 +95,17 @@ class StatusFile:
                 [("status file", real_path), ("because", str(error.strerror))],
                 mend_for(error, "Make the directory, or give new_pipegraph a status file in another one."),
             ) from error
-        status = cls(directory, warn)
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(os.close, directory)
             refuse_what_is_no_file(directory, name, real_path)
-            status._lock = Lock.take(directory, f"{name}.lock", f"{real_path}.lock", holder or {}, warn)
-            status._begin(open_file(directory, name, real_path, warn))
-        except BaseException:
-            status._release()
-            raise
+            lock = Lock.take(directory, f"{name}.lock", f"{real_path}.lock", holder or {}, warn)
+            undo.callback(lock.release)
+            opened = open_file(directory, name, real_path, warn)
+            status = cls(directory, lock, opened, warn)
+            undo.pop_all()
+            undo.callback(status._release)
+            status._begin(opened)
+            undo.pop_all()
         return status
 
     def __enter__(self) -> StatusFile:
@@ -172,7 +175,7 @@ class StatusFile:
 
     def sync(self) -> None:
         """Have all records on the disk before this returns; raises StatusWriteError if they may not be."""
-        if not self._is_dirty or self._descriptor < 0:
+        if not self._is_dirty:
             return
         try:
             os.fsync(self._descriptor)
@@ -202,7 +205,7 @@ class StatusFile:
         StatusWriteError
             The sync failed; the lock is free nevertheless.
         """
-        if self._descriptor < 0 or os.getpid() != self._pid:
+        if self._descriptor == -1 or os.getpid() != self._pid:
             self.close_in_fork()
             return
         try:
@@ -225,27 +228,18 @@ class StatusFile:
         A child that lives on must call this: its copies of the descriptors would keep the lock when the parent is
         killed, and it must never write.
         """
-        if self._lock is not None:
-            self._lock.close_in_fork()
-        for descriptor in (self._descriptor, self._directory):
-            if descriptor >= 0:
-                os.close(descriptor)
-        self._descriptor = self._directory = -1
+        self._lock.close_in_fork()
+        if self._descriptor != -1:
+            os.close(self._descriptor)
+            os.close(self._directory)
+            self._descriptor = -1
 
     def _release(self) -> None:
-        if self._descriptor >= 0:
-            free(self._descriptor)
-        if self._lock is not None:
-            self._lock.release()
+        free(self._descriptor)
+        self._lock.release()
         self.close_in_fork()
 
     def _begin(self, opened: Opened) -> None:
-        self._descriptor = opened.descriptor
-        self._name = opened.name
-        self._path = opened.path
-        self._index = opened.reading.found
-        self._is_torn = opened.is_torn
-        self._is_new = self._is_dirty = opened.is_new
         damaged = opened.reading.damaged_lines
         if damaged:
             lines = "1 line is" if damaged == 1 else f"{damaged} lines are"
@@ -259,40 +253,29 @@ class StatusFile:
 
     def _append(self, kind: int, record_id: str, payload: str) -> None:
         line = records.encode_line(kind, record_id, payload)
-        offset = -1
         try:
             # Asked, not remembered: an interrupt between a write and its bookkeeping would leave a wrong memory,
             # and the cut below would take a whole record with it.
             offset = os.lseek(self._descriptor, 0, os.SEEK_END)
-            text = b"\n" + line if self._is_torn else line
-            self._is_torn = True
-            written = os.write(self._descriptor, text)
+            text = line if offset == self._end else b"\n" + line
+            try:
+                written = os.write(self._descriptor, text)
+                if written != len(text):
+                    raise OSError(errno.ENOSPC, f"the disk is full: only {written} of {len(text)} bytes were taken")
+            except OSError:
+                with contextlib.suppress(OSError):  # the next record begins with a line feed then
+                    os.ftruncate(self._descriptor, offset)
+                raise
         except OSError as error:
-            self._cut_back(offset)
             raise self._write_error(_UNWRITTEN, str(error.strerror), record_id) from error
-        if written != len(text):
-            self._cut_back(offset)
-            raise self._write_error(
-                _UNWRITTEN, f"the disk is full: only {written} of {len(text)} bytes were taken", record_id
-            )
         self._is_dirty = True
         self._index.note(kind, record_id, location(offset + len(text) - len(line), len(line) - 1))
-        self._is_torn = False  # last: after an interrupt before this the index may lack a record
-
-    def _cut_back(self, offset: int) -> None:
-        """Take a torn line off again; if that fails too, the next record begins with a line feed."""
-        try:
-            if offset >= 0:
-                os.ftruncate(self._descriptor, offset)
-                self._is_torn = offset > 0 and os.pread(self._descriptor, 1, offset - 1) != b"\n"
-        except OSError:
-            pass
+        if text is line:
+            self._end = offset + len(line)
 
     def _write_error(self, headline: str, reason: str, record_id: str = "") -> StatusWriteError:
-        facts = [("status file", self._path), ("because", reason)]
-        if record_id:
-            facts.insert(0, ("job", records.escape_id(record_id)))
-        return StatusWriteError(headline, facts, MEND_NO_ROOM)
+        job = [("job", records.escape_id(record_id))] if record_id else []
+        return StatusWriteError(headline, [*job, ("status file", self._path), ("because", reason)], MEND_NO_ROOM)
 
     def _line(self, where: int) -> bytes:
         offset, length = unpack(where)
@@ -336,16 +319,16 @@ class StatusFile:
                 number += 1
             except OSError:
                 return ""
-        if self._compact():
-            return kept
-        with contextlib.suppress(OSError):
-            os.unlink(kept, dir_fd=self._directory)
-        return ""
+        if not self._compact():
+            with contextlib.suppress(OSError):
+                os.unlink(kept, dir_fd=self._directory)
+            return ""
+        return kept
 
     def _compact_if_worth_it(self) -> None:
-        if self._is_torn:
-            return
         size = os.fstat(self._descriptor).st_size
+        if size != self._end:
+            return  # the index may lack a record that stands there
         if size > COMPACT_FROM_BYTES and self._index.live_bytes() < size * (1 - COMPACT_DEAD_SHARE):
             self._compact()
 
@@ -361,7 +344,7 @@ class StatusFile:
         os.close(self._descriptor)
         self._descriptor = new
         self._index = self._index.compacted()
-        self._is_torn = False
+        self._end = os.fstat(new).st_size
         return True
 
     def _live_lines(self) -> Iterator[bytes]:

@@ -32,6 +32,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import hypothesis
 import parso
 import psutil
 import pytest
@@ -219,6 +220,9 @@ def _check(copy: Path, check: str) -> None:
         for name in [name for name in sys.modules if name.split(".")[0] == "proof"]:
             del sys.modules[name]
         os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+        # An example that one mutant left behind would be tried on the next.
+        hypothesis.settings.register_profile("proof", database=None, derandomize=True)
+        hypothesis.settings.load_profile("proof")
         code = int(pytest.main([*OPTIONS, f"--basetemp={copy}-temporary", *check.split()]))
     finally:
         os._exit(code != 0)
