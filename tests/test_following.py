@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import importlib
 import linecache
@@ -749,3 +750,16 @@ def test_a_module_of_ones_own_may_have_the_name_of_one_of_the_standard_librarys(
     folder.write("X = 2\n", f"{name}.py")
 
     assert all(one != folder.fingerprint(text) for one, text in zip(before, texts))
+
+
+def test_a_cell_of_a_notebook_has_a_source_although_its_statements_are_compiled_one_by_one():
+    cell = "import time\n\ndef callback(output):\n    time.sleep(0)\n"
+    filename = "/tmp/ipykernel_1/2.py"
+    linecache.cache[filename] = (len(cell), None, cell.splitlines(keepends=True), filename)
+    names: dict[str, Any] = {}
+    for statement in ast.parse(cell).body:
+        exec(compile(ast.Module([statement], []), filename, "exec"), names)
+
+    written = sources.written_function(names["callback"])
+    assert written is not None
+    assert written.shown() == "def callback(output):\n    time.sleep(0)\n"

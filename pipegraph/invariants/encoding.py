@@ -341,8 +341,7 @@ class FunctionEncoder(ValueEncoder):
         code = function.__code__
         written = written_function(function)
         text = f"L{code_text(code)}" if written is None else f"S{written.text}"
-        # Cells of a notebook and lines of a prompt were never in a file; only what was is worth a word.
-        if written is None and not code.co_filename.startswith("<") and "ipykernel_" not in code.co_filename:
+        if written is None and not code.co_filename.startswith("<"):
             self._findings.remarks.add(
                 f"the source of '{function.__qualname__}' ({code.co_filename}:{code.co_firstlineno}) is gone, or was "
                 f"changed after it was read: the function goes by what it was compiled to"

@@ -109,7 +109,11 @@ class Source:
                 self.classes.setdefault(name, []).append(node)
             else:
                 nodes[first_line(node), node.name] = node  # type: ignore[attr-defined]
-        stack = [compile(self.tree, filename, "exec", dont_inherit=True)]
+        units = [self.tree]
+        if "ipykernel_" in filename:
+            # Each statement of a cell is compiled by itself, and does not know what the others import.
+            units = [ast.Module([statement], []) for statement in self.tree.body]
+        stack = [compile(unit, filename, "exec", dont_inherit=True) for unit in units]
         while stack:
             code = stack.pop()
             stack.extend(each for each in code.co_consts if isinstance(each, CodeType))
