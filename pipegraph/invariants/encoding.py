@@ -242,7 +242,8 @@ class FunctionEncoder(ValueEncoder):
             inner = FunctionEncoder(findings, True, None, self._loaders)
             return findings.seen(digest(inner._whole(lambda: inner._used_names(written, names, function))))
 
-        return self._taken((id(key), id(names), self._loaders), (key, names, function), look)
+        kept = (key, names, function, self._loaders)
+        return self._taken((id(key), id(names), *map(id, self._loaders)), kept, look)
 
     def _taken(self, key: tuple[object, ...], kept: object, look: Callable[[], Seen]) -> str:
         assert self._followed is not None
@@ -438,7 +439,7 @@ class FunctionEncoder(ValueEncoder):
             inner = FunctionEncoder(findings, self._follow, None, self._loaders)
             return findings.seen(digest(inner._whole(lambda: inner._class(value))))
 
-        return self._taken((id(value), self._follow, self._loaders), value, look)
+        return self._taken((id(value), self._follow, *map(id, self._loaders)), (value, self._loaders), look)
 
     def _class_parts(self, value: type) -> str:
         name = value.__name__
