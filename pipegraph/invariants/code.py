@@ -29,16 +29,15 @@ def code_text(code: CodeType) -> str:
     found = _codes.get(id(code))
     if found is not None:
         return found[1]
-    text = code_digest(code)
+    text = digest(_text(code))
     if len(_codes) >= _MOST_CODES:
         _codes.clear()
     _codes[id(code)] = (code, text)
     return text
 
 
-def code_digest(code: CodeType) -> str:
-    """The same, of a code that is not worth remembering."""
-    text = _Constants().encode(
+def _text(code: CodeType) -> str:
+    return _Constants().encode(
         (
             sys.implementation.cache_tag,
             # Without the specialisations of a function that ran: co_code gives the original instructions.
@@ -55,7 +54,6 @@ def code_digest(code: CodeType) -> str:
             getattr(code, "co_exceptiontable", b""),
         )
     )
-    return digest(text)
 
 
 def _constants(code: CodeType) -> tuple[object, ...]:

@@ -9,7 +9,6 @@ from .invariants import (
     FileTimeInvariant,
     FunctionInvariant,
     MultiFileInvariant,
-    PackageInvariant,
     ParameterInvariant,
 )
 from .joblist import JobList, flatten_jobs
@@ -33,7 +32,6 @@ __all__ = [
     "MultiFileInvariant",
     "MultiTempFileGeneratingJob",
     "OutputFile",
-    "PackageInvariant",
     "ParameterInvariant",
     "TempFileGeneratingJob",
     "TempFilePlusGeneratingJob",
