@@ -118,7 +118,7 @@ def test_what_is_broken_is_noticed(what, broken, words, monkeypatch, graph):
     leave_as_found(monkeypatch)
 
     with pytest.raises(random_graphs.Violation, match=words):
-        random_graphs.explore(0, 150, Counter())
+        random_graphs.explore(0, 1500, Counter())
 
 
 @pytest.mark.parametrize("is_small", [True, False])
@@ -129,7 +129,7 @@ def test_the_script_of_a_violation_shows_it_again_and_nothing_without_the_bug(is
         leave_as_found(monkeypatch)
 
     with pytest.raises(random_graphs.Violation) as raised:
-        random_graphs.explore(0, 150, Counter())
+        random_graphs.explore(0, 1500, Counter())
 
     shown = str(raised.value)
     assert (len(shown.splitlines()) < 100) == is_small
