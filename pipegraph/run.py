@@ -97,11 +97,10 @@ class Run:
         self._audience: Audience
         self._dialogue: Dialogue
         self._signals: Signals
-        self._is_over = self._is_paused = self._ends_early = False
+        self._is_over = self._ends_early = False
         self._next_look = 0.0
         self._stopped_by = 0
         self._stops = 0
-        self.is_again = False
         self._killed: set[JobId] = set()
         self._write_error: StatusWriteError | None = None
         self._reasons: dict[JobId, StartJob] = {}
@@ -147,6 +146,11 @@ class Run:
                 raise
             self._show_end()
         self._raise_what_happened()
+
+    @property
+    def is_again(self) -> bool:
+        """The script is to be run anew."""
+        return self._board.is_again
 
     # --- the loop
 
@@ -197,7 +201,7 @@ class Run:
 
     def _start_what_fits(self) -> bool:
         """False if the run is over."""
-        if self._is_paused:
+        if self._board.is_paused:
             return not self._is_over
         coordinator = self._coordinator
         while not self._is_over and (job := coordinator.next_turn()) is not None:
@@ -331,7 +335,7 @@ class Run:
     def _stop_by(self, number: int) -> None:
         self._stops += 1
         self._stopped_by = self._stopped_by or number
-        self.is_again = False
+        self._board.is_again = False
         is_urgent = self._stops > 1
         self._tell(StopRequested(number, is_urgent))
         self._slave.stop(None, is_urgent)
@@ -369,7 +373,7 @@ class Run:
 
     def pause(self, is_wanted: bool) -> None:
         """Start nothing, or go on starting."""
-        self._is_paused = self._board.is_paused = is_wanted
+        self._board.is_paused = is_wanted
 
     def set_cores(self, cores: int) -> None:
         """Use so many from now on; what runs goes on."""
@@ -387,8 +391,8 @@ class Run:
         main = sys.modules.get("__main__")
         if not hasattr(main, "__file__") and "-c" not in sys.orig_argv[:-1]:
             raise ValueError("what runs is not a script: run it yourself again.")
-        self.is_again = self._board.is_again = not self.is_again
-        return self.is_again
+        self._board.is_again = not self._board.is_again
+        return self._board.is_again
 
     def _write(self, record: Callable[[], None]) -> bool:
         """Record something; false if it could not be, and the run is to end."""

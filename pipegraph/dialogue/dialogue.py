@@ -15,7 +15,7 @@ from ..keyboard import Keyboard
 from ..model import JobId, Printed
 from ..watchers.board import Board, JobState
 from ..watchers.terminal import FIRST_SECONDS, Terminal
-from .commands import COMMANDS, NotUnderstoodError, Wish, completions, jobs_meant, parse
+from .commands import COMMANDS, NotUnderstoodError, completions, jobs_meant, parse
 
 _SHOWN_WAITING = 20
 _SHOWN_INPUTS = 5
@@ -289,9 +289,7 @@ class Dialogue:
                 return found[0]
             if found:
                 raise NotUnderstoodError(f"{text} could be {', '.join(found[:5])}{' and others' * (len(found) > 5)}.")
-        raise NotUnderstoodError(
-            f"there is no {'running ' * (len(among) == 1 and among[0] is self._board.running_jobs)}job {text}."
-        )
+        raise NotUnderstoodError(f"there is no {what} {text}.")
 
     def _complete(self, text: str) -> list[str]:
         board = self._board
@@ -314,10 +312,3 @@ class Dialogue:
                 self._stream.flush()
             except (OSError, ValueError):
                 self._stream = None
-
-
-def _counted(jobs: int) -> str:
-    return f"{jobs} running job{'s' * (jobs != 1)}"
-
-
-__all__ = ["Controls", "Dialogue", "Wish"]
