@@ -85,6 +85,8 @@ class JobSpec(NamedTuple):
         Of a parameter invariant with `accept_as_unchanged_func`: the value, for the comparison next time.
     adopts
         Files that are there, of an output job that was never made here, count as made.
+    remarks
+        Headline and mend of what a person should know of it.
     """
 
     id: JobId
@@ -104,6 +106,7 @@ class JobSpec(NamedTuple):
     forced: bool = False
     value_text: str = ""
     adopts: bool = False
+    remarks: tuple[tuple[str, str], ...] = ()
 
 
 class FileRecord(NamedTuple):

@@ -15,7 +15,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from . import __version__
 from .coordinator import Coordinator, memory_of_this_machine
@@ -108,6 +108,7 @@ class Run:
         self._failures: list[tuple[JobFailed, JobSpec]] = []
         self._board = Board(self._specs)
         self._warned_inputs: set[str] = set()
+        self._shown_remarks: set[str] = set()
 
     def go(self) -> None:
         """From begin to end; raises what the run has to say."""
@@ -137,6 +138,7 @@ class Run:
             self._show(self._beginning())
             for warning in early:
                 self._show(warning)
+            self._show_remarks(self._declared)
             try:
                 self._loop()
             except BaseException as error:
@@ -273,6 +275,7 @@ class Run:
         if grew is not None:
             for new in grew.jobs:
                 self._specs[new.id] = new
+            self._show_remarks(grew.jobs)
             self._tell(grew)
         self._warn_of_changed_inputs(spec)
         self._tell(event)
@@ -409,6 +412,14 @@ class Run:
             self._write_error = error
             self._tell(Warned(error.headline, mend=error.mend))
             self._tell(StopRequested(0, False))
+
+    def _show_remarks(self, specs: Iterable[JobSpec]) -> None:
+        """Each once, of the first job that it is true of."""
+        for spec in specs:
+            for headline, mend in spec.remarks:
+                if headline not in self._shown_remarks:
+                    self._shown_remarks.add(headline)
+                    self._show(Warned(headline, spec.id.removeprefix("FI"), mend))
 
     def _warn_of_changed_inputs(self, spec: JobSpec) -> None:
         watched = [

@@ -29,15 +29,16 @@ def code_text(code: CodeType) -> str:
     found = _codes.get(id(code))
     if found is not None:
         return found[1]
-    text = digest(_text(code))
+    text = code_digest(code)
     if len(_codes) >= _MOST_CODES:
         _codes.clear()
     _codes[id(code)] = (code, text)
     return text
 
 
-def _text(code: CodeType) -> str:
-    return _Constants().encode(
+def code_digest(code: CodeType) -> str:
+    """The same, of a code that is not worth remembering."""
+    text = _Constants().encode(
         (
             sys.implementation.cache_tag,
             # Without the specialisations of a function that ran: co_code gives the original instructions.
@@ -54,6 +55,7 @@ def _text(code: CodeType) -> str:
             getattr(code, "co_exceptiontable", b""),
         )
     )
+    return digest(text)
 
 
 def _constants(code: CodeType) -> tuple[object, ...]:

@@ -9,6 +9,7 @@ from .invariants import (
     FileTimeInvariant,
     FunctionInvariant,
     MultiFileInvariant,
+    PackageInvariant,
     ParameterInvariant,
 )
 from .joblist import JobList, flatten_jobs
@@ -32,6 +33,7 @@ __all__ = [
     "MultiFileInvariant",
     "MultiTempFileGeneratingJob",
     "OutputFile",
+    "PackageInvariant",
     "ParameterInvariant",
     "TempFileGeneratingJob",
     "TempFilePlusGeneratingJob",

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from ..cycles import raise_cycle
 from ..errors import DuplicateOutputError, JobContractError
 from ..graph import Graph, current
-from ..invariants.functions import fingerprint_function
+from ..invariants.functions import Follow, Followed, Seen, fingerprint_function, look_at_function
 from ..model import InputId, JobId, JobSpec, Place, Role
 from ..outcomes import NO_OUTCOME, Outcome
 from .joblist import JobList
@@ -25,6 +25,8 @@ BROKEN = ".broken"
 """What is left by a job that failed is called so, behind its own name, where that is wished."""
 
 Callback = Callable[..., object]
+
+_MEND = "If what it holds counts, name that with job.depends_on_params(...); docs/functions.rst."
 
 
 class OutputFile:
@@ -119,6 +121,9 @@ class Job:
 
     _takes_output = False
     _is_code_watched = True
+    _follow: Follow = True
+    _followed = Followed()
+    """What the functions of all jobs use, as it is in this run."""
     _was_code_ignored = False
     _cores = 1
     _memory = -1
@@ -224,9 +229,15 @@ class Job:
             )
 
     def _is_same_function(self, function: Callback | None) -> bool:
-        if function is self.function:
+        mine = self.function
+        if function is mine:
             return True
-        return fingerprint_function(function)[0] == fingerprint_function(self.function)[0]
+        if fingerprint_function(function)[0] != fingerprint_function(mine)[0]:
+            return False
+        # In one module the same names lead to the same things; two modules may both have a `plot`.
+        if getattr(function, "__globals__", self) is getattr(mine, "__globals__", None):
+            return True
+        return fingerprint_function(function, True)[0] == fingerprint_function(mine, True)[0]
 
     def _redefine(self, place: Place) -> None:
         if not self.graph.is_between_runs:
@@ -364,11 +375,11 @@ class Job:
         self.depends_on(invariant)
         return invariant
 
-    def depends_on_func(self, name: str, function: Callback) -> Job:
-        """Depend on the code of a function; gives back the FunctionInvariant."""
+    def depends_on_func(self, name: str, function: Callback, follow: bool | Iterable[Callback] = True) -> Job:
+        """Depend on the code of a function, and on what it uses; gives back the FunctionInvariant."""
         from .invariants import FunctionInvariant
 
-        invariant = FunctionInvariant(name, function)
+        invariant = FunctionInvariant(name, function, follow)
         self.depends_on(invariant)
         return invariant
 
@@ -384,10 +395,43 @@ class Job:
         self.depends_on(invariant)
         return invariant
 
+    def depends_on_package(self, *names: str) -> list[Job]:
+        """Depend on the versions of installed packages; gives back the PackageInvariants."""
+        from .invariants import PackageInvariant
+
+        invariants: list[Job] = [PackageInvariant(name) for name in names]
+        self.depends_on(invariants)
+        return invariants
+
     def ignore_code_changes(self) -> Job:
         """Do not watch the callback's code; gives back the job."""
         self._is_code_watched = False
         return self
+
+    def watch_code(self: _Self, follow: bool | Iterable[Callback] = True) -> _Self:
+        """Watch the callback's code, as is done unless told otherwise; gives back the job.
+
+        Parameters
+        ----------
+        follow
+            True: with all of the script's own that it uses by name. False: its code, default and closure values only.
+            Functions: these beside it, instead of what it uses.
+        """
+        self._follow = self._checked_follow(follow)
+        self._is_code_watched = True
+        return self
+
+    def _checked_follow(self, follow: Any) -> Follow:
+        if isinstance(follow, bool):
+            return follow
+        functions = tuple(follow) if isinstance(follow, Iterable) else (follow,)
+        for function in functions:
+            if not callable(function):
+                raise TypeError(
+                    f"{type(self).__name__}: follow must be True, False or functions, not {function!r:.80}"
+                    f"\n    where: {self.graph.place_of_caller()}"
+                )
+        return functions
 
     def adopt(self: _Self) -> _Self:
         """Take the outputs for made if they are there, and were never made here; gives back the job.
@@ -500,6 +544,7 @@ class Job:
 
     def resolve(self) -> None:
         """The run begins: add the inputs that were to be told now."""
+        self._followed.forget()
         self.inject_auto_invariants()
         while self._later:
             later, self._later = self._later, None
@@ -515,13 +560,7 @@ class Job:
             if self._is_code_watched:
                 if name not in self.graph.jobs:
                     inputs = (*inputs, name)
-                    yield JobSpec(
-                        name,
-                        Role.INVARIANT,
-                        "FunctionInvariant",
-                        self.place,
-                        fingerprint=fingerprint_function(self.function)[0],
-                    )
+                    yield self._function_spec(name, "FunctionInvariant")
                 elif self.graph.jobs[name].role is not Role.INVARIANT:
                     raise JobContractError(
                         "a job has the id under which the code of another is watched",
@@ -554,6 +593,23 @@ class Job:
             self.is_forced,
             adopts=self.adopts,
         )
+
+    def _function_spec(self, name: JobId, class_name: str) -> JobSpec:
+        seen = self._look_at_function()
+        unwatched = [(f"not watched: {each}", _MEND) for each in seen.unwatched]
+        remarks = (*unwatched, *((each, "") for each in seen.remarks))
+        return JobSpec(name, Role.INVARIANT, class_name, self.place, fingerprint=seen.fingerprint, remarks=remarks)
+
+    def _look_at_function(self) -> Seen:
+        """What the callback is, and uses, now. What is loaded for it counts through the jobs that load it."""
+        loaders: list[object] = []
+        for name in self._inputs or ():
+            job = self.graph.jobs.get(name)
+            if job is not None and job.in_memory:
+                loaders.append(job.function)
+                if (attribute := getattr(job, "_attribute", "")) and hasattr(job, "_object"):
+                    loaders.append((job._object, attribute))
+        return look_at_function(self.function, self._follow, self._followed, tuple(loaders))
 
     @property
     def spec_outputs(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import JobContractError
 from ..graph import Graph
-from ..invariants.functions import fingerprint_function
+from ..invariants.packages import package_version
 from ..invariants.parameters import fingerprint_parameters, value_text
 from ..model import FILES_PREFIX, JobId, JobSpec, Role, Watch
 from .base import Callback, Job
@@ -34,7 +34,7 @@ class Invariant(Job):
 
 
 class FunctionInvariant(Invariant):
-    """The code of a function, with its constants, defaults and closure.
+    """The code of a function, with its constants, defaults and closure, and all of the script's own that it uses.
 
     Parameters
     ----------
@@ -42,21 +42,25 @@ class FunctionInvariant(Invariant):
         A name; the id is ``FI`` and the name.
     function
         None is allowed: it never changes.
+    follow
+        As for `Job.watch_code`.
     """
 
-    def __init__(self, job_id: str, function: Callback | None) -> None:
+    def __init__(self, job_id: str, function: Callback | None, follow: bool | Iterable[Callback] = True) -> None:
         if function is not None and not callable(function):
             raise TypeError(
                 f"FunctionInvariant: function must be a function, not {type(function).__name__}"
                 f"\n    where: {self.graph.place_of_caller()}"
             )
-        if self._is_whole and self._is_same_function(function):
+        follow = self._checked_follow(follow)
+        if self._is_whole and follow == self._follow and self._is_same_function(function):
             return
         place = self.graph.place_of_caller()
         if self._is_whole:
             self._redefine(place)
         self.place = place
         self.function = function
+        self._follow = follow
         self._enlist()
 
     @classmethod
@@ -65,13 +69,50 @@ class FunctionInvariant(Invariant):
 
     def specs(self) -> Iterable[JobSpec]:
         """The function's fingerprint."""
-        yield JobSpec(
-            self.job_id,
-            self.role,
-            type(self).__name__,
-            self.place,
-            fingerprint=fingerprint_function(self.function)[0],
-        )
+        yield self._function_spec(self.job_id, type(self).__name__)
+
+
+class PackageInvariant(Invariant):
+    """The version of an installed package; its code is not followed.
+
+    Parameters
+    ----------
+    name
+        As it is installed, or as it is imported: ``scikit-learn`` or ``sklearn``.
+
+    Raises
+    ------
+    JobContractError
+        It is not installed.
+    """
+
+    def __init__(self, name: str) -> None:
+        if not self._is_whole:
+            self.place = self.graph.place_of_caller()
+            self._name = name
+            self._fingerprint = self._measured()
+            self._enlist()
+
+    _name = ""
+    _fingerprint = ""
+
+    @classmethod
+    def _id_from(cls, given: Any, graph: Graph) -> JobId:
+        return "PKG" + text_id(given, cls.__name__, graph.place_of_caller)
+
+    def _measured(self) -> str:
+        found = package_version(self._name)
+        if found is None:
+            raise JobContractError(
+                "a package that is to be watched is not installed",
+                [("package", self._name), ("where", self.place)],
+                "Install it, or watch a file or a value in its place (depends_on_file, depends_on_params).",
+            )
+        return fingerprint_parameters(found)
+
+    def specs(self) -> Iterable[JobSpec]:
+        """Of the version."""
+        yield JobSpec(self.job_id, self.role, type(self).__name__, self.place, fingerprint=self._fingerprint)
 
 
 class ParameterInvariant(Invariant):

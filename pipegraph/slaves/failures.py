@@ -21,6 +21,7 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
+from ..invariants.origins import origin_of
 from ..model import Failure, FailureKind, Frame, Origin
 
 MESSAGE_BYTES = 100_000
@@ -29,9 +30,6 @@ _VARIABLES = 50
 _VARIABLES_CHARACTERS = 200_000
 """Of all frames together; the innermost are shown first."""
 _FRAMES = 100
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-_STANDARD_LIBRARY = os.path.dirname(os.__file__) + os.sep
-_INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
 HIDDEN = "(not shown)"
 _SECRET_NAME = re.compile(
@@ -67,7 +65,7 @@ def failure_from(error: BaseException, kind: FailureKind = FailureKind.RAISED) -
     traces = [_traces(each) for each in chain]
     # Not pipegraph's own, from which all jobs can be reached.
     calls = [trace.tb_frame for each in traces for trace in each]
-    masked = Masked(call.f_locals for call in calls if _origin(call.f_code.co_filename) is not Origin.PIPEGRAPH)
+    masked = Masked(call.f_locals for call in calls if origin_of(call.f_code.co_filename) is not Origin.PIPEGRAPH)
     message = _message(error)
     frames: list[Frame] = []
     room = _VARIABLES_CHARACTERS
@@ -155,7 +153,7 @@ def _frames(traces: list[TracebackType], masked: Masked, room: int) -> tuple[lis
     found: list[Frame] = []
     for each in reversed(traces):
         code = each.tb_frame.f_code
-        origin = _origin(code.co_filename)
+        origin = origin_of(code.co_filename)
         source = ""
         variables: tuple[tuple[str, str], ...] = ()
         if origin is Origin.SCRIPT:
@@ -164,14 +162,6 @@ def _frames(traces: list[TracebackType], masked: Masked, room: int) -> tuple[lis
             room -= sum(len(text) for _, text in variables)
         found.append(Frame(code.co_filename, each.tb_lineno, code.co_name, source, variables, origin))
     return found[::-1], room
-
-
-def _origin(filename: str) -> Origin:
-    if filename.startswith(_PACKAGE):
-        return Origin.PIPEGRAPH
-    # What is installed beside the standard library lies below it.
-    is_library = filename.startswith((_STANDARD_LIBRARY, "<frozen ")) or any(each in filename for each in _INSTALLED)
-    return Origin.LIBRARY if is_library else Origin.SCRIPT
 
 
 def is_secret(name: object) -> bool:

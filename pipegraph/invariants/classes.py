@@ -1,0 +1,76 @@
+"""What a class is beside what is written of it: parts that Python made, or that were computed or put there later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
+from typing import Any
+
+from .callables import inside
+from .origins import is_own
+from .sources import Written
+
+
+def is_written_in(function: Any, kind: type) -> bool:
+    """Whether a function should be found where a class is written: not one that a decorator made or a library gave."""
+    return (
+        type(function) is FunctionType
+        and function.__qualname__ == f"{kind.__qualname__}.{function.__name__}"
+        and function.__module__ == kind.__module__
+        and "__wrapped__" not in function.__dict__
+        and not _is_generated(function)
+    )
+
+
+def _is_generated(function: FunctionType) -> bool:
+    """Made by the standard library or by attrs from what is written in a class."""
+    return function.__code__.co_filename.startswith(("<string>", "<attrs ")) or not is_own(
+        function.__globals__.get("__name__")
+    )
+
+
+def beside_source(kind: type, written: Written, own: list[Any]) -> Iterator[tuple[str, object]]:
+    """What a class has that its source does not say: computed values, and methods that carry or are something else."""
+    members: Mapping[str, Any] | None = getattr(kind, "__members__", None)
+    if members is not None:
+        yield from ((name, member.value) for name, member in members.items())
+    for name, item in vars(kind).items():
+        if functions := inside(item):
+            if not all(_says_nothing(each, own, name.startswith("_")) for each in functions):
+                yield name, item
+        elif members is not None or name.startswith("_") or name in written.names.changed_attributes:
+            continue
+        elif not hasattr(type(item), "__get__"):
+            yield name, item
+
+
+def _says_nothing(function: Any, own: list[Any], is_hidden: bool) -> bool:
+    """Whether the source of the class says all of a function in it."""
+    if type(function) is not FunctionType:
+        return False
+    if function in own:
+        return not _carries(function)
+    # What dataclasses and named tuples close over (``__repr__``, ``_make``) differs between versions.
+    return _is_generated(function) and (is_hidden or not function.__closure__)
+
+
+def _carries(function: FunctionType) -> bool:
+    free = set(function.__code__.co_freevars) - {"__class__"}
+    return bool(function.__defaults__ or function.__kwdefaults__ or free)
+
+
+def is_bare_tuple(kind: type) -> bool:
+    """Made by ``namedtuple(...)``: its methods are generated, and its fields say all."""
+    return hasattr(kind, "_fields") and kind.__bases__ == (tuple,)
+
+
+def class_content(value: type) -> Iterator[tuple[str, object]]:
+    """All that is in a class of which nothing is written, but what Python keeps there for itself."""
+    content: Mapping[str, object] = vars(value)
+    for name, item in content.items():
+        is_function = isinstance(item, (FunctionType, staticmethod, classmethod, property))
+        if name.startswith("_") and name.endswith("_") and not is_function:
+            continue  # What Python, enum, abc and dataclasses keep there.
+        if name == "_abc_impl" or isinstance(item, (MemberDescriptorType, GetSetDescriptorType)):
+            continue
+        yield name, item

@@ -1,0 +1,237 @@
+"""What is behind the names that a function uses: looked up where Python would, and never imported.
+
+Goes on through modules that are the user's own. What a function imports when it is called may not have been imported
+yet: that is read from its file, loaded or not, so that it counts alike in the script and in its forks.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import sys
+from collections.abc import Container, Iterator
+from types import CodeType, FunctionType, ModuleType
+from typing import Any, NamedTuple
+
+from ..model import Origin
+from .names import Chain, imported_names
+from .origins import is_own, is_own_module, origin_of
+from .sources import Source, Written, source_at
+
+_RECORDS = frozenset((("argparse", "Namespace"), ("types", "SimpleNamespace")))
+"""Plain bundles of values: only what is used of them counts."""
+
+
+class Used(NamedTuple):
+    """What a chain of names leads to.
+
+    Attributes
+    ----------
+    name
+        As far as it could be followed, dotted.
+    owner, key
+        Where it was found last: the id of a module's names, a class or an object, and its name there.
+    is_end
+        The chain could be followed to its end.
+    """
+
+    name: str
+    value: object
+    owner: int
+    key: str
+    is_end: bool = True
+
+
+def look_up(chain: Chain, names: dict[str, Any], changed: Container[tuple[int, str]] = ()) -> Used | None:
+    """What the chain leads to from these global names; None for builtins, and for what is not there.
+
+    Goes no further than a place that is changed, whether anything is there or not.
+    """
+    root, *attributes = chain
+    if root not in names:
+        return Used(root, None, id(names), root) if (id(names), root) in changed else None
+    found = Used(root, names[root], id(names), root)
+    for attribute in attributes:
+        whole = found.value
+        owner = None if (found.owner, found.key) in changed else _names_of(whole)
+        if owner is None:
+            return found._replace(is_end=False)
+        place = place_of(whole, attribute)
+        value = None
+        if place not in changed:
+            if attribute in owner:
+                value = owner[attribute]
+            elif isinstance(whole, ModuleType) and f"{whole.__name__}.{attribute}" in sys.modules:
+                value = sys.modules[f"{whole.__name__}.{attribute}"]
+            else:
+                return found._replace(is_end=False)
+            if isinstance(whole, type) and not _is_plain(value):
+                return found._replace(is_end=False)
+        found = Used(f"{found.name}.{attribute}", value, *place)
+    return found
+
+
+def changed_by(chain: Chain, names: dict[str, Any]) -> tuple[int, str] | None:
+    """The place that changes where this chain is assigned or changed in place, whether anything is there or not."""
+    *before, last = chain
+    if not before:
+        return id(names), last
+    found = look_up(tuple(before), names)
+    if found is None or isinstance(found.value, FunctionType):
+        return None
+    if not found.is_end or _names_of(found.value) is None:
+        # An attribute of an object: what is known of the object.
+        return None if isinstance(found.value, (ModuleType, type)) else (found.owner, found.key)
+    return place_of(found.value, last)
+
+
+def place_of(owner: Any, name: str) -> tuple[int, str]:
+    """Where a name of a module, class or object is found."""
+    return id(owner if isinstance(owner, type) else getattr(owner, "__dict__", owner)), name
+
+
+def _names_of(value: Any) -> dict[str, Any] | None:
+    """The names in what can be looked into: the user's own modules, constants of classes, bundles of values."""
+    kind = type(value)
+    if isinstance(value, ModuleType):
+        return vars(value) if is_own_module(value) else None
+    if isinstance(value, type):
+        if not is_own(value.__module__) or hasattr(value, "__members__"):
+            return None
+        return {name: item for part in reversed(value.__mro__) for name, item in vars(part).items()}
+    return vars(value) if (kind.__module__, kind.__qualname__) in _RECORDS else None
+
+
+def _is_plain(value: object) -> bool:
+    # Methods may use all that the class has; what is a descriptor is not what one gets.
+    return not callable(value) and not hasattr(type(value), "__get__") and not isinstance(value, ModuleType)
+
+
+def chains_in_code(code: CodeType, names: dict[str, Any]) -> tuple[Chain, ...]:
+    """What may be used by code whose source is not there: each name, and each with each where that leads further."""
+    words: set[str] = set()
+    stack = [code]
+    while stack:
+        one = stack.pop()
+        words.update(one.co_names)
+        stack.extend(each for each in one.co_consts if isinstance(each, CodeType))
+    chains: set[Chain] = set()
+    for word in words:
+        value = names.get(word)
+        further: set[Chain] = set()
+        if isinstance(value, ModuleType) and is_own_module(value):
+            further = {(word, other) for other in words if other in vars(value)}
+        elif word not in names and not hasattr(builtins, word):
+            further = {(f":0:{word}", other) for other in words}  # Perhaps a module that it imports.
+        chains |= further or {(word,)}
+    return tuple(sorted(chains))
+
+
+# ---- what is imported when it is called
+
+
+class Imported(NamedTuple):
+    """A module by its name, or one name in it."""
+
+    module: str
+    name: str = ""
+
+
+def imported_by(chain: Chain, package: str) -> Imported | None:
+    """What a chain that begins with an import leads to; None if that is not the user's own."""
+    _, level, module = chain[0].split(":")
+    if int(level):
+        above = package.rsplit(".", int(level) - 1)[0] if package else ""
+        module = ".".join(part for part in (above, module) if part)
+    for at, attribute in enumerate(chain[1:], 1):
+        if find_source(f"{module}.{attribute}") is None:
+            return Imported(module, chain[at]) if find_source(module) is not None else None
+        module += f".{attribute}"
+    return Imported(module) if find_source(module) is not None else None
+
+
+def find_source(module: str) -> Source | None:
+    """The source of a module of the user's own, loaded or not; None of all others."""
+    filename = _file_of(module) if module else None
+    return source_at(filename) if filename is not None and origin_of(filename) is Origin.SCRIPT else None
+
+
+def _file_of(module: str) -> str | None:
+    # Not importlib.util.find_spec: it imports the packages on the way.
+    from importlib.machinery import PathFinder
+
+    path = None
+    name = ""
+    spec = None
+    for part in module.split("."):
+        name = f"{name}.{part}" if name else part
+        try:
+            spec = PathFinder.find_spec(name, path)
+        except Exception:
+            return None
+        if spec is None:
+            return None
+        path = spec.submodule_search_locations
+    return spec.origin if spec is not None and spec.has_location else None
+
+
+def statements_of(imported: Imported) -> Iterator[tuple[Written, tuple[Imported, ...]]]:
+    """What is written where a name of a module is bound (or in all of the module), and what that uses in turn."""
+    source = find_source(imported.module)
+    if source is None:
+        return
+    package = imported.module if source.filename.endswith("__init__.py") else imported.module.rpartition(".")[0]
+    bound = _bound_in(source.tree)
+    wanted = bound.get(imported.name, ()) if imported.name else source.tree.body
+    if imported.name and not wanted:
+        wanted = bound.get("*", ())
+    for statement in wanted:
+        written = source.written(statement)
+        further: dict[Imported, None] = {}
+        for chain in written.names.read:
+            if chain[0].startswith(":"):
+                if chain[-1] == "*":
+                    chain = (chain[0], imported.name)
+                if (found := imported_by(chain, package)) is not None:
+                    further[found] = None
+            elif chain[0] in bound:
+                further |= dict.fromkeys(_through(chain, bound[chain[0]], imported.module, package))
+        yield written, tuple(further)
+
+
+def _through(chain: Chain, statements: list[ast.stmt], module: str, package: str) -> Iterator[Imported]:
+    for statement in statements:
+        if isinstance(statement, (ast.Import, ast.ImportFrom)) and chain[0] in (names := imported_names(statement)):
+            found = imported_by((*(names[chain[0]] or ()), *chain[1:]), package)
+            if found is not None:
+                yield found
+        else:
+            yield Imported(module, chain[0])
+
+
+def _bound_in(tree: ast.Module) -> dict[str, list[ast.stmt]]:
+    """The statements of a module by the names that they bind; of compound ones the whole."""
+    found: dict[str, list[ast.stmt]] = {}
+    for statement in tree.body:
+        names: set[str] = set()
+        stack: list[ast.AST] = [statement]
+        while stack:
+            node = stack.pop()
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                names.add(node.name)
+                continue
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                names.update(imported_names(node))
+            elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+                names.add(node.id)
+            elif isinstance(node, (ast.Attribute, ast.Subscript)) and not isinstance(node.ctx, ast.Load):
+                inner: ast.AST = node
+                while isinstance(inner, (ast.Attribute, ast.Subscript)):
+                    inner = inner.value
+                if isinstance(inner, ast.Name):
+                    names.add(inner.id)
+            if not isinstance(node, ast.Lambda):
+                stack.extend(ast.iter_child_nodes(node))
+        for name in names:
+            found.setdefault(name, []).append(statement)
+    return found

@@ -1,0 +1,46 @@
+"""Whose code it is: the user's own, a library's or pipegraph's; by the file that it stands in."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from types import ModuleType
+
+from ..model import Origin
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_STANDARD_LIBRARY = os.path.dirname(os.__file__) + os.sep
+_INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+
+
+@functools.lru_cache(maxsize=10_000)
+def origin_of(filename: str) -> Origin:
+    """Whose code a file holds. What has no file, as what was typed or given to ``exec``, is the user's own."""
+    if filename.startswith(_PACKAGE):
+        return Origin.PIPEGRAPH
+    # What is installed beside the standard library lies below it.
+    is_library = filename.startswith((_STANDARD_LIBRARY, "<frozen ")) or any(each in filename for each in _INSTALLED)
+    return Origin.LIBRARY if is_library else Origin.SCRIPT
+
+
+def is_own_module(module: ModuleType) -> bool:
+    """Whether a module is the user's own."""
+    # A file of one's own may have the name of one of the standard library's.
+    file = getattr(module, "__file__", None)
+    if isinstance(file, str):
+        return origin_of(file) is Origin.SCRIPT
+    if module.__name__.partition(".")[0] in sys.stdlib_module_names:
+        return False
+    # A folder without __init__.py, or a module that was made by hand.
+    return all(origin_of(os.path.join(path, "")) is Origin.SCRIPT for path in getattr(module, "__path__", ()))
+
+
+def is_own(module_name: object) -> bool:
+    """Whether what says that it belongs to this module is the user's own; what says nothing sensible is."""
+    if not isinstance(module_name, str) or module_name == "__main__":
+        return True  # Whatever launched it: a notebook's kernel, a profiler.
+    module = sys.modules.get(module_name)
+    if module is None:
+        return module_name.partition(".")[0] not in sys.stdlib_module_names
+    return is_own_module(module)

@@ -1,0 +1,765 @@
+"""What functions use by name: how far it is followed, what is said of the rest, and what must not count."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib
+import linecache
+import re
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import pipegraph as ppg
+from pipegraph.invariants import sources
+from pipegraph.invariants.functions import Followed, Seen, describe_function, fingerprint_function, look_at_function
+from pipegraph.invariants.origins import origin_of
+from pipegraph.model import Origin
+
+
+class Folder:
+    """Modules in a folder of their own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, text: str, name: str = "mine.py") -> None:
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text).lstrip("\n"))
+
+    def forget(self) -> None:
+        # All are looked at before any goes: the path of a folder without __init__.py is looked up by its parent.
+        places = {
+            name: [getattr(module, "__file__", None) or "", *getattr(module, "__path__", ())]
+            for name, module in list(sys.modules.items())
+        }
+        for name, found in places.items():
+            if any(place.startswith(str(self.path)) for place in found):
+                del sys.modules[name]
+        importlib.invalidate_caches()
+
+    def load(self, text: str | None = None, name: str = "mine") -> Any:
+        """Import it anew, and all else in the folder."""
+        if text is not None:
+            self.write(text, f"{name}.py")
+        self.forget()
+        return importlib.import_module(name)
+
+    def seen(self, text: str, **options: Any) -> Seen:
+        """Of the function f in it."""
+        return look_at_function(self.load(text).f, **options)
+
+    def fingerprint(self, text: str, **options: Any) -> str:
+        seen = self.seen(text, **options)
+        assert seen.unwatched == seen.remarks == ()
+        return seen.fingerprint
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Folder]:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    one = Folder(tmp_path)
+    yield one
+    one.forget()
+
+
+def differ(folder: Folder, text: str, old: str, new: str, **options: Any) -> bool:
+    assert old in text
+    return folder.fingerprint(text, **options) != folder.fingerprint(text.replace(old, new), **options)
+
+
+# ---- what is written
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ("return a + 1", "return (a  +  1)"),
+        ("return a", "'''Doc.'''\n    return a"),
+        ("return a", "pass\n    ...\n    'text'\n    return a"),
+        ("b: int = a", "b = a"),
+        ("return f'{a}'", 'return f"{a:}"'),
+        ("return 'a' 'b'", "return 'ab'"),
+        ("return 1_000", "return 1000"),
+        ("if a: return 1", "if a: return 1\n    else: pass"),
+        ("def g(x): return x", "def g(x: int) -> int: return x"),
+    ],
+)
+def test_these_are_written_differently_and_do_the_same(folder: Folder, one: str, two: str) -> None:
+    first, second = (folder.fingerprint(f"def f(a):\n    {each}\n") for each in (one, two))
+
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ("return a + 1", "return 1 + a"),
+        ("return f'{a}'", "return f'{a!r}'"),
+        ("return f'{a}'", "return f'{a:>3}'"),
+        ("return f'{a}b'", "return f'b{a}'"),
+        ("return f'{a} {a}'", "return f'{a}{a} '"),
+        ("return -0.0", "return 0.0"),
+        ("return 1", "return True"),
+        ("return {**a}", "return {None: a}"),
+        ("return [x for x in a]", "return (x for x in a)"),
+        ("assert a", "assert a, 'no'"),
+        ("def g(x): return x", "async def g(x): return x"),
+        ("def g(x, /): return x", "def g(x): return x"),
+        ("class C: x: int", "class C: x: str"),
+        ("@a\n    def g(x: int): return x", "@a\n    def g(x: str): return x"),
+        ("@a\n    def g(x) -> int: return x", "@a\n    def g(x) -> str: return x"),
+        ("yield a", "return (yield a)"),
+        ("return a if a else 0", "return 0 if a else a"),
+        ("global b; b = 1", "b = 1"),
+    ],
+)
+def test_these_do_something_else(folder: Folder, one: str, two: str) -> None:
+    first, second = (folder.seen(f"def f(a):\n    {each}\n").fingerprint for each in (one, two))
+
+    assert first != second
+
+
+def test_the_name_of_the_callback_does_not_count(folder: Folder) -> None:
+    assert folder.fingerprint("def f(a): return a\n") == folder.fingerprint("def g(a): return a\nf = g\n")
+
+
+def test_lambdas_of_one_line_are_told_apart_by_their_source(folder: Folder) -> None:
+    text = "fs = [lambda a: a, lambda a: -a, (lambda: (lambda a: +a))(), lambda a: (a, lambda: a)]; f = fs[{}]"
+    found = [folder.fingerprint(text.replace("{}", str(number))) for number in range(4)]
+    moved = [folder.fingerprint("\n\n" + text.replace("{}", str(number))) for number in range(4)]
+
+    assert len(set(found)) == 4
+    assert found == moved
+    assert describe_function(folder.load(text.replace("{}", "2")).f).parts[0].text == "lambda a: +a"
+
+
+def test_sources_in_other_encodings_are_read(folder: Folder) -> None:
+    found = []
+    for letter in ("ä", "ö"):
+        (folder.path / "mine.py").write_bytes(f"# coding: latin-1\ndef f(): return '{letter}'\n".encode("latin-1"))
+        seen = look_at_function(folder.load().f)
+        assert seen.remarks == ()
+        found.append(seen.fingerprint)
+
+    assert found[0] != found[1]
+
+
+def test_a_file_that_was_changed_after_it_was_imported_says_nothing_of_what_runs(folder: Folder) -> None:
+    module = folder.load("def f(): return 1\n\ndef g(): return 1\n")
+    folder.write("# Moved down.\ndef f(): return 2\n\ndef g(): return 1\n")
+    changed, same = look_at_function(module.f), look_at_function(module.g)
+    folder.forget()
+    after = look_at_function(folder.load().f)
+
+    assert "was changed after it was read" in changed.remarks[0]
+    assert "mine.py:1" in changed.remarks[0]
+    assert same.remarks == ()
+    assert changed.fingerprint != after.fingerprint
+
+
+def test_a_source_that_vanished_leaves_the_code(folder: Folder) -> None:
+    module = folder.load("def f(): return 1\n\ndef g(): return 2\n")
+    (folder.path / "mine.py").unlink()
+    linecache.clearcache()
+    one, two = look_at_function(module.f), look_at_function(module.g)
+
+    assert one.fingerprint != two.fingerprint
+    assert "is gone" in one.remarks[0]
+
+
+def test_a_class_whose_file_was_changed_counts_as_it_was_imported(folder: Folder) -> None:
+    text = "class C:\n    limit = 1\n    def m(self): return 3\n\ndef f(): return C()\n"
+    for old, new in (("limit = 1", "limit = 2"), ("return 3", "return 4")):
+        module = folder.load(text)
+        folder.write(text.replace(old, new))
+        before = look_at_function(module.f).fingerprint
+        folder.forget()
+
+        assert before != look_at_function(folder.load().f).fingerprint
+
+
+def test_two_functions_of_one_name_are_not_mistaken_for_each_other(folder: Folder) -> None:
+    text = "def f(): return 1\ng = f\ndef f(): return 2\n"
+    module = folder.load(text)
+
+    assert describe_function(module.g).parts[0].text == "def f(): return 1\n"
+    assert describe_function(module.f).parts[0].text == "def f(): return 2\n"
+
+
+def test_cells_of_a_notebook_have_a_source() -> None:
+    source = "def f():\n    '''Doc.'''\n    return 1\n"
+    name = "<ipython-input-1-abc>"
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    names: dict[str, Any] = {"__name__": "__main__"}
+    try:
+        exec(compile(source, name, "exec"), names)
+        found = describe_function(names["f"])
+    finally:
+        del linecache.cache[name]
+
+    assert found.parts[0].text == source
+
+
+def test_code_without_a_source_is_followed_by_all_its_names(folder: Folder) -> None:
+    text = """
+    import helping
+    LIMIT = 1
+    def g(): return LIMIT
+    exec("def f():\\n    from late import h\\n    return g() + helping.k() + h()")
+    """
+    folder.write("def h(): return 5\n", "late.py")
+    found = []
+    for limit, number, late in ((1, 1, 5), (2, 1, 5), (1, 2, 5), (1, 1, 6)):
+        folder.write(f"def k(): return {number}\n", "helping.py")
+        folder.write(f"def h(): return {late}\n", "late.py")
+        found.append(folder.fingerprint(text.replace("LIMIT = 1", f"LIMIT = {limit}")))
+
+    assert len(set(found)) == 4
+
+
+# ---- how far
+
+
+CIRCLE = """
+def f(n): return g(n) if n else STEP
+def g(n): return h(n - 1)
+def h(n): return f(n) + LAST
+TABLE = {"f": f, "g": [g]}
+STEP = 1
+LAST = 2
+"""
+
+
+@pytest.mark.parametrize(("old", "new"), [("STEP = 1", "STEP = 2"), ("LAST = 2", "LAST = 3"), ("n - 1", "n - 2")])
+def test_circles_of_functions_are_followed_all_around(folder: Folder, old: str, new: str) -> None:
+    assert differ(folder, CIRCLE, old, new)
+
+
+def test_a_long_chain_and_a_dense_net_of_functions_end(folder: Folder) -> None:
+    chain = "\n".join(f"def f{n}(): return f{n + 1}()" for n in range(3000)) + "\ndef f3000(): return 1\nf = f0\n"
+    names = [f"f{number}" for number in range(60)]
+    net = "\n".join(f"def {name}(): return {', '.join(names)}" for name in names) + "\nLAST = 1\nf = f0\n"
+
+    assert differ(folder, chain, "return 1\n", "return 2\n")
+    assert not differ(folder, net, "LAST = 1", "LAST = 2")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def f(): return [ONE for x in range(3)]",
+        "def f(): return lambda: (lambda: ONE)",
+        "async def f(): return [x async for x in ONE]",
+        "def f():\n    def g():\n        yield ONE\n    return g",
+        "def f():\n    class C:\n        x = ONE\n    return C",
+        "def f(): return f'{ONE}'",
+        "def f(ONE2=1): return [ONE for ONE2 in range(3)]",
+        "def f(): return [x for x in range(3)], {x: x for x in ONE}",
+        "def f():\n    [ONE := 2 for x in ()]\n\ndef g(): return ONE\nf = g",
+        "def g(): return ONE\ndef f(): return [g]",
+        "def g(): return ONE\nHANDLERS = {'a': [g]}\ndef f(name): return HANDLERS[name]",
+        "def g(): return ONE\nHANDLERS = {g}\ndef f(name): return HANDLERS",
+        "import functools\n@functools.cache\ndef g(): return ONE\ndef f(): return g()",
+        "import contextlib\n@contextlib.contextmanager\ndef g(): yield ONE\ndef f(): return g()",
+        "class C:\n    def m(self): return ONE\ndef f(): return C().m()",
+        "class C:\n    @property\n    def m(self): return ONE\ndef f(): return C().m",
+        "class C:\n    @staticmethod\n    def m(): return ONE\ndef f(): return C.m()",
+        "class C:\n    def __call__(self): return ONE\nf = C.__call__",
+        "class C:\n    x = ONE\ndef f(): return C.x",
+        "class B:\n    def m(self): return ONE\nclass C(B): pass\ndef f(): return C",
+        "class M(type):\n    def m(self): return ONE\nclass C(metaclass=M): pass\ndef f(): return C",
+        "import dataclasses\n@dataclasses.dataclass\nclass C:\n    x: int = 1\n    def m(self): return ONE\n"
+        "c = C()\ndef f(): return c.m()",
+        "import enum\nclass C(enum.Enum):\n    A = 1\n    def m(self): return ONE\ndef f(): return C.A.m()",
+        "def outer():\n    def g(): return ONE\n    return lambda: g()\nf = outer()",
+        "def deco(g):\n    print(ONE)\n    return g\n@deco\ndef f(): return 1",
+        "def f(x):\n    match x:\n        case {'a': b, **rest}: return b, rest, ONE",
+        "def f(x):\n    try: pass\n    except ValueError as e: return ONE",
+        "import argparse\nargs = argparse.Namespace(one=ONE)\ndef f(): return args.one",
+    ],
+)
+def test_a_global_is_seen_wherever_it_is_used(folder: Folder, text: str) -> None:
+    text = "ONE = {'a': 1}\n" + text
+
+    assert differ(folder, text, "{'a': 1}", "{'a': 2}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def f(ONE): return ONE",
+        "def f():\n    ONE = 2\n    return ONE",
+        "def f():\n    for ONE in range(3): pass",
+        "def f(): return [ONE for ONE in range(3)]",
+        "def f():\n    with open('a') as ONE: return ONE",
+        "def f():\n    import json as ONE\n    return ONE",
+        "def f(x: ONE) -> ONE: return x",
+        "class C:\n    size = 1\n    other = ONE\ndef f(): return C.size",
+        "import argparse\nargs = argparse.Namespace(one=ONE, two=2)\ndef f(): return args.two",
+        "def f():\n    global ONE\n    ONE = 3",
+        "def f(): ONE['a'] = 3",
+        "def f(): ONE['b', 1]['c'] += 3",
+        "def f(): return ONE.setdefault('a', 3)",
+        "def f(): del ONE['a']",
+        "def g(): ONE.clear()\ndef f(): return g(), ONE",
+    ],
+)
+def test_what_only_has_the_name_or_is_changed_by_the_function_itself_does_not_count(folder: Folder, text: str) -> None:
+    text = "ONE = {'a': 1}\n" + text
+
+    assert not differ(folder, text, "{'a': 1}", "{'a': 2}")
+
+
+def test_a_counter_in_a_class_and_in_a_module_of_ones_own_does_not_count(folder: Folder) -> None:
+    class_text = "class C:\n    made = 0\n    def __init__(self): C.made += 1\n{}\ndef f(): return C()\n"
+    folder.write("COUNT = 0\nSEEN = []\n", "helping.py")
+    module_text = """
+    import helping
+    def f():
+        helping.SEEN.append(1)
+        helping.COUNT += 1
+    {}
+    """
+
+    assert not differ(folder, class_text, "{}", "C(), C()")
+    assert not differ(folder, textwrap.dedent(module_text), "{}", "f()")
+
+
+def test_packages_are_not_followed_and_go_by_their_names(folder: Folder) -> None:
+    numpy = pytest.importorskip("numpy")
+    text = "import numpy\nimport json\nfrom json import dumps as one\ndef f(): return numpy.sum(1), json.dumps, one"
+
+    assert folder.seen(text).unwatched == ()
+    assert differ(folder, text, "import dumps", "import loads")
+    assert origin_of(numpy.__file__) is Origin.LIBRARY
+    assert origin_of(ppg.__file__) is Origin.PIPEGRAPH
+    assert origin_of(str(folder.path / "mine.py")) is origin_of("<stdin>") is Origin.SCRIPT
+
+
+def test_modules_in_packages_of_ones_own_are_followed(folder: Folder) -> None:
+    text = "import tools.deep.inner as i\nimport tools\ndef f(): return i.a(), tools.deep.inner.b()\n"
+    folder.write("", "tools/__init__.py")
+    found = []
+    for numbers in ((1, 2), (3, 2), (1, 3)):
+        folder.write("def a(): return {}\ndef b(): return {}".format(*numbers), "tools/deep/inner.py")
+        found.append(folder.fingerprint(text))
+
+    assert len(set(found)) == 3
+
+
+IMPORTING = """
+def f():
+    {}
+"""
+INNER = "import json\nfrom .other import deep\nX = 1\n\ndef used(): return deep(X)\n\ndef unused(): return 0\n"
+OTHER = "Y = 2\n\ndef deep(x): return x + Y\n\ndef shallow(): return 5\n"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from tools.inner import used; used()",
+        "import tools.inner; tools.inner.used()",
+        "import tools.inner as t; t.used()",
+        "from tools import inner; inner.used()",
+        "from tools.inner import used as u; return lambda: u()",
+    ],
+)
+def test_imports_inside_of_a_function_are_followed_without_importing(folder: Folder, statement: str) -> None:
+    text = IMPORTING.replace("{}", statement)
+    folder.write("", "tools/__init__.py")
+    folder.write(INNER, "tools/inner.py")
+    folder.write(OTHER, "tools/other.py")
+    base = folder.fingerprint(text)
+    is_loaded = "tools" in sys.modules
+    importlib.import_module("tools.inner")
+    loaded = look_at_function(sys.modules["mine"].f).fingerprint
+    changed = {}
+    for name, source, old, new in (
+        ("inner", INNER, "X = 1", "X = 2"),
+        ("inner", INNER, "return 0", "return 1"),
+        ("other", OTHER, "Y = 2", "Y = 3"),
+        ("other", OTHER, "return 5", "return 6"),
+    ):
+        folder.write(source.replace(old, new), f"tools/{name}.py")
+        changed[old] = folder.fingerprint(text) != base
+        folder.write(source, f"tools/{name}.py")
+
+    assert not is_loaded
+    assert loaded == base
+    assert changed == {"X = 1": True, "return 0": False, "Y = 2": True, "return 5": False}
+
+
+# ---- what can't be followed
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("x = object()\ndef f(): return x", "global variable 'x' (builtins.object)"),
+        ("x = open(__file__)\ndef f(): return x", "global variable 'x' (_io.TextIOWrapper)"),
+        ("import helping\ndef f(): return getattr(helping, 'x')", "module 'helping', which is not used by the names"),
+        ("def f(): return eval('x')", "what eval() leads to in 'f'"),
+        ("import importlib\ndef f(n): importlib.import_module(n)", "what importlib.import_module() leads to in 'f'"),
+        ("x = list(range(200_000))\ndef f(): return x", "global variable 'x' (builtins.list: 200000 elements"),
+        (
+            "def g():\n    x = 'x' * (65 << 20)\n    return lambda: x\nf = g()",
+            "closure variable 'x' (builtins.str: more",
+        ),
+        ("def f(x=[[0] * 60_000] + [[1] * 60_000]): return x", "default of 'x' (builtins.list: more than 100000"),
+        ("class C: pass\nx = C()\ndef f(): return x.y", "global variable 'x' (mine.C)"),
+    ],
+)
+def test_what_cannot_be_followed_is_told(folder: Folder, text: str, told: str) -> None:
+    folder.write("x = 1\n", "helping.py")
+    seen = folder.seen(text)
+    stream = getattr(sys.modules["mine"], "x", None)
+    if hasattr(stream, "close"):
+        stream.close()
+
+    assert len(seen.unwatched) == 1
+    assert seen.unwatched[0].startswith(told)
+    assert not re.search("0x[0-9a-f]{6}", seen.unwatched[0])
+
+
+def test_large_arrays_are_bounded_and_smaller_ones_are_read(folder: Folder) -> None:
+    pytest.importorskip("numpy")
+    text = "import numpy\nx = numpy.zeros({}, dtype='u1')\ndef f(): return x"
+
+    assert "more than 64 MiB" in folder.seen(text.replace("{}", str((64 << 20) + 1))).unwatched[0]
+    assert differ(folder, text.replace("{}", "1000"), "zeros", "ones")
+
+
+def test_a_list_that_contains_itself_and_objects_in_sets_end(folder: Folder) -> None:
+    text = "x = [1]\nx.append(x)\nclass C:\n    def m(self): return s\ns = {C(), C.m}\ndef f(): return x, s\n"
+
+    assert folder.seen(text) == folder.seen(text)
+    assert differ(folder, "x = [1]\nx.append(x)\ndef f(): return x\n", "[1]", "[2]")
+
+
+# ---- knobs
+
+
+def test_follow_says_how_far(folder: Folder) -> None:
+    text = "def g(): return 1\n\ndef h(): return 2\n\ndef f(x=3): return g() + h() + 4\n"
+
+    def changes(follow: Callable[[ModuleType], Any]) -> list[bool]:
+        found = []
+        for old in "1234":
+            pair = []
+            for new in (old, "99"):
+                module = folder.load(text.replace(old, new))
+                pair.append(look_at_function(module.f, follow(module)).fingerprint)
+            found.append(pair[0] != pair[1])
+        return found
+
+    assert changes(lambda module: True) == [True, True, True, True]
+    assert changes(lambda module: False) == [False, False, True, True]
+    assert changes(lambda module: (module.g,)) == [True, False, True, True]
+
+
+def test_a_fingerprint_for_a_parameter_is_of_the_code_alone(folder: Folder) -> None:
+    module = folder.load("x = object()\ndef f(): return x\n")
+
+    assert fingerprint_function(module.f)[1] == ()
+
+
+# ---- for people
+
+
+def test_a_description_has_the_text_of_all_that_counts(folder: Folder) -> None:
+    folder.write("def k(): return 1\n", "late.py")
+    text = """
+    LIMIT = 10
+
+    class C:
+        # Kept.
+        def m(self): return 1
+
+    def g():
+        return LIMIT
+
+    def make(size):
+        def f(x=2):
+            from late import k
+            return g(), C(), k()
+        return f
+
+    f = make(5)
+    """
+    module = folder.load(text)
+    found = describe_function(module.f)
+    texts = {part.name: part.text for part in found.parts}
+
+    assert found.fingerprint == look_at_function(module.f).fingerprint
+    assert texts["mine.g"] == "def g():\n    return LIMIT\n"
+    assert texts["mine.C"] == "class C:\n    # Kept.\n    def m(self): return 1\n"
+    assert texts["global variable 'LIMIT'"] == "10"
+    assert texts["default of 'x'"] == "2"
+    assert texts["late.k"] == "def k(): return 1\n"
+    assert texts["mine.make.<locals>.f"].startswith("def f(x=2):\n    from late")
+    assert len({part.digest for part in found.parts}) == len(found.parts)
+
+
+def test_in_a_description_only_what_was_edited_has_another_digest(folder: Folder) -> None:
+    text = "A = 1\nB = 2\ndef g(): return A\ndef f(): return g(), B\n"
+    before, after = (describe_function(folder.load(each).f).parts for each in (text, text.replace("A = 1", "A = 3")))
+    digests = {part.name: part.digest for part in before}
+
+    assert [part.name for part in after if digests[part.name] != part.digest] == ["global variable 'A'"]
+
+
+# ---- in runs
+
+
+def test_editing_a_helping_function_remakes_what_used_it_and_only_that(script) -> None:  # type: ignore[no-untyped-def]
+    text = """
+    from helping import shape
+    ppg.new_pipegraph(quiet=True)
+    def other(): return "o"
+    ppg.FileGeneratingJob("one.txt", lambda output: output.write_text(shape()))
+    ppg.FileGeneratingJob("two.txt", lambda output: output.write_text(other()))
+    three = ppg.FileGeneratingJob("three.txt", lambda output: output.write_text(shape())).watch_code(follow=False)
+    ppg.run_pipegraph()
+    """
+    helping = script.folder / "helping.py"
+    helping.write_text("def shape(): return 'round'\n")
+    script.run(text)
+    helping.write_text("# A comment.\ndef shape(): return 'round'\n")
+    script.run()
+    nothing = script.started
+    helping.write_text("def shape(): return 'square, with corners'\n")
+    script.run()
+
+    assert nothing == []
+    assert script.started == ["one.txt"]
+    assert script.lines("one.txt") == ["square, with corners"]
+
+
+def test_lists_and_counters_that_the_script_fills_are_no_reason(script) -> None:  # type: ignore[no-untyped-def]
+    text = """
+    ppg.new_pipegraph(quiet=True)
+    CACHE, MADE, count = {}, [], 0
+    def numbered(name):
+        global count
+        count += 1
+        CACHE[name] = os.getpid()
+        return f"{name}"
+    def write(output):
+        output.write_text(numbered(output.name))
+    for name in NAMES:
+        MADE.append(ppg.FileGeneratingJob(numbered(name), write))
+    ppg.run_pipegraph()
+    """
+    script.run(text.replace("NAMES", "['aaa', 'bbb']"))
+    script.run(text.replace("NAMES", "['aaa', 'bbb', 'ccc']"))
+
+    assert script.started == ["ccc"]
+
+
+def test_what_was_loaded_or_not_is_no_reason_for_jobs_that_a_generator_declares(script) -> None:  # type: ignore[no-untyped-def]
+    """The generator runs in a fork of what was loaded in the first run, and of nothing in the second."""
+    text = """
+    ppg.new_pipegraph(quiet=True)
+    DATA, LOADED = {}, type("Loaded", (), {})
+    def fill(): DATA["a"] = [1, 2, 3]
+    def load():
+        global WHOLE
+        WHOLE = [4, 5]
+        fill()
+    loads = ppg.DataLoadingJob("loads", load)
+    attribute = ppg.AttributeLoadingJob("attribute", LOADED, "value", lambda: [6])
+    first = ppg.FileGeneratingJob("first.txt", lambda output: output.write_text(str(DATA)))
+    first.depends_on(loads, attribute)
+    def declare():
+        def write(output): output.write_text(f"{DATA} {WHOLE} {LOADED.value}")
+        ppg.FileGeneratingJob("late.txt", write).depends_on(loads, attribute)
+    ppg.JobGeneratingJob("declares", declare).depends_on(first)
+    ppg.run_pipegraph()
+    """
+    script.run(text)
+    first = script.started
+    script.run()
+
+    assert script.lines("late.txt") == ["{'a': [1, 2, 3]} [4, 5] [6]"]
+    assert "late.txt" in first
+    assert script.started == ["declares"]
+
+
+def test_a_second_run_in_one_process_sees_what_was_redefined(graph) -> None:  # type: ignore[no-untyped-def]
+    names: dict[str, Any] = {"__name__": "__main__", "ppg": ppg, "LIMIT": 1, "RUNS": "runs.txt"}
+    exec(
+        "def helper(): return LIMIT\n"
+        "def write(output):\n"
+        "    open(RUNS, 'a').write('x')\n"
+        "    output.write_text(str(helper()))\n"
+        "job = ppg.FileGeneratingJob('out.txt', write)",
+        names,
+    )
+    for change, text in (
+        ("pass", "1"),
+        ("pass", "1"),
+        ("LIMIT = 2", "2"),
+        ("def helper(): return 'three'", "three"),
+        ("pass", "three"),
+    ):
+        exec(change, names)
+        ppg.run_pipegraph()
+        assert Path("out.txt").read_text() == text
+
+    assert Path("runs.txt").read_text() == "xxx"
+
+
+def test_two_modules_that_both_define_plot_are_two_functions(graph, folder: Folder) -> None:  # type: ignore[no-untyped-def]
+    for name, number in (("one", 1), ("two", 2), ("three", 2)):
+        folder.write(f"def shape(): return {number}\ndef plot(output): output.write_text(str(shape()))\n", f"{name}.py")
+    one, two, three = (importlib.import_module(name).plot for name in ("one", "two", "three"))
+    ppg.FileGeneratingJob("two.txt", two)
+
+    assert ppg.FileGeneratingJob("two.txt", three)
+    with pytest.raises(ppg.JobContractError, match="another callback"):
+        ppg.FileGeneratingJob("two.txt", one)
+
+
+def test_jobs_count_by_their_ids(graph) -> None:  # type: ignore[no-untyped-def]
+    jobs = [ppg.FileGeneratingJob(f"{name}.txt", lambda output: None) for name in ("aaa", "bbb")]
+
+    def using(*given: object) -> str:
+        names: dict[str, Any] = {"given": list(given)}
+        exec("def f(): return given", names)
+        seen = look_at_function(names["f"])
+        assert seen.unwatched == ()
+        return seen.fingerprint
+
+    assert using(jobs[0]) == using(jobs[0]) != using(jobs[1])
+
+
+def test_what_the_document_shows_runs(script) -> None:  # type: ignore[no-untyped-def]
+    document = (Path(__file__).parent.parent / "docs" / "functions.rst").read_text(encoding="utf-8")
+    blocks = re.findall(r"\.\. code-block:: python\n\n((?:   .*\n|\n)+)", document)
+    for block in blocks:
+        script.run(textwrap.dedent(block))
+
+    assert len(blocks) == 2
+    assert script.lines("title_3.txt") == ["Of mice"]
+
+
+# ---- the API
+
+
+def test_what_follow_may_be_is_checked(graph) -> None:  # type: ignore[no-untyped-def]
+    job = ppg.FileGeneratingJob("out.txt", lambda output: None)
+
+    assert job.watch_code(follow=len) is job
+    with pytest.raises(TypeError, match=r"test_following\.py"):
+        job.watch_code(follow=[3])  # type: ignore[list-item]
+    with pytest.raises(TypeError, match="follow must be"):
+        ppg.FunctionInvariant("name", len, follow=["a"])  # type: ignore[list-item]
+
+
+def test_a_package_counts_by_its_version(graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.syspath_prepend(str(tmp_path))
+    information = tmp_path / "Some_Tools-1.0.dist-info"
+    information.mkdir()
+    (information / "top_level.txt").write_text("sometools\n")
+    (information / "RECORD").write_text("sometools.py,,\n")
+
+    def version(number: str, name: str) -> str | None:
+        (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: Some-Tools\nVersion: {number}\n")
+        importlib.invalidate_caches()
+        ppg.new_pipegraph(quiet=True)
+        job = ppg.FileGeneratingJob("out.txt", lambda output: None)
+        (invariant,) = job.depends_on_package(name)
+        assert invariant.job_id in job.input_ids
+        return next(iter(invariant.specs())).fingerprint
+
+    assert version("1.0", "some.tools") == version("1.0", "sometools") != version("1.1", "Some-Tools")
+
+
+def test_a_package_that_is_not_installed_is_an_error_with_its_place(graph) -> None:  # type: ignore[no-untyped-def]
+    job = ppg.FileGeneratingJob("out.txt", lambda output: None)
+
+    with pytest.raises(ppg.JobContractError, match=r"not installed[\s\S]*test_following.py:\d+"):
+        job.depends_on_package("no-such-package-at-all")
+
+
+def test_a_source_is_parsed_once(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed = []
+    made = sources.Source
+
+    @functools.wraps(made)
+    def counted(raw: bytes, filename: str) -> sources.Source:
+        parsed.append(filename)
+        return made(raw, filename)
+
+    module = folder.load("\n".join(f"def f{number}(): return {number}" for number in range(20)))
+    monkeypatch.setattr(sources, "source_at", sources.source_at)
+    before = len(sources._sources)
+    for number in range(20):
+        look_at_function(getattr(module, f"f{number}"))
+
+    assert len(sources._sources) == before + 1
+
+
+def test_what_is_not_watched_is_said_once_with_the_variable_and_the_mend(script) -> None:  # type: ignore[no-untyped-def]
+    text = """
+    ppg.new_pipegraph()
+    class Model: pass
+    model = Model()
+    for name in ("one.txt", "two.txt"):
+        ppg.FileGeneratingJob(name, lambda output: output.write_text(str(type(model))))
+    def declare():
+        ppg.FileGeneratingJob("late.txt", lambda output: output.write_text(str(sys.stderr) + str(type(model))))
+    ppg.JobGeneratingJob("declares", declare)
+    ppg.run_pipegraph()
+    """
+    told = script.run(text)
+
+    assert told.count("not watched: global variable 'model' (__main__.Model)") == 1
+    assert told.count("depends_on_params") == 1
+    assert "one.txt (script.py:8)" in told
+
+
+def test_a_function_that_uses_another_one_of_its_own_making_sees_what_that_closes_over(folder: Folder) -> None:
+    """What functions of one code use is found once for all of them, whichever comes first."""
+    text = "def make(n):\n    def f(): return g, n\n    return f\ng = make(1)\nf = make(3)\n"
+    found = []
+    for number in "12":
+        module = folder.load(text.replace("make(1)", f"make({number})"))
+        followed = Followed()
+        look_at_function(module.g, True, followed)
+        found.append(look_at_function(module.f, True, followed).fingerprint)
+
+    assert found[0] != found[1]
+
+
+def test_a_module_of_ones_own_may_have_the_name_of_one_of_the_standard_librarys(folder: Folder) -> None:
+    name = next(name for name in ("this", "antigravity", "turtledemo") if name not in sys.modules)
+    folder.write("X = 1\n", f"{name}.py")
+    texts = (f"import {name}\ndef f(): return {name}.X\n", f"def f():\n    import {name}\n    return {name}.X\n")
+    before = [folder.fingerprint(text) for text in texts]
+    folder.write("X = 2\n", f"{name}.py")
+
+    assert all(one != folder.fingerprint(text) for one, text in zip(before, texts))
+
+
+def test_a_cell_of_a_notebook_has_a_source_although_its_statements_are_compiled_one_by_one():
+    cell = "import time\n\ndef callback(output):\n    time.sleep(0)\n"
+    filename = "/tmp/ipykernel_1/2.py"
+    linecache.cache[filename] = (len(cell), None, cell.splitlines(keepends=True), filename)
+    names: dict[str, Any] = {}
+    for statement in ast.parse(cell).body:
+        exec(compile(ast.Module([statement], []), filename, "exec"), names)
+
+    written = sources.written_function(names["callback"])
+    assert written is not None
+    assert written.shown() == "def callback(output):\n    time.sleep(0)\n"
