@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from .cycles import check_for_cycles
 from .errors import DuplicateOutputError, JobContractError, NoGraphError
 from .events import Event, JobBlocked, JobFailed, JobStarted, JobStopped, JobSucceeded
+from .invariants.findings import Followed
 from .model import NO_USAGE, Growth, InputId, JobId, JobSpec, Place
 from .outcomes import INDIRECT, NO_OUTCOME, Outcome, outcome_after
 from .targets import Targets
@@ -80,6 +81,7 @@ class Graph:
         self._pruned: set[JobId] = set()
         self._left_out: set[JobId] = set()
         self.targets: Targets | None = None
+        self.followed = Followed()
 
     # --- declaring
 
@@ -184,6 +186,7 @@ class Graph:
         self._left_out = set()
         self.targets = None
         self._resolve(self.jobs)
+        self._keep_globals()
         check_for_cycles(self.jobs, self.maker)
         if targets is None:
             return
@@ -205,6 +208,13 @@ class Graph:
                 job.resolve()
             done += len(late)
         self._leave_out(among)
+
+    def _keep_globals(self) -> None:
+        """What functions use is what it is now, whatever jobs load; only generators have jobs fingerprinted later."""
+        self.followed.forget()
+        if any(job.is_generator for job in self.jobs.values()):
+            names = (getattr(job.function, "__globals__", None) for job in self.jobs.values())
+            self.followed.globals.begin({id(each): each for each in names if each is not None}.values())
 
     def specs(self) -> tuple[JobSpec, ...]:
         """All jobs that take part, as plain data; they are `resolve` d.
@@ -278,6 +288,7 @@ class Graph:
         self._growing = (job_id, os.getpid())
         self._new_jobs = {}
         self._new_edges = {}
+        self.followed.globals.begin_growth()
 
     @property
     def has_grown(self) -> bool:
@@ -287,6 +298,7 @@ class Graph:
     def end_growth(self) -> Growth:
         """What was declared since `begin_growth`."""
         new_jobs, new_edges = self._new_jobs, self._new_edges
+        self.followed.globals.end_growth()
         # Whether all that waits in a circle is for the engine to say: it knows what has ended.
         self._resolve(new_jobs)
         before = None if self.targets is None else self.targets.kept

@@ -19,7 +19,8 @@ PACKAGE = REPOSITORY / "pipegraph"
 LAYERS = (
     ("errors", "model", "events"),
     ("cycles", "outcomes", "signals", "targets"),
-    ("engine", "invariants", "graph"),
+    ("engine", "invariants"),
+    ("graph",),
     ("jobs", "status", "slaves", "watchers", "keyboard"),
     ("coordinator", "dialogue"),
     ("run",),

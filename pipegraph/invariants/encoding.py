@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 from ..model import Origin
 from . import library
+from .beginning import Globals
 from .bounds import too_large
 from .callables import (
     BUILTIN,
@@ -31,7 +32,16 @@ from .callables import (
 from .classes import beside_source, class_content, is_bare_tuple, is_written_in
 from .code import code_text
 from .findings import Findings, Follow, Followed, Part, Seen
-from .following import Imported, Used, chains_in_code, changed_by, imported_by, look_up, place_of, statements_of
+from .following import (
+    Imported,
+    Used,
+    assignments_of,
+    chains_in_code,
+    changed_by,
+    imported_by,
+    look_up,
+    statements_of,
+)
 from .origins import is_own, is_own_module, origin_of
 from .sources import Written, written_class, written_function
 from .values import METHOD, UnstableValueError, ValueEncoder, digest, type_name
@@ -64,16 +74,16 @@ class FunctionEncoder(ValueEncoder):
     """
 
     __slots__ = (
+        "_assigned",
         "_changed",
         "_depth",
         "_findings",
         "_follow",
         "_followed",
+        "_globals",
         "_imports",
-        "_is_begun",
         "_label",
         "_later",
-        "_loaders",
         "_numbers",
         "_queue",
         "_values",
@@ -83,15 +93,15 @@ class FunctionEncoder(ValueEncoder):
         self,
         findings: Findings,
         follow: bool,
+        known: Globals,
         followed: Followed | None = None,
-        loaders: tuple[object, ...] = (),
         depth: int = 0,
     ) -> None:
         super().__init__()
         self._findings = findings
         self._follow = follow
         self._followed = followed
-        self._loaders = loaders
+        self._globals = known
         self._depth = depth
         self.begin_anew()
 
@@ -104,10 +114,10 @@ class FunctionEncoder(ValueEncoder):
         self._imports: dict[Imported, int] = {}
         self._queue: deque[tuple[str, Any, _Encoded]] = deque()
         self._values: dict[tuple[int, str], int] = {}
-        self._later: deque[tuple[tuple[int, str], Used]] = deque()
+        self._later: deque[tuple[Used, dict[str, Any]]] = deque()
+        self._assigned: set[tuple[int, str]] = set()
         self._changed: set[tuple[int, str]] = set()
         self._label = "callback"
-        self._is_begun = False
 
     # ---- the whole
 
@@ -137,10 +147,11 @@ class FunctionEncoder(ValueEncoder):
                 texts.append(self._told(self._label, value, encoded))
             else:
                 # All that functions change themselves is known as far as it can be.
-                place, used = later.popleft()
-                texts.append(
-                    "~" if place in self._changed else self._used(f"global variable '{used.name}'", used.value)
-                )
+                used, names = later.popleft()
+                if (used.owner, used.key) in self._changed:
+                    texts.append(self._assigned_text(used, names))
+                else:
+                    texts.append(self._used(f"global variable '{used.name}'", used.value))
         return "".join(texts)
 
     def _met(self, value: object, encoded: _Encoded) -> str:
@@ -225,7 +236,7 @@ class FunctionEncoder(ValueEncoder):
             return self.encode(value)
         # Sets have no order: each element is described as if it was the first. Sets in what elements use are described
         # without what their elements use, so that this ends.
-        alone = FunctionEncoder(self._findings, self._follow and not self._depth, None, self._loaders, self._depth + 1)
+        alone = FunctionEncoder(self._findings, self._follow and not self._depth, self._globals, None, self._depth + 1)
         alone._open, alone._label = self._open, self._label
         return digest(alone._whole(lambda: alone.encode(value)))
 
@@ -239,11 +250,10 @@ class FunctionEncoder(ValueEncoder):
 
         def look() -> Seen:
             findings = Findings()
-            inner = FunctionEncoder(findings, True, None, self._loaders)
+            inner = FunctionEncoder(findings, True, self._globals)
             return findings.seen(digest(inner._whole(lambda: inner._used_names(written, names, function))))
 
-        kept = (key, names, function, self._loaders)
-        return self._taken((id(key), id(names), *map(id, self._loaders)), kept, look)
+        return self._taken((id(key), id(names)), (key, names, function), look)
 
     def _taken(self, key: tuple[object, ...], kept: object, look: Callable[[], Seen]) -> str:
         assert self._followed is not None
@@ -253,10 +263,9 @@ class FunctionEncoder(ValueEncoder):
         return f"U{seen.fingerprint}"
 
     def _used_names(self, written: Written | None, names: dict[str, Any], function: Any) -> str:
-        if not self._is_begun:
-            self._is_begun = True
-            self._note_loaded()
-        self._note_changed(written, names)
+        for chain in written.names.changed if written is not None else ():
+            if (place := changed_by(chain, names, self._globals)) is not None:
+                self._changed.add(place)
         texts = []
         package = names.get("__package__") or ""
         for chain in chains_in_code(function.__code__, names) if written is None else written.names.read:
@@ -264,37 +273,18 @@ class FunctionEncoder(ValueEncoder):
                 imported = imported_by(chain, package)
                 text = "" if imported is None else self._imported(imported)
             else:
-                used = look_up(chain, names, self._changed)
-                text = "" if used is None else self._global(used)
+                used = look_up(chain, names, self._globals, self._changed)
+                text = "" if used is None else self._global(used, names)
                 if chain in _UNSEEN and (used is None or not is_own(getattr(used.value, "__name__", None))):
                     self._findings.unwatched.add(f"what {'.'.join(chain)}() leads to in '{function.__qualname__}'")
             if text:
                 texts.append(f"{len(chain)}:{'.'.join(chain)}={text}")
         return f"U{len(texts)}:" + "".join(texts)
 
-    def _note_loaded(self) -> None:
-        functions = []
-        for loader in self._loaders:
-            if isinstance(loader, tuple):
-                self._changed.add(place_of(*loader))
-            functions += inside(loader)
-        for function in functions:  # It grows meanwhile.
-            written = written_function(function)
-            self._note_changed(written, function.__globals__)
-            for chain in written.names.read if written is not None else ():
-                used = look_up(chain, function.__globals__)
-                if used is not None and isinstance(used.value, FunctionType) and used.value not in functions:
-                    functions.append(used.value)
-
-    def _note_changed(self, written: Written | None, names: dict[str, Any]) -> None:
-        for chain in written.names.changed if written is not None else ():
-            if (place := changed_by(chain, names)) is not None:
-                self._changed.add(place)
-
-    def _global(self, used: Used) -> str:
+    def _global(self, used: Used, names: dict[str, Any]) -> str:
         value = used.value
         if (used.owner, used.key) in self._changed:
-            return "~"
+            return self._assigned_text(used, names)
         if isinstance(value, ModuleType):
             if used.is_end and is_own_module(value):
                 self._findings.unwatched.add(f"module '{used.name}', which is not used by the names in it")
@@ -305,8 +295,19 @@ class FunctionEncoder(ValueEncoder):
         place = (used.owner, used.key)
         if place not in self._values:
             self._values[place] = len(self._values)
-            self._later.append((place, used))
+            self._later.append((used, names))
         return f"v{self._values[place]};"
+
+    def _assigned_text(self, used: Used, names: dict[str, Any]) -> str:
+        """Of what functions change: by what is written where it is assigned at first, not by what it has become."""
+        place = used.owner, used.key
+        if used.owner != id(names) or place in self._assigned:
+            return "~"
+        self._assigned.add(place)
+        texts = [
+            written.text + self._used_names(written, names, None) for written in assignments_of(used.key, names)
+        ]
+        return f"~{len(texts)}:" + "".join(texts)
 
     def _imported(self, imported: Imported) -> str:
         number = self._imports.get(imported)
@@ -436,10 +437,10 @@ class FunctionEncoder(ValueEncoder):
 
         def look() -> Seen:
             findings = Findings()
-            inner = FunctionEncoder(findings, self._follow, None, self._loaders)
+            inner = FunctionEncoder(findings, self._follow, self._globals)
             return findings.seen(digest(inner._whole(lambda: inner._class(value))))
 
-        return self._taken((id(value), self._follow, *map(id, self._loaders)), (value, self._loaders), look)
+        return self._taken((id(value), self._follow), value, look)
 
     def _class_parts(self, value: type) -> str:
         name = value.__name__

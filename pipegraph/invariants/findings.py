@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 from ..model import Fingerprint
+from .beginning import Globals
 
 Follow: TypeAlias = "bool | tuple[Callable[..., object], ...]"
 """Whether what a function uses by name counts, or which functions count beside it."""
@@ -74,15 +75,22 @@ class Followed:
     """What functions use, remembered for many jobs of the same functions.
 
     Good as long as nothing changes: `forget` when a run begins.
+
+    Attributes
+    ----------
+    globals
+        What names lead to.
     """
 
     def __init__(self) -> None:
+        self.globals = Globals()
         # With the objects, as an id is good only while its owner lives.
         self._known: dict[tuple[object, ...], tuple[object, Seen]] = {}
 
     def forget(self) -> None:
         """Things may have changed."""
         self._known.clear()
+        self.globals.forget()
 
     def get(self, key: tuple[object, ...], kept: object, look: Callable[[], Seen]) -> Seen:
         """What was seen under a key, or is seen now."""

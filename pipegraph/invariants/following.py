@@ -14,13 +14,10 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 from ..model import Origin
+from .beginning import Globals, is_record
 from .names import Chain, imported_names
 from .origins import is_own, is_own_module, origin_of
 from .sources import Source, Written, source_at
-
-_RECORDS = frozenset((("argparse", "Namespace"), ("types", "SimpleNamespace")))
-"""Plain bundles of values: only what is used of them counts."""
-
 
 class Used(NamedTuple):
     """What a chain of names leads to.
@@ -42,18 +39,21 @@ class Used(NamedTuple):
     is_end: bool = True
 
 
-def look_up(chain: Chain, names: dict[str, Any], changed: Container[tuple[int, str]] = ()) -> Used | None:
+def look_up(
+    chain: Chain, names: dict[str, Any], known: Globals, changed: Container[tuple[int, str]] = ()
+) -> Used | None:
     """What the chain leads to from these global names; None for builtins, and for what is not there.
 
     Goes no further than a place that is changed, whether anything is there or not.
     """
     root, *attributes = chain
-    if root not in names:
+    there = known.names_in(names)
+    if root not in there:
         return Used(root, None, id(names), root) if (id(names), root) in changed else None
-    found = Used(root, names[root], id(names), root)
+    found = Used(root, there[root], id(names), root)
     for attribute in attributes:
         whole = found.value
-        owner = None if (found.owner, found.key) in changed else _names_of(whole)
+        owner = None if (found.owner, found.key) in changed else _names_of(whole, known)
         if owner is None:
             return found._replace(is_end=False)
         place = place_of(whole, attribute)
@@ -63,6 +63,8 @@ def look_up(chain: Chain, names: dict[str, Any], changed: Container[tuple[int, s
                 value = owner[attribute]
             elif isinstance(whole, ModuleType) and f"{whole.__name__}.{attribute}" in sys.modules:
                 value = sys.modules[f"{whole.__name__}.{attribute}"]
+            elif is_record(whole) and not hasattr(type(whole), attribute):
+                return None  # Somebody is to put it there.
             else:
                 return found._replace(is_end=False)
             if isinstance(whole, type) and not _is_plain(value):
@@ -71,15 +73,15 @@ def look_up(chain: Chain, names: dict[str, Any], changed: Container[tuple[int, s
     return found
 
 
-def changed_by(chain: Chain, names: dict[str, Any]) -> tuple[int, str] | None:
+def changed_by(chain: Chain, names: dict[str, Any], known: Globals) -> tuple[int, str] | None:
     """The place that changes where this chain is assigned or changed in place, whether anything is there or not."""
     *before, last = chain
     if not before:
         return id(names), last
-    found = look_up(tuple(before), names)
+    found = look_up(tuple(before), names, known)
     if found is None or isinstance(found.value, FunctionType):
         return None
-    if not found.is_end or _names_of(found.value) is None:
+    if not found.is_end or _names_of(found.value, known) is None:
         # An attribute of an object: what is known of the object.
         return None if isinstance(found.value, (ModuleType, type)) else (found.owner, found.key)
     return place_of(found.value, last)
@@ -90,16 +92,16 @@ def place_of(owner: Any, name: str) -> tuple[int, str]:
     return id(owner if isinstance(owner, type) else getattr(owner, "__dict__", owner)), name
 
 
-def _names_of(value: Any) -> dict[str, Any] | None:
+def _names_of(value: Any, known: Globals) -> dict[str, Any] | None:
     """The names in what can be looked into: the user's own modules, constants of classes, bundles of values."""
-    kind = type(value)
     if isinstance(value, ModuleType):
-        return vars(value) if is_own_module(value) else None
+        names: dict[str, Any] | None = known.names_in(vars(value)) if is_own_module(value) else None
+        return names
     if isinstance(value, type):
         if not is_own(value.__module__) or hasattr(value, "__members__"):
             return None
-        return {name: item for part in reversed(value.__mro__) for name, item in vars(part).items()}
-    return vars(value) if (kind.__module__, kind.__qualname__) in _RECORDS else None
+        return {name: item for part in reversed(value.__mro__) for name, item in known.names_in(part).items()}
+    return vars(value) if is_record(value) else None
 
 
 def _is_plain(value: object) -> bool:
@@ -154,6 +156,17 @@ def find_source(module: str) -> Source | None:
     """The source of a module of the user's own, loaded or not; None of all others."""
     filename = _file_of(module) if module else None
     return source_at(filename) if filename is not None and origin_of(filename) is Origin.SCRIPT else None
+
+
+def assignments_of(name: str, names: dict[str, Any]) -> Iterator[Written]:
+    """What is written where a module, which has these names, assigns one of them, outside of its functions."""
+    filename = names.get("__file__")
+    source = source_at(filename) if isinstance(filename, str) else None
+    for statement in source.tree.body if source is not None else ():
+        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+        if isinstance(statement, (ast.Assign, ast.AnnAssign)) and source is not None:
+            if any(isinstance(each, ast.Name) and each.id == name for each in targets):
+                yield source.written(statement)
 
 
 def _file_of(module: str) -> str | None:

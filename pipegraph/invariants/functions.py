@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..model import Fingerprint
+from .beginning import Globals
 from .callables import is_function
 from .findings import Findings, Follow, Followed, FunctionDescription, Part, Seen
 from .values import digest, with_room
@@ -48,22 +49,19 @@ def look_at_function(
     function: Callable[..., object] | None,
     follow: Follow = True,
     followed: Followed | None = None,
-    loaders: tuple[object, ...] = (),
 ) -> Seen:
     """Fingerprint of anything that can be called, and what has to be told of it.
 
     Parameters
     ----------
     followed
-        What was found for other functions since the run began.
-    loaders
-        Functions that may have been called before it: what they assign or change by name is not looked at. So is what
-        is named as a place: a module, class or object, and an attribute.
+        What was found for other functions since the run began, and what was there when it did.
     """
     from .encoding import FunctionEncoder
 
     findings = Findings()
-    encoder = FunctionEncoder(findings, follow is True, Followed() if followed is None else followed, loaders)
+    followed = Followed() if followed is None else followed
+    encoder = FunctionEncoder(findings, follow is True, followed.globals, followed)
 
     def encode() -> str:
         encoder.begin_anew()
@@ -81,7 +79,7 @@ def describe_function(function: Callable[..., object] | None, follow: Follow = T
 
     def encode() -> str:
         findings.parts = {}
-        return FunctionEncoder(findings, follow is True).encode_callback(function, follow)
+        return FunctionEncoder(findings, follow is True, Globals()).encode_callback(function, follow)
 
     with_room(encode)
     return FunctionDescription(seen.fingerprint, seen.unwatched, tuple((findings.parts or {}).values()))

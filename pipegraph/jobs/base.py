@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from ..cycles import raise_cycle
 from ..errors import DuplicateOutputError, JobContractError
 from ..graph import Graph, current
-from ..invariants.functions import Follow, Followed, Seen, fingerprint_function, look_at_function
+from ..invariants.functions import Follow, fingerprint_function, look_at_function
 from ..model import InputId, JobId, JobSpec, Place, Role
 from ..outcomes import NO_OUTCOME, Outcome
 from .joblist import JobList
@@ -122,8 +122,6 @@ class Job:
     _takes_output = False
     _is_code_watched = True
     _follow: Follow = True
-    _followed = Followed()
-    """What the functions of all jobs use, as it is in this run."""
     _was_code_ignored = False
     _cores = 1
     _memory = -1
@@ -544,7 +542,6 @@ class Job:
 
     def resolve(self) -> None:
         """The run begins: add the inputs that were to be told now."""
-        self._followed.forget()
         self.inject_auto_invariants()
         while self._later:
             later, self._later = self._later, None
@@ -595,21 +592,10 @@ class Job:
         )
 
     def _function_spec(self, name: JobId, class_name: str) -> JobSpec:
-        seen = self._look_at_function()
+        seen = look_at_function(self.function, self._follow, self.graph.followed)
         unwatched = [(f"not watched: {each}", _MEND) for each in seen.unwatched]
         remarks = (*unwatched, *((each, "") for each in seen.remarks))
         return JobSpec(name, Role.INVARIANT, class_name, self.place, fingerprint=seen.fingerprint, remarks=remarks)
-
-    def _look_at_function(self) -> Seen:
-        """What the callback is, and uses, now. What is loaded for it counts through the jobs that load it."""
-        loaders: list[object] = []
-        for name in self._inputs or ():
-            job = self.graph.jobs.get(name)
-            if job is not None and job.in_memory:
-                loaders.append(job.function)
-                if (attribute := getattr(job, "_attribute", "")) and hasattr(job, "_object"):
-                    loaders.append((job._object, attribute))
-        return look_at_function(self.function, self._follow, self._followed, tuple(loaders))
 
     @property
     def spec_outputs(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from types import CodeType
 from typing import NamedTuple
@@ -159,6 +160,9 @@ def left_out(bonds: Bonds) -> set[str] | None:
 # --- as text
 
 
+SCRIPT = "script.py"
+"""What errors call it; there is no such file."""
+
 PRELUDE = """
 from types import SimpleNamespace
 
@@ -204,7 +208,7 @@ def _callback(name: str, job: Planned, bonds: Bonds, declared: Iterable[str]) ->
     text = ", ".join(values)
     role, kind, files = kind_of(name)
     if role == GENERATOR:
-        body = [values[0], *declared]
+        body = [f"version = {values[0]}", *declared]
     elif files:
         body = [f"write(output, {text})"]
     elif kind == "DataLoadingJob":
@@ -260,8 +264,8 @@ class Declared:
         self.values: dict[str, Content] = {}
         self.late: dict[str, set[str]] = {}
         self.text = text.lstrip() or text_of(bonds)
-        self.compiled: CodeType = compile(self.text, "script.py", "exec")
-        code = _source_of_functions(self.text)
+        self.compiled: CodeType = compile(self.text, SCRIPT, "exec")
+        code = _what_functions_say(self.text)
         finals = {}
         for name, job in bonds.plan.items():
             if name in out:
@@ -300,10 +304,23 @@ class Declared:
         return ((name, job) for name, job in self.jobs.items() if job.maker == maker)
 
 
-def _source_of_functions(text: str) -> dict[str, str]:
+def _what_functions_say(text: str) -> dict[str, str]:
+    """What is written in each function, without its name, and in all that it names; and which jobs these find."""
     lines = text.splitlines()
-    functions = (node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef))
-    return {each.name: "\n".join(lines[each.lineno : each.end_lineno]) for each in functions}
+    tree = ast.parse(text)
+    functions = {each.name: each for each in tree.body if isinstance(each, ast.FunctionDef)}
+    written = {name: "\n".join(lines[each.lineno : each.end_lineno]) for name, each in functions.items()}
+    declared = set(re.findall(r"^J\.(\w+) =", text, re.MULTILINE))
+    said = {}
+    for name in functions:
+        used = [name]
+        for other in used:  # It grows meanwhile.
+            used += [each for each in re.findall(r"\bmake_\w+", written[other]) if each not in used]
+        whole = "\n".join(written[other] for other in used)
+        assigned = set(re.findall(r"\bJ\.(\w+) =", whole))
+        found = set(re.findall(r"\bJ\.(\w+)", whole)) - assigned
+        said[name] = f"{whole}\n{sorted(found & declared)}"
+    return said
 
 
 def content_of(name: str, job: Job, parts: list[Content]) -> Content:

@@ -5,6 +5,7 @@ Longer than other files, as the loop that it stands for is spread over `run.py`,
 
 from __future__ import annotations
 
+import linecache
 from collections import Counter
 from collections.abc import Iterable
 from random import Random
@@ -18,7 +19,7 @@ from pipegraph.model import Failure, FileRecord, Growth, JobSpec, Past, Reason, 
 
 from .graphs import GENERATOR, INVARIANT, LOAD, OUTPUT, TEMP
 from .oracle import EMPTY, Content, Expected, Known, Made, contents_of, expect
-from .random_plans import MEMORY, Declared, content_of, digest
+from .random_plans import MEMORY, SCRIPT, Declared, content_of, digest
 from .world import HALF, Fingerprints, Run, Situation, Violation, record_of
 
 
@@ -67,6 +68,7 @@ class LargeRun(Run):
 
     def _declare(self) -> tuple[JobSpec, ...]:
         """Execute the script, as the process does from which the first slave is forked."""
+        linecache.cache[SCRIPT] = (len(self.graph.text), None, self.graph.text.splitlines(keepends=True), SCRIPT)
         exec(self.graph.compiled, {"__name__": "__main__"})
         self.jobs = ppg.util.global_pipegraph
         self.jobs.resolve()

@@ -1,0 +1,113 @@
+"""Global variables as they were when the run began: what jobs load or put there later is not looked at by name.
+
+The jobs of a generator are declared in a fork in which data may have been loaded by then, or not: the same code must
+count alike in both. What is assigned by a generator, while it runs, does count for them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from types import ModuleType
+from typing import Any
+
+from .bounds import too_large
+from .origins import is_own, is_own_module
+
+_RECORDS = frozenset((("argparse", "Namespace"), ("types", "SimpleNamespace")))
+_COPIED = frozenset((("collections", name) for name in ("OrderedDict", "defaultdict", "Counter", "deque")))
+
+
+def is_record(value: object) -> bool:
+    """A plain bundle of values, of which only what is used counts."""
+    kind = type(value)
+    return (kind.__module__, kind.__qualname__) in _RECORDS
+
+
+class Globals:
+    """What global names lead to; until `begin`, to what is there now."""
+
+    def __init__(self) -> None:
+        # By the id of what has the names, a module's dict or a class; with it, as an id is good while its owner lives.
+        self._kept: dict[int, tuple[Any, dict[str, Any]]] = {}
+        self._before: dict[int, dict[str, Any]] = {}
+
+    def names_in(self, owner: Any) -> Any:
+        """The names of a module's dict or a class, with what is behind them."""
+        kept = self._kept.get(id(owner))
+        if kept is not None:
+            return kept[1]
+        return vars(owner) if isinstance(owner, type) else owner
+
+    def begin(self, more: Iterable[dict[str, Any]]) -> None:
+        """Keep what is there now, of the user's own modules and of these; lists, dicts and the like as copies."""
+        self.forget()
+        own = [vars(each) for each in list(sys.modules.values()) if isinstance(each, ModuleType) and is_own_module(each)]
+        for names in (*own, *more):
+            if id(names) not in self._kept:
+                self._keep(names, names)
+
+    def forget(self) -> None:
+        """From now on what is there counts."""
+        self._kept.clear()
+        self._before.clear()
+
+    def begin_growth(self) -> None:
+        """A generator is called: what it assigns is to count."""
+        self._before = {key: dict(_live(owner)) for key, (owner, _) in self._kept.items()}
+
+    def end_growth(self) -> None:
+        """It is over."""
+        for key, before in self._before.items():
+            owner, kept = self._kept[key]
+            now = _live(owner)
+            for name, value in now.items():
+                if name not in before or before[name] is not value:
+                    kept[name] = self._copy(value, {})
+            for name in before.keys() - now.keys():
+                kept.pop(name, None)
+        self._before = {}
+
+    def _keep(self, owner: Any, names: Any) -> None:
+        kept: dict[str, Any] = {}
+        self._kept[id(owner)] = (owner, kept)
+        copies: dict[int, Any] = {}
+        for name, value in list(names.items()):
+            kept[name] = self._copy(value, copies)
+
+    def _copy(self, value: Any, copies: dict[int, Any]) -> Any:
+        """A value that does not change when this one does; what is no container stands for itself."""
+        kind = type(value)
+        if kind is list or kind is dict or kind is set or kind is tuple:
+            pass
+        elif isinstance(value, type):
+            if is_own(value.__module__) and id(value) not in self._kept:
+                self._keep(value, vars(value))
+            return value
+        elif (kind.__module__, kind.__qualname__) not in _COPIED and not is_record(value):
+            return value
+        known = copies.get(id(value))
+        if known is not None:
+            return known
+        if too_large(vars(value) if is_record(value) else value):
+            return value
+        if kind is tuple:
+            # A tuple in a circle goes through something else, which is copied.
+            return tuple([self._copy(each, copies) for each in value])
+        import copy
+
+        copied = copies[id(value)] = copy.copy(value)
+        if is_record(value):
+            for name, each in list(vars(value).items()):
+                setattr(copied, name, self._copy(each, copies))
+        elif isinstance(copied, dict):
+            for name, each in list(value.items()):
+                copied[name] = self._copy(each, copies)
+        elif kind is not set:
+            for at, each in enumerate(value):
+                copied[at] = self._copy(each, copies)
+        return copied
+
+
+def _live(owner: Any) -> Any:
+    return vars(owner) if isinstance(owner, type) else owner
