@@ -18,6 +18,7 @@ import pytest
 
 import pipegraph as ppg
 from pipegraph.invariants import sources
+from pipegraph.invariants.encoding import FunctionEncoder
 from pipegraph.invariants.functions import Followed, Seen, describe_function, fingerprint_function, look_at_function
 from pipegraph.invariants.origins import origin_of
 from pipegraph.model import Origin
@@ -305,18 +306,64 @@ def test_a_global_is_seen_wherever_it_is_used(folder: Folder, text: str) -> None
         "def f(x: ONE) -> ONE: return x",
         "class C:\n    size = 1\n    other = ONE\ndef f(): return C.size",
         "import argparse\nargs = argparse.Namespace(one=ONE, two=2)\ndef f(): return args.two",
-        "def f():\n    global ONE\n    ONE = 3",
-        "def f(): ONE['a'] = 3",
-        "def f(): ONE['b', 1]['c'] += 3",
-        "def f(): return ONE.setdefault('a', 3)",
-        "def f(): del ONE['a']",
-        "def g(): ONE.clear()\ndef f(): return g(), ONE",
+        "ONE['b'] = {2: 3}\ndef f(): return ONE['b'][2], ONE['c']",
     ],
 )
-def test_what_only_has_the_name_or_is_changed_by_the_function_itself_does_not_count(folder: Folder, text: str) -> None:
+def test_what_only_has_the_name_does_not_count(folder: Folder, text: str) -> None:
     text = "ONE = {'a': 1}\n" + text
 
     assert not differ(folder, text, "{'a': 1}", "{'a': 2}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def f(): return ONE['b']['c']",
+        "def f(): return ONE['b'].get('c')",
+        "def f(): return ONE['b']",
+        "def f(): return ONE.get('b')",
+        "def f(x): return ONE[x]['c']",
+        "def f(x): return ONE['b'][x]",
+        "from types import SimpleNamespace\nN = SimpleNamespace(one=ONE)\ndef f(): return N.one['b']",
+        "class C:\n    one = ONE\ndef f(): return C.one['b']['c']",
+    ],
+)
+def test_of_a_dict_the_entries_that_are_named_count(folder: Folder, text: str) -> None:
+    text = "ONE = {'b': {'c': 1}}\n" + text
+
+    assert differ(folder, text, "{'c': 1}", "{'c': 2}")
+
+
+def test_an_entry_that_comes_or_goes_counts(folder: Folder) -> None:
+    text = "ONE = {'b': 1}\ndef f(): return ONE['b'] if 'b' else 2"
+
+    assert differ(folder, text, "ONE = {'b': 1}", "ONE = {}")
+    assert differ(folder, text, "ONE = {'b': 1}", "import collections\nONE = collections.defaultdict(int)")
+
+
+CHANGING = [
+    "def f():\n    global ONE\n    ONE = 3",
+    "def f(): ONE['a'] = 3",
+    "def f(): ONE['b', 1]['c'] += 3",
+    "def f(): return ONE.setdefault('a', 3)",
+    "def f(): del ONE['a']",
+    "def f(): ONE['a'] += 1\ndef g(): return f(), ONE['a']",
+    "def g(): ONE.clear()\ndef f(): return g(), ONE",
+    "def g(): ONE.clear()\ndef f(): return ONE, g()",
+]
+
+
+@pytest.mark.parametrize("text", CHANGING)
+def test_what_functions_change_themselves_counts_as_it_is_at_first(folder: Folder, text: str) -> None:
+    module = folder.load("ONE, TWO = {'a': int(1)}, 2\n" + text)
+    before = look_at_function(module.f)
+    module.ONE["a"] = 5
+    module.ONE = {"a": 7}
+
+    assert look_at_function(module.f) == before
+    assert differ(folder, "ONE, TWO = {'a': int(1)}, 2\n" + text, "int(1)", "int(2)")
+    assert differ(folder, "START = 1\nONE = {'a': START}\n" + text, "START = 1", "START = 2")
+    assert not differ(folder, "START = 1\nONE = {'a': 1}\n" + text, "START = 1", "START = 2")
 
 
 def test_a_counter_in_a_class_and_in_a_module_of_ones_own_does_not_count(folder: Folder) -> None:
@@ -763,3 +810,69 @@ def test_a_cell_of_a_notebook_has_a_source_although_its_statements_are_compiled_
     written = sources.written_function(names["callback"])
     assert written is not None
     assert written.shown() == "def callback(output):\n    time.sleep(0)\n"
+
+
+def test_a_mistake_of_ours_is_loud_and_never_a_fingerprint(graph, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    def confused(*given: object) -> None:
+        raise TypeError("unhashable")
+
+    job = ppg.FileGeneratingJob("a", lambda output: output.write_text("a"))
+    monkeypatch.setattr(FunctionEncoder, "_used_names", confused)
+    monkeypatch.setattr("pipegraph.invariants.encoding._is_raised_here", lambda error: True)
+
+    with pytest.raises(ppg.FingerprintError, match=r"can't be looked at[^$]*job: +a \([^$]*TypeError: unhashable"):
+        list(job.specs())
+
+
+def test_objects_that_fail_when_they_are_looked_at_are_told(folder: Folder) -> None:
+    text = """
+    class Strange(type):
+        def __getattr__(cls, name): raise OSError(name)
+    class Thing(metaclass=Strange): pass
+    class Callable:
+        def __call__(self): return 1
+        def __getattr__(self, name): raise OSError(name)
+    call = Callable()
+    def f(): return Thing, call()
+    """
+
+    seen = folder.seen(textwrap.dedent(text))
+
+    assert [each for each in seen.unwatched if "OSError when looked at" in each]
+
+
+GROWING = """
+ppg.new_pipegraph(quiet=True)
+from types import SimpleNamespace
+DATA, ROWS, N, STATE, NESTED = [], 0, 0, SimpleNamespace(a=1), {"a": {"b": [1]}}
+class Settings:
+    limit = 1
+def load():
+    global N, LATE
+    N, LATE = os.getpid(), os.getpid()
+    DATA.append(os.getpid())
+    STATE.a = STATE.new = os.getpid()
+    NESTED["a"]["b"].append(os.getpid())
+    Settings.limit = os.getpid()
+loads = ppg.DataLoadingJob("loads", load)
+slow = ppg.FileGeneratingJob("wants.txt", lambda output: output.write_text("w")).depends_on(loads)
+def declare():
+    global ROWS
+    ROWS = FOUND
+    def write(output):
+        output.write_text(f"{ROWS}")
+        if not ROWS: DATA, N, LATE, STATE, STATE.new, NESTED, Settings.limit
+    ppg.FileGeneratingJob("late.txt", write)
+ppg.JobGeneratingJob("declares", declare).depends_on(slow)
+ppg.run_pipegraph()
+"""
+
+
+def test_what_a_generator_assigns_counts_for_its_jobs_and_what_others_loaded_does_not(script) -> None:  # type: ignore[no-untyped-def]
+    script.run(GROWING.replace("FOUND", "3"))
+    script.run(GROWING.replace("FOUND", "3"))
+    again = script.started
+    script.run(GROWING.replace("ROWS = FOUND", "ROWS = 2 + 2"))
+
+    assert again == ["declares"]
+    assert script.lines("late.txt") == ["4"]

@@ -15,7 +15,7 @@ from .bounds import too_large
 from .origins import is_own, is_own_module
 
 _RECORDS = frozenset((("argparse", "Namespace"), ("types", "SimpleNamespace")))
-_COPIED = frozenset((("collections", name) for name in ("OrderedDict", "defaultdict", "Counter", "deque")))
+_COPIED = frozenset(("collections", name) for name in ("OrderedDict", "defaultdict", "Counter", "deque"))
 
 
 def is_record(value: object) -> bool:
@@ -42,7 +42,9 @@ class Globals:
     def begin(self, more: Iterable[dict[str, Any]]) -> None:
         """Keep what is there now, of the user's own modules and of these; lists, dicts and the like as copies."""
         self.forget()
-        own = [vars(each) for each in list(sys.modules.values()) if isinstance(each, ModuleType) and is_own_module(each)]
+        own = [
+            vars(each) for each in list(sys.modules.values()) if isinstance(each, ModuleType) and is_own_module(each)
+        ]
         for names in (*own, *more):
             if id(names) not in self._kept:
                 self._keep(names, names)

@@ -29,12 +29,20 @@ def _is_generated(function: FunctionType) -> bool:
     )
 
 
-def beside_source(kind: type, written: Written, own: list[Any]) -> Iterator[tuple[str, object]]:
-    """What a class has that its source does not say: computed values, and methods that carry or are something else."""
+def beside_source(
+    kind: type, names: Mapping[str, Any], written: Written, own: list[Any]
+) -> Iterator[tuple[str, object]]:
+    """What a class has that its source does not say: computed values, and methods that carry or are something else.
+
+    Parameters
+    ----------
+    names
+        What is in the class.
+    """
     members: Mapping[str, Any] | None = getattr(kind, "__members__", None)
     if members is not None:
         yield from ((name, member.value) for name, member in members.items())
-    for name, item in vars(kind).items():
+    for name, item in names.items():
         if functions := inside(item):
             if not all(_says_nothing(each, own, name.startswith("_")) for each in functions):
                 yield name, item
@@ -64,10 +72,9 @@ def is_bare_tuple(kind: type) -> bool:
     return hasattr(kind, "_fields") and kind.__bases__ == (tuple,)
 
 
-def class_content(value: type) -> Iterator[tuple[str, object]]:
+def class_content(names: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     """All that is in a class of which nothing is written, but what Python keeps there for itself."""
-    content: Mapping[str, object] = vars(value)
-    for name, item in content.items():
+    for name, item in names.items():
         is_function = isinstance(item, (FunctionType, staticmethod, classmethod, property))
         if name.startswith("_") and name.endswith("_") and not is_function:
             continue  # What Python, enum, abc and dataclasses keep there.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any, TypeAlias
 
@@ -144,7 +144,7 @@ class FunctionEncoder(ValueEncoder):
         while queue or later:
             if queue:
                 self._label, value, encoded = queue.popleft()
-                texts.append(self._told(self._label, value, encoded))
+                texts.append(self._told(self._label, value, encoded, is_value=False))
             else:
                 # All that functions change themselves is known as far as it can be.
                 used, names = later.popleft()
@@ -180,7 +180,8 @@ class FunctionEncoder(ValueEncoder):
             return f"?{type_name(kind)}:{size};"
         return self.encode(value)
 
-    def _told(self, label: str, value: object, encoded: _Encoded) -> str:
+    def _told(self, label: str, value: object, encoded: _Encoded, is_value: bool = True) -> str:
+        """Text of something; what fails when it is looked at is told, and goes by its type."""
         try:
             return encoded(self, value)
         except UnstableValueError as error:
@@ -188,7 +189,8 @@ class FunctionEncoder(ValueEncoder):
         except RecursionError:
             raise
         except Exception as error:
-            # Objects that fail when they are looked at: a fingerprint of a function is never an error.
+            if not is_value and _is_raised_here(error):
+                raise  # Two functions that both fail so would pass for the same.
             self._findings.unwatched.add(f"{label} ({type_name(type(value))}: {type_name(type(error))} when looked at)")
         return f"?{type_name(type(value))};"
 
@@ -304,9 +306,7 @@ class FunctionEncoder(ValueEncoder):
         if used.owner != id(names) or place in self._assigned:
             return "~"
         self._assigned.add(place)
-        texts = [
-            written.text + self._used_names(written, names, None) for written in assignments_of(used.key, names)
-        ]
+        texts = [written.text + self._used_names(written, names, None) for written in assignments_of(used.key, names)]
         return f"~{len(texts)}:" + "".join(texts)
 
     def _imported(self, imported: Imported) -> str:
@@ -445,22 +445,23 @@ class FunctionEncoder(ValueEncoder):
     def _class_parts(self, value: type) -> str:
         name = value.__name__
         text = by_name(name) + self._used(f"bases of class '{name}'", value.__bases__)
-        own = [each for item in vars(value).values() for each in inside(item) if is_written_in(each, value)]
+        content: Mapping[str, Any] = self._globals.names_in(value)
+        own = [each for item in content.values() for each in inside(item) if is_written_in(each, value)]
         written = written_class(value, own)
         if written is None:
-            content = [
+            pairs = [
                 (key, item)
-                for key, item in class_content(value)
+                for key, item in class_content(content)
                 if not is_bare_tuple(value) and (id(value), key) not in self._changed
             ]
             text += "".join([self._quiet(getattr(value, each, None)) for each in ("_fields", "_field_defaults")])
             self._describe(f"{value.__module__}.{value.__qualname__}", None, text)
-            return text + self._pairs(f"in class '{name}':", sorted(content, key=_first))
+            return text + self._pairs(f"in class '{name}':", sorted(pairs, key=_first))
         self._describe(f"{value.__module__}.{value.__qualname__}", written, written.text)
         names = own[0].__globals__ if own else vars(sys.modules[value.__module__])
         if self._follow:
             text += self._used_names(written, names, value)
-        beside = beside_source(value, written, own)
+        beside = beside_source(value, content, written, own)
         pairs = sorted(((key, item) for key, item in beside if (id(value), key) not in self._changed), key=_first)
         return f"{text}S{written.text}" + "".join(
             [
@@ -477,6 +478,14 @@ class FunctionEncoder(ValueEncoder):
             return self._used("", value)
         finally:
             self._findings = before
+
+
+def _is_raised_here(error: Exception) -> bool:
+    """Not by a value's own code."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and origin_of(trace.tb_frame.f_code.co_filename) is Origin.PIPEGRAPH
 
 
 def _first(pair: tuple[str, object]) -> str:

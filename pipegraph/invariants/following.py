@@ -19,6 +19,7 @@ from .names import Chain, imported_names
 from .origins import is_own, is_own_module, origin_of
 from .sources import Source, Written, source_at
 
+
 class Used(NamedTuple):
     """What a chain of names leads to.
 
@@ -53,6 +54,14 @@ def look_up(
     found = Used(root, there[root], id(names), root)
     for attribute in attributes:
         whole = found.value
+        if attribute.startswith("["):
+            key = ast.literal_eval(attribute[1:-1])
+            if type(whole) is not dict or (found.owner, found.key) in changed:
+                return found._replace(is_end=False)
+            if key not in whole:
+                return None
+            found = Used(f"{found.name}{attribute}", whole[key], id(whole), attribute)
+            continue
         owner = None if (found.owner, found.key) in changed else _names_of(whole, known)
         if owner is None:
             return found._replace(is_end=False)
@@ -162,10 +171,13 @@ def assignments_of(name: str, names: dict[str, Any]) -> Iterator[Written]:
     """What is written where a module, which has these names, assigns one of them, outside of its functions."""
     filename = names.get("__file__")
     source = source_at(filename) if isinstance(filename, str) else None
-    for statement in source.tree.body if source is not None else ():
-        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
-        if isinstance(statement, (ast.Assign, ast.AnnAssign)) and source is not None:
-            if any(isinstance(each, ast.Name) and each.id == name for each in targets):
+    if source is None:
+        return
+    for statement in source.tree.body:
+        if isinstance(statement, (ast.Assign, ast.AnnAssign)):
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            stored = (each for target in targets for each in ast.walk(target) if isinstance(each, ast.Name))
+            if any(each.id == name and isinstance(each.ctx, ast.Store) for each in stored):
                 yield source.written(statement)
 
 

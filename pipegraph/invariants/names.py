@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 Chain: TypeAlias = tuple[str, ...]
 """``helpers.tables.load`` in its parts; the first one begins with a colon if it is a module that is imported there:
-``:0:helpers.tables``, with the number of dots in front of it."""
+``:0:helpers.tables``, with the number of dots in front of it. ``SIZES["small"]`` has the parts ``SIZES`` and
+``['small']``."""
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -144,7 +145,7 @@ class _Look:
         self.changed_attributes: set[str] = set()
 
     def visit(self, node: ast.AST, scope: _Scope) -> None:
-        if isinstance(node, (ast.Name, ast.Attribute)):
+        if isinstance(node, (ast.Name, ast.Attribute)) or _key(node):
             self._name(node, scope)
         elif isinstance(node, _FUNCTIONS):
             for each in (*getattr(node, "decorator_list", ()), *node.args.defaults, *node.args.kw_defaults):
@@ -199,13 +200,13 @@ class _Look:
             if (part := getattr(node, name, None)) is not None:
                 self.visit(part, inner)
 
-    def _name(self, node: ast.Name | ast.Attribute, scope: _Scope) -> None:
+    def _name(self, node: Any, scope: _Scope) -> None:
         is_read = isinstance(node.ctx, ast.Load)
         if isinstance(node, ast.Attribute) and not is_read:
             self.changed_attributes.add(node.attr)
         chain = _chain(node, scope)
         if chain is None:
-            if isinstance(node, ast.Attribute):
+            if not isinstance(node, ast.Name):
                 self.visit(node.value, scope)
         elif is_read:
             self.read.add(chain)
@@ -223,12 +224,20 @@ class _Look:
             self.changed.add(chain)
 
 
-def _chain(node: ast.AST, scope: _Scope) -> Chain | None:
-    attributes: list[str] = []
-    while isinstance(node, ast.Attribute):
-        attributes.append(node.attr)
+def _key(node: Any) -> str:
+    """How an entry is picked, if that is by a constant, to be read: ``['small']``; else empty."""
+    if not isinstance(node, ast.Subscript) or not isinstance(node.ctx, ast.Load):
+        return ""
+    key = node.slice
+    return f"[{key.value!r}]" if isinstance(key, ast.Constant) and type(key.value) in (str, int) else ""
+
+
+def _chain(node: Any, scope: _Scope) -> Chain | None:
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute) or _key(node):
+        parts.append(node.attr if isinstance(node, ast.Attribute) else _key(node))
         node = node.value
     if not isinstance(node, ast.Name):
         return None
     root = scope.chain_of(node.id)
-    return None if root is None else (*root, *reversed(attributes))
+    return None if root is None else (*root, *reversed(parts))

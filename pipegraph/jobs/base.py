@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from ..cycles import raise_cycle
-from ..errors import DuplicateOutputError, JobContractError
+from ..errors import DuplicateOutputError, FingerprintError, JobContractError
 from ..graph import Graph, current
 from ..invariants.functions import Follow, fingerprint_function, look_at_function
 from ..model import InputId, JobId, JobSpec, Place, Role
@@ -592,7 +592,14 @@ class Job:
         )
 
     def _function_spec(self, name: JobId, class_name: str) -> JobSpec:
-        seen = look_at_function(self.function, self._follow, self.graph.followed)
+        try:
+            seen = look_at_function(self.function, self._follow, self.graph.followed)
+        except Exception as error:
+            raise FingerprintError(
+                "the code of a callback can't be looked at",
+                [("job", f"{self.job_id} ({self.place})"), ("because", f"{type(error).__name__}: {error}")],
+                "Have less of it looked at, job.watch_code(follow=False), and tell the makers of pipegraph.",
+            ) from error
         unwatched = [(f"not watched: {each}", _MEND) for each in seen.unwatched]
         remarks = (*unwatched, *((each, "") for each in seen.remarks))
         return JobSpec(name, Role.INVARIANT, class_name, self.place, fingerprint=seen.fingerprint, remarks=remarks)

@@ -268,7 +268,9 @@ class Plan:
 
         for job in self.jobs.values():
             inputs[job.name] = {
-                "code": self.callback(job),
+                "code": [
+                    (self.callback(each), *(self.params[name] for name in each.params)) for each in self._named(job)
+                ],
                 **{f"parameter {name}": self.params[name] for name in job.params},
                 **{f"file {name}": self.files[name] for name in job.files},
                 **{f"job {edge.source} {edge.part}": fingerprint(edge) for edge in self.edges(job)},
@@ -281,6 +283,13 @@ class Plan:
             if job.kind in STAYING:
                 staying[f"output {job.name}"] = fingerprint(Edge(job.name, None, False))
         return Expected(texts, inputs)
+
+    def _named(self, job: Planned) -> list[Planned]:
+        """It, and those that it declares: their callbacks are named in its own."""
+        found = [job]
+        for each in found:  # It grows meanwhile.
+            found += [other for other in self.jobs.values() if other.maker == each.name]
+        return found
 
     # --- as text
 
