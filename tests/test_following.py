@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 
 import pipegraph as ppg
+from pipegraph.explanations import Change, changes_between, packed, unpacked
 from pipegraph.invariants import sources
 from pipegraph.invariants.encoding import FunctionEncoder
-from pipegraph.invariants.functions import Followed, Seen, describe_function, fingerprint_function, look_at_function
+from pipegraph.invariants.functions import Followed, Seen, explain_function, fingerprint_function, look_at_function
 from pipegraph.invariants.origins import origin_of
 from pipegraph.model import Origin
 
@@ -140,7 +141,7 @@ def test_lambdas_of_one_line_are_told_apart_by_their_source(folder: Folder) -> N
 
     assert len(set(found)) == 4
     assert found == moved
-    assert describe_function(folder.load(text.replace("{}", "2")).f).parts[0].text == "lambda a: +a"
+    assert explain_function(folder.load(text.replace("{}", "2")).f).parts[0].text == "lambda a: +a"
 
 
 def test_sources_in_other_encodings_are_read(folder: Folder) -> None:
@@ -192,8 +193,8 @@ def test_two_functions_of_one_name_are_not_mistaken_for_each_other(folder: Folde
     text = "def f(): return 1\ng = f\ndef f(): return 2\n"
     module = folder.load(text)
 
-    assert describe_function(module.g).parts[0].text == "def f(): return 1\n"
-    assert describe_function(module.f).parts[0].text == "def f(): return 2\n"
+    assert explain_function(module.g).parts[0].text == "def f(): return 1\n"
+    assert explain_function(module.f).parts[0].text == "def f(): return 2\n"
 
 
 def test_cells_of_a_notebook_have_a_source() -> None:
@@ -203,7 +204,7 @@ def test_cells_of_a_notebook_have_a_source() -> None:
     names: dict[str, Any] = {"__name__": "__main__"}
     try:
         exec(compile(source, name, "exec"), names)
-        found = describe_function(names["f"])
+        found = explain_function(names["f"])
     finally:
         del linecache.cache[name]
 
@@ -544,25 +545,87 @@ def test_a_description_has_the_text_of_all_that_counts(folder: Folder) -> None:
     f = make(5)
     """
     module = folder.load(text)
-    found = describe_function(module.f)
-    texts = {part.name: part.text for part in found.parts}
+    found = list(explain_function(module.f).all_parts())
+    texts = {part.name: part.text for part in found}
 
-    assert found.fingerprint == look_at_function(module.f).fingerprint
     assert texts["mine.g"] == "def g():\n    return LIMIT\n"
     assert texts["mine.C"] == "class C:\n    # Kept.\n    def m(self): return 1\n"
     assert texts["global variable 'LIMIT'"] == "10"
     assert texts["default of 'x'"] == "2"
     assert texts["late.k"] == "def k(): return 1\n"
     assert texts["mine.make.<locals>.f"].startswith("def f(x=2):\n    from late")
-    assert len({part.digest for part in found.parts}) == len(found.parts)
+    assert len(texts) == len(found)
 
 
-def test_in_a_description_only_what_was_edited_has_another_digest(folder: Folder) -> None:
-    text = "A = 1\nB = 2\ndef g(): return A\ndef f(): return g(), B\n"
-    before, after = (describe_function(folder.load(each).f).parts for each in (text, text.replace("A = 1", "A = 3")))
-    digests = {part.name: part.digest for part in before}
+def test_only_what_was_edited_is_a_change_and_a_diff_shows_it(folder: Folder) -> None:
+    text = """
+    SIZES = {"small": [1, 2], "large": (5,)}
+    LIMIT = 1
 
-    assert [part.name for part in after if digests[part.name] != part.digest] == ["global variable 'A'"]
+    def third():
+        # Of no interest.
+        first = 1
+        return first + LIMIT
+
+    def second():
+        return third()
+
+    def f():
+        return second(), SIZES
+    """
+    edited = text.replace("return first", "return 2 * first").replace("Of no interest", "Of some")
+    edited = edited.replace("[1, 2]", "[1, 3]").replace("def second():", "def second():  # Same.")
+    before, now = (explain_function(folder.load(each).f) for each in (text, edited))
+    changes = changes_between(before, now)
+
+    assert {change.name for change in changes} == {"mine.third", "global variable 'SIZES'['small'][1]"}
+    shown = {change.name: change.lines(0) for change in changes}
+    assert shown["global variable 'SIZES'['small'][1]"] == ["global variable 'SIZES'['small'][1]: 2 -> 3"]
+    assert shown["mine.third"][-2:] == ["-    return first + LIMIT", "+    return 2 * first + LIMIT"]
+
+
+def test_explanations_are_shared_and_the_same_when_they_come_back(folder: Folder) -> None:
+    text = """
+    class Thing:
+        def total(self): return 1
+    def helper(): return Thing().total() + 1000
+    def make(number):
+        def callback(): return helper(), number
+        return callback
+    """
+    module = folder.load(text)
+    followed = Followed()
+    explained = [explain_function(module.make(number), True, followed) for number in range(3)]
+    kept = [packed(each) for each in explained]
+    texts = {key: text for _, texts in kept for key, text in texts.items()}
+    back = [unpacked(payload, texts.get) for payload, _ in kept]
+
+    assert back == explained
+    assert len({payload for payload, _ in kept}) == 3
+    assert max(len(payload) for payload, _ in kept) < 250
+    assert changes_between(back[0], back[2]) == (Change("closure variable 'number'", "0", "2"),)
+    assert unpacked("nonsense", texts.get) is None
+    assert unpacked(None, texts.get) is None
+    assert changes_between(None, back[0]) == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "name"),
+    [
+        ("{'a': {'b': [1, 2]}}", "{'a': {'b': [1, 3]}}", "['a']['b'][1]: 2 -> 3"),
+        ("{'a': 1}", "{'a': 1.0}", "['a']: 1 -> 1.0"),
+        ("{'a': 1}", "{'a': 1, 'c': None}", "['c']: None is new"),
+        ("{'a': 'x' * 5000 + 'y'}", "{'a': 'x' * 5000 + 'z'}", "['a']: 'xxx"),
+        ("list(range(1000))", "[*range(999), 7]", ": [0, 1"),
+        ("{1, 2}", "{1, 3}", ": {1, 2} -> {1, 3}"),
+        ("{'a': []}", "{'a': [1]}", "['a']: [] is gone"),
+    ],
+)
+def test_a_value_that_changed_is_shown_by_the_path_to_it(folder: Folder, before: str, now: str, name: str) -> None:
+    found = [explain_function(folder.load(f"ONE = {each}\ndef f(): return ONE").f) for each in (before, now)]
+    lines = [line for change in changes_between(*found) for line in change.lines()]
+
+    assert any(line.startswith("global variable 'ONE'" + name) for line in lines), lines
 
 
 # ---- in runs

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any, TypeAlias
 
+from ..explanations import Part
 from ..model import Origin
 from . import library
 from .beginning import Globals
@@ -31,7 +32,7 @@ from .callables import (
 )
 from .classes import beside_source, class_content, is_bare_tuple, is_written_in
 from .code import code_text
-from .findings import Findings, Follow, Followed, Part, Seen
+from .findings import Findings, Follow, Followed, Seen
 from .following import (
     Imported,
     Used,
@@ -43,6 +44,7 @@ from .following import (
     statements_of,
 )
 from .origins import is_own, is_own_module, origin_of
+from .shown import value_parts
 from .sources import Written, written_class, written_function
 from .values import METHOD, UnstableValueError, ValueEncoder, digest, type_name
 
@@ -170,8 +172,11 @@ class FunctionEncoder(ValueEncoder):
         finally:
             self._label = before
         if self._findings.parts is not None and not isinstance(value, (*FUNCTIONS, type, ModuleType)):
-            self._findings.parts.setdefault(label, Part(label, _shown(value), digest(text)))
+            self._findings.parts += value_parts(label, value, lambda entry: self._digest_of(entry, value, text))
         return text
+
+    def _digest_of(self, entry: object, whole: object, text: str) -> str:
+        return digest(text if entry is whole else self._told("", entry, FunctionEncoder._bounded))
 
     def _bounded(self, value: object) -> str:
         kind = type(value)
@@ -251,7 +256,7 @@ class FunctionEncoder(ValueEncoder):
             return self._used_names(written, names, function)
 
         def look() -> Seen:
-            findings = Findings()
+            findings = Findings(self._findings.parts is not None)
             inner = FunctionEncoder(findings, True, self._globals)
             return findings.seen(digest(inner._whole(lambda: inner._used_names(written, names, function))))
 
@@ -260,8 +265,7 @@ class FunctionEncoder(ValueEncoder):
     def _taken(self, key: tuple[object, ...], kept: object, look: Callable[[], Seen]) -> str:
         assert self._followed is not None
         seen = self._followed.get(key, kept, look)
-        self._findings.unwatched.update(seen.unwatched)
-        self._findings.remarks.update(seen.remarks)
+        self._findings.add(seen)
         return f"U{seen.fingerprint}"
 
     def _used_names(self, written: Written | None, names: dict[str, Any], function: Any) -> str:
@@ -324,9 +328,8 @@ class FunctionEncoder(ValueEncoder):
         return f"I{len(texts)}:" + "".join(texts)
 
     def _describe(self, name: str, written: Written | None, text: str) -> None:
-        parts = self._findings.parts
-        if parts is not None:
-            parts.setdefault(name, Part(name, "" if written is None else written.shown(), digest(text)))
+        if self._findings.parts is not None:
+            self._findings.parts.append(Part(name, "" if written is None else written.shown(), digest(text)))
 
     # ---- what can be called
 
@@ -436,7 +439,7 @@ class FunctionEncoder(ValueEncoder):
             return self._met(value, FunctionEncoder._class_parts)
 
         def look() -> Seen:
-            findings = Findings()
+            findings = Findings(self._findings.parts is not None)
             inner = FunctionEncoder(findings, self._follow, self._globals)
             return findings.seen(digest(inner._whole(lambda: inner._class(value))))
 
@@ -490,14 +493,3 @@ def _is_raised_here(error: Exception) -> bool:
 
 def _first(pair: tuple[str, object]) -> str:
     return pair[0]
-
-
-def _shown(value: object) -> str:
-    import reprlib
-
-    shortened = reprlib.Repr()
-    shortened.maxstring = shortened.maxother = 1000
-    try:
-        return shortened.repr(value)
-    except Exception:
-        return f"<{type_name(type(value))}>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
+from ..explanations import Explanation, Part
 from ..model import Fingerprint
 from .beginning import Globals
 
@@ -21,54 +22,46 @@ class Seen(NamedTuple):
         What is used but goes by its type only: ``closure variable 'model' (module.Type)``.
     remarks
         Other things that a person should know.
+    explanation
+        What it was taken of, where that was asked for.
     """
 
     fingerprint: Fingerprint
     unwatched: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
-
-
-class Part(NamedTuple):
-    """One thing that counts: a function, a class or a value.
-
-    Attributes
-    ----------
-    name
-        Dotted: ``helpers.load``; of values, what a function knows them by: ``closure variable 'size'``.
-    text
-        As it was written, or the value, cut after a thousand characters.
-    digest
-        Of it alone, without what it uses.
-    """
-
-    name: str
-    text: str
-    digest: str
-
-
-class FunctionDescription(NamedTuple):
-    """All that counts of a function, for people."""
-
-    fingerprint: Fingerprint
-    unwatched: tuple[str, ...]
-    parts: tuple[Part, ...]
+    explanation: Explanation | None = None
 
 
 class Findings:
-    """What has to be told, and what is described for people."""
+    """What has to be told.
 
-    __slots__ = ("parts", "remarks", "unwatched")
+    Attributes
+    ----------
+    parts, shared
+        All that counts, for people; None where nobody asked.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("parts", "remarks", "shared", "unwatched")
+
+    def __init__(self, is_explained: bool = False) -> None:
         self.unwatched: set[str] = set()
         self.remarks: set[str] = set()
-        self.parts: dict[str, Part] | None = None
+        self.parts: list[Part] | None = [] if is_explained else None
+        self.shared: list[tuple[Part, ...]] = []
+
+    def add(self, seen: Seen) -> None:
+        """What was found for something that others share."""
+        self.unwatched.update(seen.unwatched)
+        self.remarks.update(seen.remarks)
+        if self.parts is not None and seen.explanation is not None and seen.explanation.parts:
+            self.shared.append(seen.explanation.parts)
 
     def seen(self, fingerprint: Fingerprint) -> Seen:
         """As plain data."""
-        if not self.unwatched and not self.remarks:
+        if not self.unwatched and not self.remarks and self.parts is None:
             return Seen(fingerprint)
-        return Seen(fingerprint, tuple(sorted(self.unwatched)), tuple(sorted(self.remarks)))
+        explanation = None if self.parts is None else Explanation(tuple(self.parts), tuple(self.shared))
+        return Seen(fingerprint, tuple(sorted(self.unwatched)), tuple(sorted(self.remarks)), explanation)
 
 
 class Followed:
@@ -80,16 +73,21 @@ class Followed:
     ----------
     globals
         What names lead to.
+    explained
+        The same, for explanations.
     """
 
-    def __init__(self) -> None:
-        self.globals = Globals()
+    def __init__(self, known: Globals | None = None) -> None:
+        self.globals = Globals() if known is None else known
+        self.explained = Followed(self.globals) if known is None else self
         # With the objects, as an id is good only while its owner lives.
         self._known: dict[tuple[object, ...], tuple[object, Seen]] = {}
 
     def forget(self) -> None:
         """Things may have changed."""
         self._known.clear()
+        if self.explained is not self:
+            self.explained.forget()
         self.globals.forget()
 
     def get(self, key: tuple[object, ...], kept: object, look: Callable[[], Seen]) -> Seen:

@@ -13,19 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..explanations import Explanation
 from ..model import Fingerprint
-from .beginning import Globals
 from .callables import is_function
-from .findings import Findings, Follow, Followed, FunctionDescription, Part, Seen
+from .findings import Findings, Follow, Followed, Seen
 from .values import digest, with_room
 
 __all__ = [
     "Follow",
     "Followed",
-    "FunctionDescription",
-    "Part",
     "Seen",
-    "describe_function",
+    "explain_function",
     "fingerprint_function",
     "is_function",
     "look_at_function",
@@ -57,10 +55,21 @@ def look_at_function(
     followed
         What was found for other functions since the run began, and what was there when it did.
     """
+    return _look(function, follow, Followed() if followed is None else followed, is_explained=False)
+
+
+def explain_function(
+    function: Callable[..., object] | None, follow: Follow = True, followed: Followed | None = None
+) -> Explanation:
+    """All that counts of a function, each part with its text; takes longer than `look_at_function`."""
+    followed = Followed() if followed is None else followed
+    return _look(function, follow, followed.explained, is_explained=True).explanation or Explanation()
+
+
+def _look(function: Callable[..., object] | None, follow: Follow, followed: Followed, is_explained: bool) -> Seen:
     from .encoding import FunctionEncoder
 
-    findings = Findings()
-    followed = Followed() if followed is None else followed
+    findings = Findings(is_explained)
     encoder = FunctionEncoder(findings, follow is True, followed.globals, followed)
 
     def encode() -> str:
@@ -68,18 +77,3 @@ def look_at_function(
         return encoder.encode_callback(function, follow)
 
     return findings.seen(digest(with_room(encode)))
-
-
-def describe_function(function: Callable[..., object] | None, follow: Follow = True) -> FunctionDescription:
-    """All that counts of a function, each with its text; takes longer than `look_at_function`."""
-    from .encoding import FunctionEncoder
-
-    seen = look_at_function(function, follow)
-    findings = Findings()
-
-    def encode() -> str:
-        findings.parts = {}
-        return FunctionEncoder(findings, follow is True, Globals()).encode_callback(function, follow)
-
-    with_room(encode)
-    return FunctionDescription(seen.fingerprint, seen.unwatched, tuple((findings.parts or {}).values()))

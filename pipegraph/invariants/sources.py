@@ -44,6 +44,12 @@ class Written(NamedTuple):
 
     def shown(self) -> str:
         """As it stands in the file, but not indented."""
+        shown = self.source.shown
+        if self.node not in shown:
+            shown[self.node] = self._cut_out()
+        return shown[self.node]
+
+    def _cut_out(self) -> str:
         line, end = first_line(self.node), getattr(self.node, "end_lineno", None)
         if isinstance(self.node, ast.Lambda):
             return ast.get_source_segment(self.source.content, self.node) or ""
@@ -61,6 +67,8 @@ class Source:
         Of its syntax.
     classes
         By their qualified names.
+    shown
+        Its parts as they stand there, as far as they were asked for.
 
     Raises
     ------
@@ -79,6 +87,7 @@ class Source:
             self._functions: dict[str, list[tuple[int, CodeType, ast.AST]]] = {}
             self._compile(filename)
         self._written: dict[ast.AST, Written] = {}
+        self.shown: dict[ast.AST, str] = {}
 
     @property
     def content(self) -> str:
