@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias
 
+from .explanations import Change
 from .model import (
     NO_GROWTH,
     NO_USAGE,
@@ -84,6 +85,8 @@ class JobStarted(NamedTuple):
     ----------
     is_adopted
         Its files are there and are believed; it is not called.
+    changes
+        What is behind the reasons, as far as it is known.
     """
 
     job: JobId
@@ -91,6 +94,7 @@ class JobStarted(NamedTuple):
     cores: int
     at: float
     is_adopted: bool = False
+    changes: tuple[Change, ...] = ()
 
 
 class JobBegan(NamedTuple):

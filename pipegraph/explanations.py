@@ -5,7 +5,6 @@ Owns how explanations are kept as text, each longer text once by its content, an
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -87,6 +86,8 @@ def text_key(text: str) -> str:
 
 def packed(explanation: Explanation) -> tuple[str, dict[str, str]]:
     """As a line of JSON, and the texts that it names, by their keys."""
+    import json  # Late: slaves have no use for it.
+
     texts: dict[str, str] = {}
 
     def kept(text: str) -> str:
@@ -112,6 +113,8 @@ def unpacked(payload: str | None, text_of: Callable[[str], str | None]) -> Expla
 
     if payload is None:
         return None
+    import json
+
     try:
         own, groups = json.loads(payload)
         return Explanation(parts(own), tuple(parts(json.loads(text_of(key) or "[]")) for key in groups))

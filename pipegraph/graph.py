@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from .cycles import check_for_cycles
 from .errors import DuplicateOutputError, JobContractError, NoGraphError
 from .events import Event, JobBlocked, JobFailed, JobStarted, JobStopped, JobSucceeded
+from .explanations import Explanation
 from .invariants.findings import Followed
 from .model import NO_USAGE, Growth, InputId, JobId, JobSpec, Place
 from .outcomes import INDIRECT, NO_OUTCOME, Outcome, outcome_after
@@ -328,7 +329,11 @@ class Graph:
         before = None if self.targets is None else self.targets.kept
         if self.targets is not None:
             new_jobs = {job_id: self.jobs[job_id] for job_id in self.targets.grow(new_jobs)}
-        specs = self._specs(new_jobs)
+        # Their callbacks are known in this process only.
+        specs = tuple(
+            spec if spec.fingerprint is None else spec._replace(explanation=self.explain(spec.id))
+            for spec in self._specs(new_jobs)
+        )
         self._growing = None
         self._new_jobs, self._new_edges = {}, {}
         # The engine is not told of jobs that take no part, which may be given inputs like others.
@@ -338,6 +343,12 @@ class Graph:
             if each[0] not in new_jobs and each[0] not in self._left_out and (before is None or each[0] in before)
         ]
         return Growth(specs, tuple(edges), self.is_whole)
+
+    def explain(self, invariant: JobId) -> Explanation | None:
+        """What the fingerprint of a function or a parameter is taken of, as it is now."""
+        job = self.jobs.get(invariant) or self.jobs.get(invariant.removeprefix("FI"))
+        found: Explanation | None = None if job is None else job.explain()
+        return found
 
     def accepts(self, job_id: JobId, value_text: str) -> bool:
         """Whether a parameter whose value was this may pass as unchanged."""

@@ -12,6 +12,8 @@ from typing import NamedTuple, NoReturn, TypeAlias
 
 from xxhash import xxh3_128_hexdigest
 
+from .explanations import Explanation
+
 JobId: TypeAlias = str
 InputId: TypeAlias = str
 """A job's id, or the path of one file of a multi-file job."""
@@ -87,6 +89,8 @@ class JobSpec(NamedTuple):
         Files that are there, of an output job that was never made here, count as made.
     remarks
         Headline and mend of what a person should know of it.
+    explanation
+        Of invariants that a generator declared: what the fingerprint is taken of.
     """
 
     id: JobId
@@ -107,6 +111,7 @@ class JobSpec(NamedTuple):
     value_text: str = ""
     adopts: bool = False
     remarks: tuple[tuple[str, str], ...] = ()
+    explanation: Explanation | None = None
 
 
 class FileRecord(NamedTuple):

@@ -42,18 +42,21 @@ from .events import (
     StopRequested,
     Warned,
 )
+from .explanations import Change, Explanation
 from .graph import Graph
-from .model import Failure, FailureKind, JobId, JobSpec, Place, Printed, ReasonKind, Role
+from .model import Failure, FailureKind, InputId, JobId, JobSpec, Place, Printed, ReasonKind, Role
 from .outcomes import error_of_run
 from .signals import Signals
 from .slaves import LocalSlave, ended_on_request
 from .status import StatusFile
 from .status.declarations import declare, retract
+from .status.explaining import Explaining, note_explanation, note_replaced
 from .status.survey import changed_inputs, survey
 from .watchers import Audience, Board, start_watchers
 
 _TICK_SECONDS = 1.0
 _LOOK_SHARE = 0.01
+_SHOWN_CHANGES = 1000
 _NOT_BELIEVED = {ReasonKind.FORCED, ReasonKind.OUTPUT_MISSING, ReasonKind.OUTPUT_EMPTY}
 """Reasons to make a job although it is to be adopted."""
 
@@ -98,6 +101,7 @@ class Run:
         self._run_id = run_id
         self._slave = slave
         self._status: StatusFile
+        self._explaining: Explaining
         self._audience: Audience
         self._dialogue: Dialogue
         self._signals: Signals
@@ -114,6 +118,7 @@ class Run:
         self._warned_inputs: set[str] = set()
         self._shown_remarks: set[str] = set()
         self._is_whole = graph.is_whole
+        self._changes_to_show = _SHOWN_CHANGES
 
     def go(self) -> None:
         """From begin to end; raises what the run has to say."""
@@ -123,6 +128,7 @@ class Run:
             self._status = StatusFile.open(self._graph.invariant_status_filename, early.append, holder)
             stack.callback(self._close_status)
             self._slave.close_in_fork.append(self._status.close_in_fork)
+            self._explaining = Explaining(self._status, self._explain, self._maker)
             self._audience = start_watchers(
                 self._board,
                 self._specs,
@@ -225,6 +231,7 @@ class Run:
         start = self._reasons.pop(spec.id)
         now = time.time()
         is_adopted = self._is_to_be_adopted(spec, start)
+        changes = self._changes_behind(start)
         try:
             if not is_adopted:
                 self._status.note_started(spec.id, now)
@@ -233,7 +240,7 @@ class Run:
             self._on_event(_not_recorded(spec, error))
             self._give_up(error)
             return
-        self._tell(JobStarted(spec.id, start.reasons, self._coordinator.cores_of(spec.id), now, is_adopted))
+        self._tell(JobStarted(spec.id, start.reasons, self._coordinator.cores_of(spec.id), now, is_adopted, changes))
         self._slave.start(spec, is_ahead, is_adopted)
 
     def _is_to_be_adopted(self, spec: JobSpec, start: StartJob) -> bool:
@@ -273,7 +280,7 @@ class Run:
         grew: GraphGrew | None = None
         if objection is None:
             try:
-                self._status.note_made(event.job, self._engine.trace_of(event))
+                self._note_made(event)
                 declare(event.growth.jobs, self._where.filename, self._status)
                 if event.growth.jobs or event.growth.edges:
                     grew = survey(event.growth.jobs, event.growth.edges, event.job, self._status, self._graph.accepts)
@@ -297,6 +304,36 @@ class Run:
             self._tell(grew)
         self._warn_of_changed_inputs(spec)
         self._tell(event)
+
+    def _note_made(self, event: JobSucceeded) -> None:
+        """Record a success, and what its fingerprints are of, for who asks later what has changed."""
+        trace = self._engine.trace_of(event)
+        for name, fingerprint in trace.inputs.items():
+            spec = self._specs.get(name)
+            if spec is not None and spec.fingerprint == fingerprint and not self._status.has_explained(fingerprint):
+                explanation = self._explain(name)
+                if explanation is not None:
+                    note_explanation(fingerprint, explanation, self._status)
+        note_replaced(self._status.past(event.job).trace, trace, self._status)
+        self._status.note_made(event.job, trace)
+
+    def _explain(self, name: JobId) -> Explanation | None:
+        """What a function or parameter is now."""
+        spec = self._specs.get(name)
+        return None if spec is None else spec.explanation or self._graph.explain(name)
+
+    def _maker(self, name: InputId) -> JobId | None:
+        maker = self._graph.maker(name)
+        return name if maker is None else str(maker.job_id)
+
+    def _changes_behind(self, start: StartJob) -> tuple[Change, ...]:
+        """Of the first thousand inputs; to look them up takes time."""
+        found: list[Change] = []
+        for reason in start.reasons:
+            if reason.kind is ReasonKind.INPUT_CHANGED and self._changes_to_show:
+                self._changes_to_show -= 1
+                found += self._explaining.changes(reason)
+        return tuple(found)
 
     def _tell(self, event: Event) -> None:
         """Show an event to everybody, and carry out what the engine makes of it."""

@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 
 from ..cycles import raise_cycle
 from ..errors import DuplicateOutputError, FingerprintError, JobContractError
+from ..explanations import Explanation
 from ..graph import Graph, current
-from ..invariants.functions import Follow, fingerprint_function, look_at_function
+from ..invariants.functions import Follow, explain_function, fingerprint_function, look_at_function
 from ..model import InputId, JobId, JobSpec, Place, Role
 from ..outcomes import NO_OUTCOME, Outcome
 from .joblist import JobList
@@ -590,6 +591,10 @@ class Job:
             self.is_forced,
             adopts=self.adopts,
         )
+
+    def explain(self) -> Explanation | None:
+        """What the fingerprint of an invariant, or of the callback, is taken of; None if nobody can say."""
+        return explain_function(self.function, self._follow, self.graph.followed)
 
     def _function_spec(self, name: JobId, class_name: str) -> JobSpec:
         try:

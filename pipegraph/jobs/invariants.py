@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..errors import JobContractError
+from ..explanations import Explanation, Part
 from ..graph import Graph
+from ..invariants.bounds import too_large
 from ..invariants.packages import package_version
 from ..invariants.parameters import fingerprint_parameters, value_text
+from ..invariants.shown import value_parts
 from ..model import FILES_PREFIX, JobId, JobSpec, Role, Watch
 from .base import Callback, Job
 from .names import path_of_input, text_id
@@ -110,6 +113,10 @@ class PackageInvariant(Invariant):
             )
         return fingerprint_parameters(found)
 
+    def explain(self) -> Explanation:
+        """The version."""
+        return Explanation(tuple(Part(name, version) for name, version in package_version(self._name) or ()))
+
     def specs(self) -> Iterable[JobSpec]:
         """Of the version."""
         yield JobSpec(self.job_id, self.role, type(self).__name__, self.place, fingerprint=self._fingerprint)
@@ -154,12 +161,14 @@ class ParameterInvariant(Invariant):
                 )
         self.place = place
         self._fingerprint = fingerprint
+        self._value = None if too_large(parameters) else parameters
         if accept_as_unchanged_func is not None:
             self._accept = accept_as_unchanged_func
             self._value_text = value_text(parameters)
         self._enlist()
 
     _accept: Callable[[Any], bool] | None = None
+    _value: Any = None
     _value_text = ""
     _fingerprint = ""
 
@@ -174,6 +183,13 @@ class ParameterInvariant(Invariant):
         import ast
 
         return bool(self._accept(ast.literal_eval(value_text)))
+
+    def explain(self) -> Explanation | None:
+        """The value, unless it is very large, or was changed since."""
+        if fingerprint_parameters(self._value) != self._fingerprint:
+            return None
+        name = f"parameter '{self.job_id.removeprefix('PI')}'"
+        return Explanation(tuple(value_parts(name, self._value, fingerprint_parameters)))
 
     def specs(self) -> Iterable[JobSpec]:
         """The value's fingerprint."""
@@ -216,6 +232,9 @@ class FileInvariant(Invariant):
     def _id_from(cls, given: Any, graph: Graph) -> JobId:
         return path_of_input(given, graph)
 
+    def explain(self) -> None:
+        """What is known of files stands in the status file."""
+
     def specs(self) -> Iterable[JobSpec]:
         """To be measured when the run begins."""
         yield JobSpec(self.job_id, self.role, type(self).__name__, self.place, (self.job_id,), watch=self.watch)
@@ -252,6 +271,9 @@ class MultiFileInvariant(Invariant):
     @classmethod
     def _id_from(cls, given: Any, graph: Graph) -> JobId:
         return FILES_PREFIX + ":::".join(_input_paths(given, graph))
+
+    def explain(self) -> None:
+        """What is known of files stands in the status file."""
 
     def specs(self) -> Iterable[JobSpec]:
         """To be measured when the run begins."""

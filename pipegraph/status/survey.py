@@ -27,6 +27,7 @@ from ..model import (
     Watch,
     combine,
 )
+from .explaining import note_replaced
 from .recollection import PAST_UNKNOWN
 from .store import StatusFile
 
@@ -102,7 +103,9 @@ def _measure(spec: JobSpec, status: StatusFile) -> Fingerprint:
         # Without the names: renaming a file is no change.
         fingerprint = combine(sorted(record.content for record in records))
     if known is None or known.files != records:
-        status.note_measured(spec.id, InvariantRecord(fingerprint, records))
+        measured = InvariantRecord(fingerprint, records)
+        note_replaced(known, measured, status)
+        status.note_measured(spec.id, measured)
     return fingerprint
 
 

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from ..errors import shown
 from ..events import Event, GraphGrew, JobFailed, JobStarted, JobStopped, JobSucceeded
+from ..explanations import Change
 from ..model import JobSpec, Printed, Role, Usage
 from .wording import Clock, because_of, describe_failure, headline_of, line_of, named
 
@@ -30,7 +31,8 @@ FAILED_FILES = 1000
 ERRORS_BYTES = 64 << 20
 """How long ppg_errors.txt gets; from there on it has each failure's first line only."""
 
-_RUN, _ERRORS, _GRAPH, _RUNTIMES = _NAMES = ("ppg_run.txt", "ppg_errors.txt", "ppg_graph.txt", "ppg_runtimes.tsv")
+_NAMES = ("ppg_run.txt", "ppg_errors.txt", "ppg_graph.txt", "ppg_runtimes.tsv", "ppg_changes.txt")
+_RUN, _ERRORS, _GRAPH, _RUNTIMES, _CHANGES = _NAMES
 _HEADER = "job\tstart\tend\tseconds\tcpu_seconds\tpeak_bytes\tresult\treason\n"
 _LATEST = "latest"
 _FAILED = "failed"
@@ -87,6 +89,7 @@ class Logs:
         self._is_broken = False
         self._began: dict[str, tuple[float, str]] = {}
         self._failed: dict[str, str] = {}
+        self._changed: dict[tuple[Change, ...], str] = {}
         try:
             os.makedirs(folder, exist_ok=True)
             for name in _NAMES:
@@ -111,6 +114,8 @@ class Logs:
             return
         if isinstance(event, JobStarted):
             self._began[event.job] = event.at, because_of(event.reasons)
+            if event.changes:
+                self._add_changes(event)
         line = line_of(event, self._specs)
         if line:
             line = f"{self._clock.now()} {line}\n"
@@ -141,6 +146,16 @@ class Logs:
         return self._failed.get(job, "")
 
     # --- what is written
+
+    def _add_changes(self, event: JobStarted) -> None:
+        """What has changed of the inputs of a job; once for all jobs of which the same has."""
+        same_as = self._changed.setdefault(event.changes, event.job)
+        head = f"{named(self._specs.get(event.job), event.job)} because {because_of(event.reasons)}\n"
+        if same_as != event.job:
+            self._add(_CHANGES, f"{head}    as of {shown(same_as)}\n")
+            return
+        lines = [line for change in event.changes for line in change.lines()]
+        self._add(_CHANGES, head + "".join([f"    {shown(line.expandtabs())}\n" for line in lines]))
 
     def _add_graph(self, event: GraphGrew) -> None:
         parts = []

@@ -1,0 +1,107 @@
+"""What fingerprints were taken of: written when a job that used them is, and looked up to show what has changed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+from ..explanations import Change, Explanation, Part, changes_between, packed, unpacked
+from ..model import FileRecord, Fingerprint, InputId, InvariantRecord, JobId, Reason, ReasonKind, Trace
+from .recollection import Recollection
+from .store import StatusFile
+
+Explain = Callable[[JobId], "Explanation | None"]
+"""Of a function or a parameter, as it is now."""
+
+
+def note_explanation(fingerprint: Fingerprint, explanation: Explanation, status: StatusFile) -> None:
+    """Write it, and the texts that are not known yet.
+
+    Raises
+    ------
+    StatusWriteError
+        It could not be recorded.
+    """
+    payload, texts = packed(explanation)
+    for key, text in texts.items():
+        if not status.has_text(key):
+            status.note_text(key, text)
+    status.note_explained(fingerprint, payload)
+
+
+def note_replaced(before: Trace | InvariantRecord | None, now: Trace | InvariantRecord, status: StatusFile) -> None:
+    """Files are about to be recorded that were others: write what is known of those, for who used them.
+
+    Raises
+    ------
+    StatusWriteError
+        It could not be recorded.
+    """
+    if before is None or before.fingerprint == now.fingerprint:
+        return
+    kept = {record.fingerprint for record in _files(now)}
+    for fingerprint, records in _of_files(before):
+        if fingerprint not in kept and not status.has_explained(fingerprint):
+            note_explanation(fingerprint, explain_files(records), status)
+
+
+def explain_files(records: Iterable[FileRecord]) -> Explanation:
+    """Size, time and content of files."""
+    parts: list[Part] = []
+    for record in records:
+        seconds, fraction = divmod(record.mtime_ns, 1_000_000_000)
+        at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+        parts.append(Part(f"size of {record.path}", f"{record.size} bytes"))
+        parts.append(Part(f"time of {record.path}", f"{at}.{fraction:09}"))
+        parts.append(Part(f"content of {record.path}", record.content))
+    return Explanation(tuple(parts))
+
+
+class Explaining:
+    """Shows what is behind reasons.
+
+    Parameters
+    ----------
+    memory
+        What is remembered of earlier runs, and was measured in this one.
+    explain
+        What functions and parameters are now.
+    maker
+        The job with an id, or that makes a file.
+    """
+
+    def __init__(self, memory: Recollection, explain: Explain, maker: Callable[[InputId], JobId | None]) -> None:
+        self._memory = memory
+        self._explain = explain
+        self._maker = maker
+
+    def changes(self, reason: Reason) -> tuple[Change, ...]:
+        """What has changed of an input; empty for all other reasons, and where nothing is known of what it was."""
+        if reason.kind is not ReasonKind.INPUT_CHANGED:
+            return ()
+        before = self._of(reason.subject, reason.before)
+        return changes_between(before, self._of(reason.subject, reason.now) or self._explain(reason.subject))
+
+    def _of(self, name: InputId, fingerprint: Fingerprint) -> Explanation | None:
+        memory = self._memory
+        found = unpacked(memory.explanation(fingerprint), memory.text)
+        if found is not None:
+            return found
+        maker = self._maker(name)
+        for record in (memory.invariant(name), None if maker is None else memory.past(maker).trace):
+            for each, records in () if record is None else _of_files(record):
+                if each == fingerprint:
+                    return explain_files(records)
+        return None
+
+
+def _files(record: Trace | InvariantRecord) -> tuple[FileRecord, ...]:
+    return record.outputs if isinstance(record, Trace) else record.files
+
+
+def _of_files(record: Trace | InvariantRecord) -> Iterator[tuple[Fingerprint, tuple[FileRecord, ...]]]:
+    """What may be an input of a job: each file, and all of them."""
+    files = _files(record)
+    yield from ((each.fingerprint, (each,)) for each in files)
+    if files and (len(files) > 1 or record.fingerprint != files[0].fingerprint):
+        yield record.fingerprint, files
