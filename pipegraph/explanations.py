@@ -62,8 +62,8 @@ class Change(NamedTuple):
 
     def lines(self, context: int = 3) -> list[str]:
         """As people read it: both values on one line, or a unified diff of the texts."""
-        before, now = self.before.rstrip("\n"), self.now.rstrip("\n")
-        if "\n" not in before and "\n" not in now:
+        before, now = self.before, self.now
+        if "\n" not in before and "\n" not in now:  # of what stands in a file, a line ends so
             if before == now:
                 return [f"{self.name}: {before or '(there is no source)'}, changed where it is not shown"]
             if not before or not now:

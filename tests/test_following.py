@@ -6,6 +6,7 @@ import ast
 import functools
 import importlib
 import linecache
+import math
 import re
 import sys
 import textwrap
@@ -21,7 +22,7 @@ from pipegraph.explanations import Change, changes_between, packed, unpacked
 from pipegraph.invariants import sources
 from pipegraph.invariants.encoding import FunctionEncoder
 from pipegraph.invariants.functions import Followed, Seen, explain_function, fingerprint_function, look_at_function
-from pipegraph.invariants.origins import origin_of
+from pipegraph.invariants.origins import _digest_of_file, origin_of
 from pipegraph.model import Origin
 
 
@@ -939,3 +940,20 @@ def test_what_a_generator_assigns_counts_for_its_jobs_and_what_others_loaded_doe
 
     assert again == ["declares"]
     assert script.lines("late.txt") == ["4"]
+
+
+def test_a_compiled_module_of_ones_own_counts_by_its_file(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = folder.load("import math\ndef f(): return math.floor(1)\ndef g(): return 1")
+    compiled = ModuleType("compiled")
+    compiled.__file__ = str(folder.path / "compiled.so")
+    monkeypatch.setitem(sys.modules, "math", compiled)
+    compiled.floor = math.floor  # type: ignore[attr-defined]
+    monkeypatch.setattr(module, "math", compiled)
+    found = []
+    for content in (b"one", b"two", b"two"):
+        Path(compiled.__file__).write_bytes(content)
+        _digest_of_file.cache_clear()
+        found.append((look_at_function(module.f).fingerprint, look_at_function(module.g).fingerprint))
+
+    assert found[0][0] != found[1][0] == found[2][0]
+    assert found[0][1] == found[1][1]

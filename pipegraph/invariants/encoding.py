@@ -43,7 +43,7 @@ from .following import (
     look_up,
     statements_of,
 )
-from .origins import is_own, is_own_module, origin_of
+from .origins import compiled_content, is_own, is_own_module, origin_of
 from .shown import value_parts
 from .sources import Written, written_class, written_function
 from .values import METHOD, UnstableValueError, ValueEncoder, digest, type_name
@@ -208,7 +208,7 @@ class FunctionEncoder(ValueEncoder):
         if isinstance(value, FUNCTIONS):
             return self._met(value, FunctionEncoder._other_function)
         if name := known_name(value):
-            return by_name(name)
+            return by_name(name) + compiled_content(getattr(value, "__module__", None))
         kind = type(value)
         name = type_name(kind)
         if name not in _SAY_NOTHING and not name.startswith("pipegraph."):
@@ -418,7 +418,8 @@ class FunctionEncoder(ValueEncoder):
     def _builtin(self, function: Any) -> str:
         owner = function.__self__
         if owner is None or isinstance(owner, ModuleType):
-            return by_name(public_name(str(function.__module__), function.__qualname__))
+            name = public_name(str(function.__module__), function.__qualname__)
+            return by_name(name) + compiled_content(function.__module__)
         label = f"the object that method '{function.__name__}' is bound to"
         return by_name(function.__qualname__) + self._used(label, owner)
 
@@ -452,6 +453,7 @@ class FunctionEncoder(ValueEncoder):
         own = [each for item in content.values() for each in inside(item) if is_written_in(each, value)]
         written = written_class(value, own)
         if written is None:
+            text += compiled_content(value.__module__)
             pairs = [
                 (key, item)
                 for key, item in class_content(content)

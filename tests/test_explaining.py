@@ -1,0 +1,199 @@
+"""What has changed, and how a person is told: recorded in the status file, and written beside the logs."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import pytest
+from scripts import Script
+
+from pipegraph.model import Reason, ReasonKind
+from pipegraph.status.explaining import Explaining
+from pipegraph.status.knowledge import Knowledge
+
+HELPING = """
+FACTOR = 2
+
+def deepest(x):
+    return x * FACTOR  # Of what was measured.
+
+def middle(x):
+    return deepest(x) + 1
+
+def unused(x):
+    return x
+"""
+
+ANALYSIS = """
+import helping
+ppg.new_pipegraph(quiet=True)
+
+def make(number):
+    def write(output):
+        output.write_text(f"{helping.middle(number)}")
+    return write
+
+first = ppg.FileGeneratingJob("first.txt", make(1))
+second = ppg.FileGeneratingJob("second.txt", make(2)).depends_on(first)
+second.depends_on_params({"sizes": {"small": [1, 2]}, "name": "a"})
+second.depends_on_file("in.txt")
+ppg.run_pipegraph()
+"""
+
+
+@pytest.fixture
+def analysis(script: Script) -> Script:
+    (script.folder / "helping.py").write_text(HELPING)
+    (script.folder / "in.txt").write_text("hello")
+    script.run(ANALYSIS)
+    return script
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def changes(script: Script) -> list[str]:
+    """The newest run's, without the first column of spaces."""
+    return (script.folder / "logs" / "ppg_changes.txt").read_text().splitlines()
+
+
+def last_reasons(knowledge: Knowledge, job: str) -> tuple[Reason, ...]:
+    trace = knowledge.past(job).trace
+    assert trace is not None
+    return trace.reasons
+
+
+def test_a_first_run_has_nothing_to_compare_with(analysis: Script) -> None:
+    assert changes(analysis) == []
+    assert last_reasons(Knowledge.read(analysis.folder / ".pipegraph_status"), "first.txt") == (
+        Reason(ReasonKind.NEVER_MADE),
+    )
+
+
+def test_a_helper_that_was_edited_three_calls_away_is_shown_as_a_diff(analysis: Script) -> None:
+    edit(analysis.folder / "helping.py", "x * FACTOR  # Of what was measured.", "x * FACTOR * 3")
+    edit(analysis.folder / "helping.py", "return x\n", "return 2 * x\n")
+    analysis.run()
+
+    assert changes(analysis)[:8] == [
+        "first.txt (script.py:12) because input changed: FIfirst.txt",
+        "    --- helping.deepest before",
+        "    +++ helping.deepest now",
+        "    @@ -1,2 +1,2 @@",
+        "     def deepest(x):",
+        "    -    return x * FACTOR  # Of what was measured.",
+        "    +    return x * FACTOR * 3",
+        "second.txt (script.py:13) because input changed: first.txt; input changed: FIsecond.txt",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "told"),
+    [
+        ("script.py", "make(1)", "make(7)", "closure variable 'number': 1 -> 7"),
+        ("script.py", "[1, 2]", "[1, 5]", "parameter 'second.txt'['sizes']['small'][1]: 2 -> 5"),
+        ("script.py", '"name": "a"', '"name": None', "parameter 'second.txt'['name']: 'a' -> None"),
+        ("helping.py", "FACTOR = 2", "FACTOR = 3", "global variable 'FACTOR': 2 -> 3"),
+        ("in.txt", "hello", "hello, you", "size of in.txt: 5 bytes -> 10 bytes"),
+    ],
+)
+def test_what_changed_is_told_with_its_old_and_new_value(
+    analysis: Script, file: str, old: str, new: str, told: str
+) -> None:
+    edit(analysis.folder / file, old, new)
+    analysis.run()
+
+    assert f"    {told}" in changes(analysis)
+
+
+def test_of_a_file_that_another_job_made_anew_size_time_and_content_are_told(analysis: Script) -> None:
+    edit(analysis.folder / "script.py", "make(1)", "make(100)")
+    analysis.run()
+    text = "\n".join(changes(analysis))
+
+    assert "size of first.txt: 1 bytes -> 3 bytes" in text
+    assert "content of first.txt: " in text
+
+
+def test_the_same_change_of_many_jobs_is_told_once(script: Script) -> None:
+    text = """
+    ppg.new_pipegraph(quiet=True)
+    def helper(): return 1
+    def make(number):
+        def write(output): output.write_text(f"{number} {helper()}")
+        return write
+    for number in range(5):
+        ppg.FileGeneratingJob(f"file_{number}.txt", make(number))
+    ppg.run_pipegraph()
+    """
+    script.run(text)
+    script.run(textwrap.dedent(text).replace("return 1", "return 2"))
+    found = changes(script)
+
+    assert sum("+++" in line for line in found) == 1
+    assert sum(line == "    as of file_0.txt" for line in found) == 4
+
+
+def test_source_texts_are_kept_once_and_what_nothing_refers_to_goes(analysis: Script) -> None:
+    for number in range(5):
+        edit(analysis.folder / "helping.py", "def middle(x):\n", f"def middle(x):\n    # {number}\n    {number}\n")
+        edit(
+            analysis.folder / "helping.py",
+            "FACTOR = 2" if not number else f"FACTOR = 2{number - 1}",
+            f"FACTOR = 2{number}",
+        )
+        analysis.run()
+    lines = (analysis.folder / ".pipegraph_status").read_text().splitlines()
+    texts = [line.split("\t")[2] for line in lines if "\tT\t" in line]
+
+    assert len(texts) == len(set(texts))
+    assert sum("def make" in line or "def write" in line for line in lines) == 1
+
+
+def test_the_last_change_of_a_job_can_be_looked_up_without_the_script(analysis: Script) -> None:
+    edit(analysis.folder / "script.py", "make(1)", "make(7)")
+    analysis.run()
+    knowledge = Knowledge.read(analysis.folder / ".pipegraph_status")
+    explaining = Explaining(knowledge, lambda invariant: None, knowledge.maker)
+    (reason,) = last_reasons(knowledge, "first.txt")
+
+    assert [change.lines() for change in explaining.changes(reason)] == [["closure variable 'number': 1 -> 7"]]
+
+
+def test_what_generators_declare_is_explained_as_well(script: Script) -> None:
+    text = """
+    ppg.new_pipegraph(quiet=True)
+    def helper(): return 1
+    def declare():
+        def write(output): output.write_text(f"{helper()}")
+        job = ppg.FileGeneratingJob("late.txt", write)
+        job.depends_on_params([1, {"a": 2}])
+    ppg.JobGeneratingJob("declares", declare)
+    ppg.run_pipegraph()
+    """
+    script.run(text)
+    script.run(textwrap.dedent(text).replace("return 1", "return 3").replace('"a": 2', '"a": 4'))
+    found = changes(script)
+
+    assert "    +def helper(): return 3" in found
+    assert "    parameter 'late.txt'[1]['a']: 2 -> 4" in found
+
+
+def test_a_parameter_that_was_changed_after_it_was_given_is_not_explained_wrongly(script: Script) -> None:
+    text = """
+    ppg.new_pipegraph(quiet=True)
+    sizes = [ONE]
+    job = ppg.FileGeneratingJob("a.txt", lambda output: output.write_text("a"))
+    job.depends_on_params(sizes)
+    sizes.append(5)
+    ppg.run_pipegraph()
+    """
+    script.run(text.replace("ONE", "1"))
+    script.run(text.replace("ONE", "2"))
+
+    assert script.started == ["a.txt"]
+    assert changes(script) == []
