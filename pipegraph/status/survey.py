@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 
 from ..events import GraphGrew
 from ..invariants import files
+from ..invariants.clock import FILE_CLOCKS, FileClocks
 from ..model import (
     Failure,
     FailureKind,
@@ -39,8 +40,14 @@ def survey(
     by: JobId | None,
     status: StatusFile,
     accepts: Accepts,
+    clocks: FileClocks = FILE_CLOCKS,
 ) -> GraphGrew:
     """The arrival of these jobs, with all that the engine has to know of them.
+
+    Parameters
+    ----------
+    clocks
+        What may be asked for the time of a file system, and then writes to it.
 
     Raises
     ------
@@ -55,7 +62,7 @@ def survey(
         if spec.role is Role.INVARIANT:
             if spec.watch is not None:
                 try:
-                    measured[spec.id] = _measure(spec, status)
+                    measured[spec.id] = _measure(spec, status, clocks)
                 except OSError as error:
                     unmeasured[spec.id] = _not_measured(spec, error)
             elif spec.value_text:
@@ -66,7 +73,7 @@ def survey(
             continue
         pasts[spec.id] = past
         if spec.outputs:
-            found = _problems(spec, past, status)
+            found = _problems(spec, past, status, clocks)
             if found:
                 problems[spec.id] = found
     return GraphGrew(specs, edges, by, pasts, measured, unmeasured, problems)
@@ -88,13 +95,13 @@ def changed_inputs(specs: Iterable[JobSpec], status: StatusFile) -> list[str]:
     return changed
 
 
-def _measure(spec: JobSpec, status: StatusFile) -> Fingerprint:
+def _measure(spec: JobSpec, status: StatusFile, clocks: FileClocks) -> Fingerprint:
     known = status.invariant(spec.id)
     known_files = {} if known is None else {record.path: record for record in known.files}
     if spec.watch is Watch.TIME:
         records = tuple(files.look_at_time(path) for path in spec.outputs)
     else:
-        records = tuple(files.look(path, known_files.get(path)) for path in spec.outputs)
+        records = tuple(files.look(path, known_files.get(path), clocks=clocks) for path in spec.outputs)
     if len(records) == 1:
         fingerprint = records[0].content or records[0].fingerprint
     else:
@@ -117,7 +124,7 @@ def _accept_or_note(spec: JobSpec, status: StatusFile, accepts: Accepts) -> Fing
     return spec.fingerprint
 
 
-def _problems(spec: JobSpec, past: Past, status: StatusFile) -> tuple[Reason, ...]:
+def _problems(spec: JobSpec, past: Past, status: StatusFile, clocks: FileClocks) -> tuple[Reason, ...]:
     if past.trace is None:
         # A temporary file may have outlasted a run that was cut; nothing else is asked of what was never made.
         missing = [path for path in spec.outputs if not os.path.lexists(path)]
@@ -126,7 +133,7 @@ def _problems(spec: JobSpec, past: Past, status: StatusFile) -> tuple[Reason, ..
     seen: list[FileRecord] = []
     for record in past.trace.outputs:
         try:
-            now = files.look(record.path, record)
+            now = files.look(record.path, record, clocks=clocks)
         except FileNotFoundError:
             found.append(Reason(ReasonKind.OUTPUT_MISSING, record.path))
             continue
