@@ -123,9 +123,11 @@ class Outlook(tuple[list[StartJob], list[JobId]]):
             There is none.
         """
         name = str(getattr(job, "job_id", job))
-        found = self.names.named(name)
+        _, found = self.names.named(name)
         if not found:
             mend = "Name a job by its id, or a file that one makes or depends on."
+            if any(each.is_generator for each in self.jobs.values()):
+                mend += " What generators will declare is not known."
             raise self.names.unknown("there is no such job or file", [("name", name)], name, mend)
         return "\n".join(line for spec in found for line in wording.why_lines(self, spec))
 

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from ..errors import JobContractError
 from ..events import GraphGrew
 from ..graph import Graph
-from ..jobs.names import path_of_input
 from ..model import JobId, JobSpec, Reason, ReasonKind, Role
 from .names import Names
 
@@ -69,8 +68,7 @@ def changes_of(changed: Any, graph: Graph, specs: Iterable[JobSpec]) -> Changes:
     for item in _flat(changed, graph):
         if isinstance(item, str):
             asked.append(item)
-            path = path_of_input(item, graph) if item else item
-            found = names.named(item) or names.named(path)
+            form, found = names.named(item)
             watched = [] if found else _invariants_of_function(item, graph, names)
             if not found and not watched:
                 facts = [("name", item or repr(item)), ("where", graph.place_of_caller())]
@@ -79,10 +77,10 @@ def changes_of(changed: Any, graph: Graph, specs: Iterable[JobSpec]) -> Changes:
                 code = "FI" + spec.id
                 if spec.role is Role.INVARIANT:
                     invariants.add(spec.id)
-                elif code in spec.inputs and (spec.id in (item, path) or spec.role is not Role.OUTPUT):
+                elif code in spec.inputs and (spec.id == form or spec.role is not Role.OUTPUT):
                     invariants.add(code)
                 elif spec.outputs:
-                    edited[spec.id] = path if path in spec.outputs else spec.outputs[0]
+                    edited[spec.id] = form if form in spec.outputs else spec.outputs[0]
             invariants.update(watched)
         else:
             name = getattr(item, "__qualname__", repr(item))

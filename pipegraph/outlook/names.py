@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 
 from ..errors import JobContractError
 from ..model import JobId, JobSpec, Role
@@ -30,16 +31,30 @@ class Names:
         """The job with this id, or that makes this file."""
         return self.spec_of.get(name) or self._makers.get(name)
 
-    def named(self, name: str) -> list[JobSpec]:
-        """The job with this id, or that makes this file, or the invariants that watch it or have this name."""
-        maker = self.maker(name)
-        found = [] if maker is None else [maker]
-        found += self._watchers.get(name, ())
-        if not found:
-            found = [self.spec_of[prefix + name] for prefix in ("FI", "PI") if prefix + name in self.spec_of]
-        return found
+    def named(self, name: str) -> tuple[str, list[JobSpec]]:
+        """What is called so, and the form of its name that this graph knows.
+
+        A job by its id or a file that it makes, in any form of a path, and the invariants that watch that file; else
+        the FunctionInvariant and the ParameterInvariant of that name.
+        """
+        for form in _forms(name):
+            maker = self.maker(form)
+            found = [] if maker is None else [maker]
+            found += self._watchers.get(form, ())
+            if found:
+                return form, found
+        found = [self.spec_of[prefix + name] for prefix in ("FI", "PI") if prefix + name in self.spec_of]
+        return name, found
 
     def unknown(self, headline: str, facts: Iterable[tuple[str, object]], name: str, mend: str) -> JobContractError:
         """The error for a name that nothing has, with the nearest that something has."""
         near = difflib.get_close_matches(name, {*self.spec_of, *self._makers, *self._watchers}, _NEAREST)
         return JobContractError(headline, [*facts, *(("nearest", each) for each in near)], mend)
+
+
+def _forms(name: str) -> Iterator[str]:
+    """The name as it is and, as if it were a path, in both ways in which graphs keep them."""
+    yield name
+    if name:
+        yield os.path.relpath(name)
+        yield os.path.abspath(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..engine import Fate
@@ -21,7 +21,7 @@ NOT_KNOWN = "what they will declare is not known"
 
 
 class Group(NamedTuple):
-    """Jobs made at one line of the script, that run for one reason.
+    """A job, or several that are alike, of which the first stands for all.
 
     Attributes
     ----------
@@ -71,14 +71,18 @@ def headlines_of(outlook: Outlook) -> Iterator[str]:
     if outlook.changed is not None:
         yield f"As if this had changed: {', '.join(map(shown, outlook.changed)) or 'nothing'}"
         yield f"Jobs: {', '.join(parts) or 'nothing would run because of it'}."
-        if outlook.anyway:
-            yield f"{grouped(len(outlook.anyway))} must run anyway."
+        anyway = [outlook.jobs[job] for job in outlook.anyway]
+        generators = sum(1 for each in anyway if each.is_generator)
+        if len(anyway) > generators:
+            yield f"Must run anyway: {grouped(len(anyway) - generators)}."
+        if generators:
+            whose = "a generator" if generators == 1 else f"{grouped(generators)} generators"
+            yield f"What {whose} will declare, and whether that would run, is not known."
     else:
         done, idle = outlook.count(Fate.UP_TO_DATE), outlook.count(Fate.NOT_NEEDED)
         parts += [f"{grouped(count)} {words}" for count, words in ((done, "up to date"), (idle, "not needed")) if count]
-        if not (must or may or blocked):
-            parts.insert(0, "nothing has to run")
-        yield f"Jobs: {', '.join(parts)}."
+        start = "Jobs" if must or may or blocked else "Nothing has to run"
+        yield f"{start}: {', '.join(parts) or 'there are no jobs'}."
     if must or may:
         yield _time_line(outlook, must, may)
 
@@ -118,18 +122,27 @@ def sections_of(outlook: Outlook) -> Iterator[Section]:
             yield Section(title, groups[:MOST_GROUPS], sum(group.jobs for group in rest))
 
 
-def _groups(jobs: Iterable[Foreseen], outlook: Outlook) -> list[Group]:
+def _groups(jobs: Sequence[Foreseen], outlook: Outlook) -> list[Group]:
+    """Each by itself if they are few; else those together that were made alike and run for reasons that are alike."""
     found: dict[object, list[Foreseen]] = {}
     for each in jobs:
-        # Of what has its own name in it (its code, its file), the rest is what is alike.
-        reasons = tuple((why.kind, why.subject.replace(each.job, "")) for why in each.reasons)
-        found.setdefault((each.place, reasons, each.roots), []).append(each)
+        likeness = each.job if len(jobs) <= MOST_GROUPS else _likeness(each, outlook)
+        found.setdefault(likeness, []).append(each)
     groups = []
     for alike in found.values():
         times = [each.expected_seconds for each in alike]
         seconds = None if None in times else sum(time for time in times if time is not None)
         groups.append(Group(alike[0], len(alike), seconds, _because(alike[0], outlook)))
     return groups
+
+
+def _likeness(each: Foreseen, outlook: Outlook) -> object:
+    def made_at(name: str) -> object:
+        maker = outlook.names.maker(name)
+        return name if maker is None else maker.place
+
+    reasons = tuple((why.kind, made_at(why.subject)) for why in each.reasons)
+    return each.place, reasons, tuple(dict.fromkeys(map(made_at, each.roots)))
 
 
 def title_of(group: Group) -> str:
@@ -156,11 +169,10 @@ def _is_adopted(each: Foreseen) -> bool:
 def _condition(each: Foreseen) -> str:
     if each.reasons:
         return f"if {shown(each.reasons[0].subject)} runs"
-    return f"if {_either(each.roots)} changes"
-
-
-def _either(names: tuple[str, ...]) -> str:
-    return " or ".join(shown(name) for name in names)
+    names = [shown(name) for name in each.roots[:2]]
+    if len(each.roots) > len(names):
+        return f"if {', '.join(names)} or another changes"
+    return f"if {' or '.join(names)} changes"
 
 
 def why_lines(outlook: Outlook, spec: JobSpec) -> Iterator[str]:
@@ -170,7 +182,7 @@ def why_lines(outlook: Outlook, spec: JobSpec) -> Iterator[str]:
         return
     each = outlook.jobs[spec.id]
     name = named(spec, spec.id)
-    time = "" if each.expected_seconds is None else f", which takes about {duration(each.expected_seconds)}"
+    time = "" if each.expected_seconds is None else f" (about {duration(each.expected_seconds)})"
     if each.is_generator:
         yield f"{name} runs in every run{time}; what it will declare is not known"
     elif each.fate is Fate.MUST:
