@@ -41,18 +41,18 @@ class Glance(StatusFile):
         """
         real_path = os.path.realpath(path)
         try:
-            descriptor = os.open(real_path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+            with open(real_path, "rb", buffering=0, opener=_open_without_waiting) as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise OSError(errno.EINVAL, "not a plain file")
+                data = file.readall()
         except FileNotFoundError:
             return cls(b"", False)
         except OSError as error:
-            raise _unreadable(real_path, error) from error
-        with open(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise _unreadable(real_path, OSError(errno.EINVAL, "not a plain file"))
-            try:
-                data = file.read()
-            except OSError as error:
-                raise _unreadable(real_path, error) from error
+            raise StatusError(
+                "the status file can't be read",
+                [("status file", real_path), ("because", error.strerror)],
+                "Make it readable for you, or give new_pipegraph another name for the status file.",
+            ) from error
         return cls(data, opening.is_foreign(data[: opening.HEAD_BYTES], real_path))
 
     def note_measured(self, id: str, record: InvariantRecord) -> None:  # noqa: A002 - as in the class above
@@ -66,9 +66,6 @@ class Glance(StatusFile):
         return self._data[offset : offset + length]
 
 
-def _unreadable(path: str, error: OSError) -> StatusError:
-    return StatusError(
-        "the status file can't be read",
-        [("status file", path), ("because", error.strerror)],
-        "Make it readable for you, or give new_pipegraph another name for the status file.",
-    )
+def _open_without_waiting(path: str, flags: int) -> int:
+    # A FIFO would wait for somebody who writes.
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
