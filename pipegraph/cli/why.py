@@ -101,7 +101,7 @@ def _run_script(script: str, arguments: Sequence[str], wished: wishes.Wishes) ->
 def _print_exception(failure: BaseException) -> None:
     """As Python prints it, without what called the script."""
     trace = failure.__traceback__
-    while trace is not None and trace.tb_next is not None and _is_ours(trace.tb_frame.f_code.co_filename):
+    while trace is not None and _is_ours(trace.tb_frame.f_code.co_filename):
         trace = trace.tb_next
     traceback.print_exception(type(failure), failure, trace)
 

@@ -141,7 +141,6 @@ class Outlook(tuple[list[StartJob], list[JobId]]):
         """All of it, or of these jobs only; see ``docs/why.rst``."""
         chosen = self.jobs.values() if jobs is None else [self.jobs[job] for job in jobs]
         listed = {start.job for start in self.must} | set(self.may)
-        anyway = set(self.anyway)
         facts = {
             "format": _FORMAT,
             "changed": self.changed,
@@ -159,7 +158,7 @@ class Outlook(tuple[list[StartJob], list[JobId]]):
             "estimate_all": self.estimate_all and self.estimate_all._asdict(),
             "warnings": self.warnings,
             "failures": {job: failure.message for job, failure in self.failures.items()},
-            "jobs": [_facts_of(each, each.job in listed, each.job in anyway) for each in chosen],
+            "jobs": [_facts_of(each, each.job in listed) for each in chosen],
         }
         return json.dumps(facts, indent=1)
 
@@ -170,7 +169,7 @@ class Outlook(tuple[list[StartJob], list[JobId]]):
         return f"<Outlook: {len(self.must)} must run, {len(self.may)} may>"
 
 
-def _facts_of(each: Foreseen, is_listed: bool, is_anyway: bool) -> dict[str, Any]:
+def _facts_of(each: Foreseen, is_consequence: bool) -> dict[str, Any]:
     return {
         "job": each.job,
         "class": each.class_name,
@@ -178,8 +177,7 @@ def _facts_of(each: Foreseen, is_listed: bool, is_anyway: bool) -> dict[str, Any
         "file": each.place.filename,
         "line": each.place.line,
         "fate": each.fate.name.lower(),
-        "is_consequence": is_listed,
-        "is_anyway": is_anyway,
+        "is_consequence": is_consequence,
         "reasons": [{**reason._asdict(), "kind": reason.kind.value} for reason in each.reasons],
         "inputs": each.inputs,
         "roots": each.roots,

@@ -13,6 +13,7 @@ from . import wording
 if TYPE_CHECKING:
     from .ahead import Outlook
 
+_PLACES_FROM_WIDTH = 70
 _STYLES = {"must run": "bold yellow", "may run": "bold cyan", "can't run": "bold red"}
 
 
@@ -26,19 +27,21 @@ def show(outlook: Outlook) -> None:
     from rich.text import Text
 
     console = Console(highlight=False, markup=False, emoji=False)
+    has_places = console.width >= _PLACES_FROM_WIDTH
     with console.capture() as captured:
         for line in wording.headlines_of(outlook):
             console.print(Text(line))
         for section in wording.sections_of(outlook):
             table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
             table.add_column("job", overflow="fold", ratio=3)
-            table.add_column("made at", overflow="fold", style="dim")
+            if has_places:
+                table.add_column("made at", no_wrap=True, style="dim")
             table.add_column("time", justify="right", no_wrap=True)
             table.add_column("why", overflow="fold", ratio=3)
             for group in section.groups:
                 time = "?" if group.seconds is None else duration(group.seconds)
-                place = shown(str(group.first.place))
-                table.add_row(Text(wording.title_of(group)), Text(place), time, Text(group.because))
+                place = [Text(shown(str(group.first.place)))] if has_places else []
+                table.add_row(Text(wording.title_of(group)), *place, time, Text(group.because))
             console.print()
             console.print(Text(section.title, _STYLES.get(section.title, "bold")))
             console.print(table)
