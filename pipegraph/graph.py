@@ -63,7 +63,7 @@ class Graph:
 
     def __init__(
         self,
-        run: Callable[[Graph, bool, Any], Any],
+        run: Callable[[Graph, bool, Any, Any], Any],
         resource_coordinator: Any = None,
         quiet: bool = False,
         invariant_status_filename: str = ".pipegraph_status",
@@ -184,9 +184,9 @@ class Graph:
 
     # --- running
 
-    def run(self, dry_run: bool = False, targets: object = None) -> Any:
+    def run(self, dry_run: bool = False, targets: object = None, changed: object = None) -> Any:
         """Do what must be done; see `pipegraph.run_pipegraph`."""
-        return self._run(self, dry_run, targets)
+        return self._run(self, dry_run, targets, changed)
 
     def resolve(self, targets: Iterable[str] | None = None) -> None:
         """A run begins: let jobs tell what they only tell now, see who takes part, and look for circles.

@@ -13,6 +13,7 @@ import sys
 import time
 from typing import Any, NoReturn
 
+from . import wishes
 from .coordinator import LocalSystem
 from .errors import CommunicationFailure, JobContractError, RuntimeError
 from .graph import Graph, current, current_or_none, set_current
@@ -97,18 +98,24 @@ def new_pipegraph(
 new = new_pipeline = new_pipegraph
 
 
-def run_pipegraph(dry_run: bool = False, targets: Any = None) -> Any:
+def run_pipegraph(dry_run: bool = False, targets: Any = None, changed: Any = None) -> Any:
     """Do what must be done, and no more.
 
     Parameters
     ----------
     dry_run
-        Run nothing; give back what must run, each with its reasons, and the ids of what may.
+        Run nothing and change no file; give back an `outlook.Outlook`: what must run, each with its reasons, and the
+        ids of what may.
     targets
         A job, the id of one, a file that one makes, or a list of these: only they and what they need take part.
+    changed
+        For a dry run: what would run if this had changed? Jobs, files, functions, names of invariants, or lists of
+        these.
 
     Raises
     ------
+    TypeError
+        `changed` without `dry_run`.
     RuntimeError
         Jobs failed (`pipegraph.RuntimeError`); everything that did not depend on them was done.
     CycleError
@@ -121,7 +128,7 @@ def run_pipegraph(dry_run: bool = False, targets: Any = None) -> Any:
         Ctrl-C; finished work is kept, and the next run goes on from there.
     """
     try:
-        return current().run(dry_run, targets)
+        return current().run(dry_run, targets, changed)
     except (RuntimeError, KeyboardInterrupt) as error:
         # Where in pipegraph they were raised tells nobody anything.
         raise error.with_traceback(None) from None
@@ -135,8 +142,15 @@ def inside_ppg() -> bool:
     return current_or_none() is not None
 
 
-def _run(graph: Graph, dry_run: bool, targets: Any) -> Any:
+def _run(graph: Graph, dry_run: bool, targets: Any, changed: Any) -> Any:
     where = graph.place_of_caller()
+    wished = wishes.current
+    if changed is not None and not dry_run:
+        raise TypeError(
+            f"run_pipegraph: changed asks what would run, and never runs: give dry_run=True, too\n    where: {where}"
+        )
+    dry_run = dry_run or wished.dry_run
+    changed = wished.changed or changed
     if os.getpid() != graph.pid or graph.running:
         raise JobContractError(
             "run_pipegraph() inside a job, or in another process than the one that made the graph",
@@ -149,22 +163,26 @@ def _run(graph: Graph, dry_run: bool, targets: Any) -> Any:
             [("then", graph.directory), ("now", os.getcwd()), ("where", where)],
             "Change it before new_pipegraph(), or change it back.",
         )
-    graph.forget_outcomes()
+    if not dry_run:
+        graph.forget_outcomes()
     graph.resolve(None if targets is None else names_of(targets, graph.maker))
     # What a run makes is no garbage until it ends; looking for it would cost a third of deciding.
     was_collecting = gc.isenabled()
     gc.disable()
     try:
-        return _look_ahead(graph) if dry_run else _go(graph, where)
+        return _look_ahead(graph, changed) if dry_run else _go(graph, where)
     finally:
         if was_collecting:
             gc.enable()
 
 
-def _look_ahead(graph: Graph) -> Any:
+def _look_ahead(graph: Graph, changed: Any) -> Any:
     from .run import look_ahead
 
-    return look_ahead(graph)
+    outlook = look_ahead(graph, changed)
+    if wishes.current.dry_run:
+        (wishes.current.tell or type(outlook).show)(outlook)
+    return outlook
 
 
 def _go(graph: Graph, where: Place) -> None:

@@ -3,7 +3,7 @@
 import pytest
 from engine_world import Told, World, record, spec_of
 
-from pipegraph.engine import DropProduct, EndRun, Engine, StartJob, WithdrawJob
+from pipegraph.engine import DropProduct, EndRun, Engine, Fate, Prospect, StartJob, WithdrawJob
 from pipegraph.engine.ledger import State
 from pipegraph.errors import RuntimeException
 from pipegraph.events import (
@@ -636,24 +636,6 @@ def test_what_does_not_concern_decisions_changes_nothing():
     assert engine.handle(JobBegan("a")) == []
 
 
-def test_the_outlook_is_what_must_run_and_what_may():
-    told = Told(
-        spec_of("done", "output"),
-        spec_of("a", "output"),
-        spec_of("l", "load"),
-        spec_of("b", "output", ("l",)),
-        spec_of("c", "output", ("a",)),
-        spec_of("d", "output", ("c",)),
-        pasts={"done": Past(Trace({}, "1"))},
-    )
-    told.starts("a")
-
-    must, may = told.engine.outlook()
-
-    assert must == [start("a", NEVER_MADE), start("l", needed("b")), start("b", NEVER_MADE)]
-    assert may == ["c", "d"]
-
-
 def test_a_job_that_ends_without_having_been_started_is_an_error():
     told = Told(spec_of("a", "output"))
 
@@ -667,7 +649,7 @@ def test_a_stopped_job_need_not_run_any_more():
     told.is_stopped()
     told.engine.handle(JobStopped("a"))
 
-    assert told.engine.outlook() == ([start("b", NEVER_MADE)], [])
+    assert told.engine.prospects() == {"b": Prospect(Fate.MUST, (NEVER_MADE,))}
 
 
 def test_what_is_ready_at_a_stop_is_withdrawn():

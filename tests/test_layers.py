@@ -18,11 +18,11 @@ PACKAGE = REPOSITORY / "pipegraph"
 # where a part may import those that stand before it.
 LAYERS = (
     ("errors", "explanations", "model", "events"),
-    ("cycles", "outcomes", "signals", "targets"),
+    ("cycles", "outcomes", "signals", "targets", "wishes"),
     ("engine", "invariants"),
     ("graph",),
     ("jobs", "status", "slaves", "watchers", "keyboard"),
-    ("coordinator", "dialogue"),
+    ("coordinator", "dialogue", "outlook"),
     ("run",),
     ("script",),
     ("testing", "uniqueness", "doors", "cli", "__init__", "__main__"),

@@ -191,7 +191,7 @@ def test_an_input_that_is_gone_is_told_by_name_with_its_place(status):
 
 
 def test_an_error_that_names_no_file_and_no_reason_is_told_with_what_is_known(status, monkeypatch):
-    def fail(path: str, known: object) -> FileRecord:
+    def fail(path: str, known: object, **more: object) -> FileRecord:
         raise OSError("odd")
 
     monkeypatch.setattr(files, "look", fail)

@@ -2,5 +2,6 @@
 
 from .engine import Engine
 from .instructions import DropProduct, EndRun, Instruction, StartJob, WithdrawJob
+from .prospects import Fate, Prospect
 
-__all__ = ["DropProduct", "EndRun", "Engine", "Instruction", "StartJob", "WithdrawJob"]
+__all__ = ["DropProduct", "EndRun", "Engine", "Fate", "Instruction", "Prospect", "StartJob", "WithdrawJob"]

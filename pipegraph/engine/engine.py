@@ -38,6 +38,7 @@ from ..model import Failure, FileRecord, Fingerprint, InputId, JobId, Reason, Re
 from . import growth
 from .instructions import DropProduct, EndRun, Instruction, StartJob, WithdrawJob
 from .ledger import IN_VAIN, NO_PAST, Ledger, State
+from .prospects import Prospect, prospects_of
 from .reasons import fingerprint_of_files, fingerprint_of_inputs, reasons_to_remake, reasons_to_run
 
 _GENERATES = (Reason(ReasonKind.GENERATES),)
@@ -76,16 +77,9 @@ class Engine:
         reasons = self._ledger.reasons.get(job, ())
         return Trace(inputs, fingerprint, outputs, usage.seconds, usage.peak_bytes, ended_at, reasons)
 
-    def outlook(self) -> tuple[list[StartJob], list[JobId]]:
-        """What must run as far as it is known now, and what may, should an input of it change."""
-        ledger = self._ledger
-        must, may = [], []
-        for job, state in enumerate(ledger.state):
-            if state in (State.REQUIRED, State.READY, State.RUNNING):
-                must.append(StartJob(ledger.spec[job].id, ledger.reasons.get(job, ())))
-            elif state is State.WAITING:
-                may.append(ledger.spec[job].id)
-        return must, may
+    def prospects(self) -> dict[JobId, Prospect]:
+        """What is to come of each job, as far as it is known now."""
+        return prospects_of(self._ledger)
 
     # --- what happened
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from ..explanations import Change, Explanation, Part, changes_between, packed, unpacked
 from ..model import FileRecord, Fingerprint, InputId, InvariantRecord, JobId, Reason, ReasonKind, Trace
+from .glance import Glance
 from .recollection import Recollection
 from .store import StatusFile
 
@@ -14,7 +15,7 @@ Explain = Callable[[JobId], "Explanation | None"]
 """Of a function or a parameter, as it is now."""
 
 
-def note_explanation(fingerprint: Fingerprint, explanation: Explanation, status: StatusFile) -> None:
+def note_explanation(fingerprint: Fingerprint, explanation: Explanation, status: StatusFile | Glance) -> None:
     """Write it, and the texts that are not known yet.
 
     Raises
@@ -29,7 +30,9 @@ def note_explanation(fingerprint: Fingerprint, explanation: Explanation, status:
     status.note_explained(fingerprint, payload)
 
 
-def note_replaced(before: Trace | InvariantRecord | None, now: Trace | InvariantRecord, status: StatusFile) -> None:
+def note_replaced(
+    before: Trace | InvariantRecord | None, now: Trace | InvariantRecord, status: StatusFile | Glance
+) -> None:
     """Files are about to be recorded that were others: write what is known of those, for who used them.
 
     Raises

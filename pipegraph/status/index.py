@@ -126,6 +126,10 @@ class Index:
         where = self.declared.get(job)
         return None if where is None else self._declarations[where >> _NUMBER_SHIFT]
 
+    def knows(self, record_id: str) -> bool:
+        """Whether anything is known of a job."""
+        return any(record_id in group for group in (self.made, self.failed, self.started, self.declared))
+
     def jobs(self) -> Iterator[str]:
         """Each job that anything is known of, once."""
         return iter(dict.fromkeys(chain(self.made, self.failed, self.started, self.declared, self.to_adopt)))

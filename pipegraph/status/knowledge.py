@@ -69,23 +69,9 @@ class Knowledge(Recollection):
         StatusError
             There is none, or it can't be read, or it is something else.
         """
-        try:
-            # Without waiting for somebody to write, if it is a pipe.
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            try:
-                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    raise _not_ours(path, "it is not a plain file")
-                data = FileIO(descriptor, closefd=False).readall()
-            finally:
-                os.close(descriptor)
-        except FileNotFoundError as error:
-            raise StatusError("there is no status file", [("status file", os.fspath(path))], _MEND_ANOTHER) from error
-        except OSError as error:
-            raise StatusError(
-                "the status file can't be read",
-                [("status file", os.fspath(path)), ("because", str(error.strerror))],
-                mend_for(error, _MEND_ANOTHER),
-            ) from error
+        data = content_of(path)
+        if data is None:
+            raise StatusError("there is no status file", [("status file", os.fspath(path))], _MEND_ANOTHER)
         if is_foreign(data, os.fspath(path)):
             raise _not_ours(path, "it is not a status file of pipegraph")
         return cls(data)
@@ -114,7 +100,7 @@ class Knowledge(Recollection):
     def maker(self, path: str) -> JobId | None:
         """Which job made this file last, or would make it: what makes one file has its path as id."""
         maker = self._makers.get(path)
-        return path if maker is None and path in self._index.jobs() else maker
+        return path if maker is None and self._index.knows(path) else maker
 
     def dependents_of(self, name: InputId) -> list[JobId]:
         """The jobs that used this as an input when they were made last.
@@ -157,6 +143,33 @@ class Knowledge(Recollection):
     def _line(self, where: int) -> bytes:
         offset, length = index.unpack(where)
         return self._data[offset : offset + length]
+
+
+def content_of(path: str | Path) -> bytes | None:
+    """All of the file; None if there is none.
+
+    Raises
+    ------
+    StatusError
+        It can't be read, or is no plain file.
+    """
+    try:
+        # Without waiting for somebody to write, if it is a pipe.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise _not_ours(path, "it is not a plain file")
+            return FileIO(descriptor, closefd=False).readall()
+        finally:
+            os.close(descriptor)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StatusError(
+            "the status file can't be read",
+            [("status file", os.fspath(path)), ("because", str(error.strerror))],
+            mend_for(error, _MEND_ANOTHER),
+        ) from error
 
 
 def _not_ours(path: str | Path, reason: str) -> StatusError:

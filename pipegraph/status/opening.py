@@ -25,7 +25,7 @@ from .mends import MEND_NO_ROOM, mend_for
 from .records import HEADER, HEADERS, MAGIC, VERSION
 
 STAND_IN: Final = ".instead"
-_HEAD_BYTES: Final = 1 << 20
+HEAD_BYTES: Final = 1 << 20
 _SAYS_VERSION: Final = re.compile(re.escape(MAGIC) + rb"([0-9]{1,9})(?![0-9A-Za-z])")
 _NOT_FOR_WRITING: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
 _MEND_ANOTHER: Final = "Move it away, or give new_pipegraph another name for the status file."
@@ -87,7 +87,7 @@ def open_file(directory: int, name: str, path: str, warn: Callable[[Warned], Non
         # Who deletes the lock file can take a second lock; the file itself is locked too.
         if is_taken(descriptor):
             raise held_error(f"{path}.lock", {})
-        head = os.pread(descriptor, _HEAD_BYTES, 0)
+        head = os.pread(descriptor, HEAD_BYTES, 0)
         if not is_foreign(head, path):
             if refusal:
                 raise _unusable(path, refusal, _MEND_ACCESS) from refusal

@@ -54,6 +54,14 @@ class Recollection(ABC):
         """Whether the files that are there are to be believed by the next run."""
         return job in self._index.to_adopt
 
+    def has_explained(self, fingerprint: Fingerprint) -> bool:
+        """Whether it is known what a fingerprint is of."""
+        return fingerprint in self._index.explained
+
+    def has_text(self, digest: str) -> bool:
+        """Whether the source text with this digest is known."""
+        return digest in self._index.texts
+
     def explanation(self, fingerprint: Fingerprint) -> str | None:
         """What a fingerprint is of, as JSON."""
         return self._decoded(self._index.explained.get(fingerprint), str)

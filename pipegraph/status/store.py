@@ -122,14 +122,6 @@ class StatusFile(Recollection):
         """Each job that is declared, or was and is gone."""
         return self._index.declared.keys()
 
-    def has_explained(self, fingerprint: Fingerprint) -> bool:
-        """Whether it is known what a fingerprint is of."""
-        return fingerprint in self._index.explained
-
-    def has_text(self, digest: str) -> bool:
-        """Whether the source text with this digest is known."""
-        return digest in self._index.texts
-
     def note_started(self, job: JobId, at: float) -> None:
         """Record that a job is about to start; `at` in seconds since 1970.
 

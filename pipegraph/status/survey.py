@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 
 from ..events import GraphGrew
 from ..invariants import files
+from ..invariants.clock import FILE_CLOCKS, FileClocks
 from ..model import (
     Failure,
     FailureKind,
@@ -28,6 +29,7 @@ from ..model import (
     combine,
 )
 from .explaining import note_replaced
+from .glance import Glance
 from .recollection import PAST_UNKNOWN
 from .store import StatusFile
 
@@ -39,10 +41,16 @@ def survey(
     specs: tuple[JobSpec, ...],
     edges: tuple[tuple[JobId, InputId], ...],
     by: JobId | None,
-    status: StatusFile,
+    status: StatusFile | Glance,
     accepts: Accepts,
+    clocks: FileClocks = FILE_CLOCKS,
 ) -> GraphGrew:
     """The arrival of these jobs, with all that the engine has to know of them.
+
+    Parameters
+    ----------
+    clocks
+        What may be asked for the time of a file system, and then writes to it.
 
     Raises
     ------
@@ -57,7 +65,7 @@ def survey(
         if spec.role is Role.INVARIANT:
             if spec.watch is not None:
                 try:
-                    measured[spec.id] = _measure(spec, status)
+                    measured[spec.id] = _measure(spec, status, clocks)
                 except OSError as error:
                     unmeasured[spec.id] = _not_measured(spec, error)
             elif spec.value_text:
@@ -68,13 +76,13 @@ def survey(
             continue
         pasts[spec.id] = past
         if spec.outputs:
-            found = _problems(spec, past, status)
+            found = _problems(spec, past, status, clocks)
             if found:
                 problems[spec.id] = found
     return GraphGrew(specs, edges, by, pasts, measured, unmeasured, problems)
 
 
-def changed_inputs(specs: Iterable[JobSpec], status: StatusFile) -> list[str]:
+def changed_inputs(specs: Iterable[JobSpec], status: StatusFile | Glance) -> list[str]:
     """Files among these invariants that are not any more as they were measured, by size, time and inode."""
     changed = []
     for spec in specs:
@@ -90,13 +98,13 @@ def changed_inputs(specs: Iterable[JobSpec], status: StatusFile) -> list[str]:
     return changed
 
 
-def _measure(spec: JobSpec, status: StatusFile) -> Fingerprint:
+def _measure(spec: JobSpec, status: StatusFile | Glance, clocks: FileClocks) -> Fingerprint:
     known = status.invariant(spec.id)
     known_files = {} if known is None else {record.path: record for record in known.files}
     if spec.watch is Watch.TIME:
         records = tuple(files.look_at_time(path) for path in spec.outputs)
     else:
-        records = tuple(files.look(path, known_files.get(path)) for path in spec.outputs)
+        records = tuple(files.look(path, known_files.get(path), clocks=clocks) for path in spec.outputs)
     if len(records) == 1:
         fingerprint = records[0].content or records[0].fingerprint
     else:
@@ -109,7 +117,7 @@ def _measure(spec: JobSpec, status: StatusFile) -> Fingerprint:
     return fingerprint
 
 
-def _accept_or_note(spec: JobSpec, status: StatusFile, accepts: Accepts) -> Fingerprint:
+def _accept_or_note(spec: JobSpec, status: StatusFile | Glance, accepts: Accepts) -> Fingerprint:
     assert spec.fingerprint is not None
     known = status.invariant(spec.id)
     if known is not None:
@@ -121,7 +129,7 @@ def _accept_or_note(spec: JobSpec, status: StatusFile, accepts: Accepts) -> Fing
     return spec.fingerprint
 
 
-def _problems(spec: JobSpec, past: Past, status: StatusFile) -> tuple[Reason, ...]:
+def _problems(spec: JobSpec, past: Past, status: StatusFile | Glance, clocks: FileClocks) -> tuple[Reason, ...]:
     if past.trace is None:
         # A temporary file may have outlasted a run that was cut; nothing else is asked of what was never made.
         missing = [path for path in spec.outputs if not os.path.lexists(path)]
@@ -130,7 +138,7 @@ def _problems(spec: JobSpec, past: Past, status: StatusFile) -> tuple[Reason, ..
     seen: list[FileRecord] = []
     for record in past.trace.outputs:
         try:
-            now = files.look(record.path, record)
+            now = files.look(record.path, record, clocks=clocks)
         except FileNotFoundError:
             found.append(Reason(ReasonKind.OUTPUT_MISSING, record.path))
             continue

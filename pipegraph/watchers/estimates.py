@@ -67,13 +67,21 @@ class Estimates:
         recorded = self._recorded.get(spec.id)
         return recorded if recorded is not None else self._mean(spec.place)
 
-    def left(self, running: list[tuple[JobSpec, float]], cores: int) -> Estimate | None:
+    def expected(self, spec: JobSpec) -> float | None:
+        """What a job will take, by the mean of all if need be; None if no job was ever timed."""
+        own = self.seconds_of(spec)
+        count, total = self._all_times
+        return own if own is not None or not count else total / count
+
+    def left(self, running: list[tuple[JobSpec, float]], cores: int, chain_seconds: float = 0.0) -> Estimate | None:
         """What is left of the run; None if no job was ever timed.
 
         Parameters
         ----------
         running
             With the seconds that each has run.
+        chain_seconds
+            Of jobs that can only run one after the other.
         """
         count, total = self._all_times
         if not count:
@@ -86,14 +94,13 @@ class Estimates:
                 mean = self._mean(place)
                 work += jobs * (overall if mean is None else mean)
                 guessed += jobs
-        longest = 0.0
+        longest = chain_seconds
         for spec, elapsed in running:
-            expected = self.seconds_of(spec)
-            expected = overall if expected is None else expected
+            expected = self.expected(spec) or 0.0
             work -= min(elapsed, expected) * self._cores(spec)
             longest = max(longest, expected - elapsed)
         side_by_side = max(1, min(cores, self._known_jobs + guessed))
-        return Estimate(max(0.0, longest, work / side_by_side), self._known_jobs, guessed)
+        return Estimate(max(longest, work / side_by_side), self._known_jobs, guessed)
 
     def learn(self, spec: JobSpec, seconds: float) -> None:
         """What a job took just now; nothing is to come of it."""

@@ -85,11 +85,11 @@ def line_of(event: Event, specs: Mapping[str, JobSpec]) -> str:
     return ""
 
 
-def because_of(reasons: Sequence[Reason]) -> str:
-    """All reasons, or the first twenty and how many more there are."""
-    because = "; ".join([shown(str(reason)) for reason in reasons[:_SHOWN_REASONS]])
-    if len(reasons) > _SHOWN_REASONS:
-        because += f"; and {len(reasons) - _SHOWN_REASONS} more reasons"
+def because_of(reasons: Sequence[Reason], most: int = _SHOWN_REASONS) -> str:
+    """All reasons, or the first of them and how many more there are."""
+    because = "; ".join([shown(str(reason)) for reason in reasons[:most]])
+    if len(reasons) > most:
+        because += f"; and {len(reasons) - most} more reasons"
     return because
 
 
