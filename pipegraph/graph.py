@@ -182,6 +182,11 @@ class Graph:
         """The job with this id, or that makes this file."""
         return self.jobs.get(name) or self.makers.get(name)
 
+    def maker_id(self, name: InputId) -> JobId:
+        """The id of the job that makes this file; else the name itself."""
+        maker = self.maker(name)
+        return name if maker is None else str(maker.job_id)
+
     # --- running
 
     def run(self, dry_run: bool = False, targets: object = None, changed: object = None) -> Any:

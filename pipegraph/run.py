@@ -46,7 +46,7 @@ from .events import (
 from .explanations import Change, Explanation
 from .graph import Graph
 from .invariants.clock import FileClocks
-from .model import Failure, FailureKind, InputId, JobId, JobSpec, Place, Printed, ReasonKind, Role
+from .model import Failure, FailureKind, JobId, JobSpec, Place, Printed, ReasonKind, Role
 from .outcomes import error_of_run
 from .outlook import Outlook, changes_of, outlook_of
 from .signals import Signals
@@ -76,7 +76,8 @@ def look_ahead(graph: Graph, changed: Any) -> Outlook:
     if status.is_foreign:
         name = graph.invariant_status_filename
         warnings = [f"{name} is not a status file of pipegraph: a run will set it aside, and make everything."]
-    return outlook_of(arrival, _cores_of(graph), changes, warnings)
+    explaining = Explaining(status, graph.explain, graph.maker_id)
+    return outlook_of(arrival, _cores_of(graph), changes, warnings, explaining.changes)
 
 
 def _cores_of(graph: Graph) -> int:
@@ -139,7 +140,7 @@ class Run:
             self._status = StatusFile.open(self._graph.invariant_status_filename, early.append, holder)
             stack.callback(self._close_status)
             self._slave.close_in_fork.append(self._status.close_in_fork)
-            self._explaining = Explaining(self._status, self._explain, self._maker)
+            self._explaining = Explaining(self._status, self._explain, self._graph.maker_id)
             self._audience = start_watchers(
                 self._board,
                 self._specs,
@@ -332,10 +333,6 @@ class Run:
         """What a function or parameter is now."""
         spec = self._specs.get(name)
         return None if spec is None else spec.explanation or self._graph.explain(name)
-
-    def _maker(self, name: InputId) -> JobId | None:
-        maker = self._graph.maker(name)
-        return name if maker is None else str(maker.job_id)
 
     def _changes_behind(self, start: StartJob) -> tuple[Change, ...]:
         """Of the first thousand inputs; to look them up takes time."""

@@ -17,6 +17,7 @@ from test_prospects import prospects
 import pipegraph as ppg
 from pipegraph.engine import Fate, StartJob
 from pipegraph.events import GraphGrew
+from pipegraph.explanations import Change
 from pipegraph.model import Past, Place, Reason, ReasonKind, Trace
 from pipegraph.outlook import Changes, outlook_of
 
@@ -285,15 +286,16 @@ def test_why_tells_reasons_conditions_and_inputs(graph):
         "    if what it depends on changes: a",
         "    a leads to it, and must run because input changed: input",
     ]
-    assert found.why("input").splitlines()[1:] == [f"    a ({a.place}): input changed: input"]
+    assert found.why("input").splitlines()[1] == f"    a ({a.place}): input changed: input"
+    assert found.why("input").splitlines()[2].startswith("        time of input: ")
 
 
 def test_more_about_a_reason_stands_below_it(graph):
     file_job("a")
     found = outlook()
-    found.explain = lambda job, reason: [f"{job}: {reason.kind.name}"]
+    found.explain = lambda reason: [Change(reason.kind.name, "1", "2")]
 
-    assert found.why("a").splitlines()[1:] == ["    because never made here", "        a: NEVER_MADE"]
+    assert found.why("a").splitlines()[1:] == ["    because never made here", "        NEVER_MADE: 1 -> 2"]
 
 
 def test_why_of_what_is_not_there_names_what_is_called_nearly_so(graph):

@@ -81,7 +81,10 @@ def test_arguments_behind_two_dashes_are_the_script_s(script):
     script.run(SCRIPT)
 
     assert Answer(script, "a.txt").lines == ["a.txt (script.py:6) is up to date"]
-    assert Answer(script, "a.txt", "--", "--json", "--").lines[1:] == ["    because input changed: PIa.txt"]
+    assert Answer(script, "a.txt", "--", "--json", "--").lines[1:] == [
+        "    because input changed: PIa.txt",
+        "        parameter 'a.txt': 1 -> 3",
+    ]
 
 
 def test_what_if(script):
@@ -199,7 +202,7 @@ def test_a_terminal_shows_tables(script, columns):
 
 def settled(text):
     """Without times, which differ from run to run, and cores, which differ from machine to machine."""
-    return re.sub(r"\d+\.\d s|\d+ cores?", "N", text)
+    return re.sub(r"\d+\.\d s|\d+ cores?|\d{4}-\d\d-\d\d [\d:.]+", "N", text)
 
 
 def test_the_document_shows_what_is_printed(script):

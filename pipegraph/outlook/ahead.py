@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from ..engine import Engine, Fate, Prospect, StartJob
 from ..events import GraphGrew
+from ..explanations import Change
 from ..model import Failure, InputId, JobId, JobSpec, Place, Reason, ReasonKind, Role
 from ..watchers.estimates import Estimates
 from ..watchers.overview import Estimate
@@ -17,8 +18,8 @@ from .names import Names
 
 _FORMAT = 1
 
-Explain = Callable[[JobId, Reason], Sequence[str]]
-"""More about a reason, line by line; for instance what the old and the new value are."""
+Explain = Callable[[Reason], Sequence[Change]]
+"""What is behind a reason, with what it was and what it is now."""
 
 
 class Foreseen(NamedTuple):
@@ -77,7 +78,7 @@ class Outlook(tuple[list[StartJob], list[JobId]]):
     warnings
         What else a person should know.
     explain
-        More about a reason.
+        What is behind a reason.
     """
 
     jobs: dict[JobId, Foreseen]
@@ -89,7 +90,7 @@ class Outlook(tuple[list[StartJob], list[JobId]]):
     failures: Mapping[JobId, Failure]
     warnings: tuple[str, ...]
     names: Names
-    explain: Explain | None = None
+    explain: Explain
 
     @property
     def must(self) -> list[StartJob]:
@@ -158,9 +159,33 @@ class Outlook(tuple[list[StartJob], list[JobId]]):
             "estimate_all": self.estimate_all and self.estimate_all._asdict(),
             "warnings": self.warnings,
             "failures": {job: failure.message for job, failure in self.failures.items()},
-            "jobs": [_facts_of(each, each.job in listed) for each in chosen],
+            "jobs": [self._facts_of(each, each.job in listed) for each in chosen],
         }
         return json.dumps(facts, indent=1)
+
+    def _facts_of(self, each: Foreseen, is_consequence: bool) -> dict[str, Any]:
+        return {
+            "job": each.job,
+            "class": each.class_name,
+            "role": each.role.value,
+            "file": each.place.filename,
+            "line": each.place.line,
+            "fate": each.fate.name.lower(),
+            "is_consequence": is_consequence,
+            "reasons": [
+                {
+                    **reason._asdict(),
+                    "kind": reason.kind.value,
+                    "changes": [change._asdict() for change in self.explain(reason)],
+                }
+                for reason in each.reasons
+            ],
+            "inputs": each.inputs,
+            "roots": each.roots,
+            "seconds": each.seconds,
+            "expected_seconds": each.expected_seconds,
+            "adopts": each.adopts,
+        }
 
     def __str__(self) -> str:
         return "\n".join(wording.lines_of(self))
@@ -169,25 +194,13 @@ class Outlook(tuple[list[StartJob], list[JobId]]):
         return f"<Outlook: {len(self.must)} must run, {len(self.may)} may>"
 
 
-def _facts_of(each: Foreseen, is_consequence: bool) -> dict[str, Any]:
-    return {
-        "job": each.job,
-        "class": each.class_name,
-        "role": each.role.value,
-        "file": each.place.filename,
-        "line": each.place.line,
-        "fate": each.fate.name.lower(),
-        "is_consequence": is_consequence,
-        "reasons": [{**reason._asdict(), "kind": reason.kind.value} for reason in each.reasons],
-        "inputs": each.inputs,
-        "roots": each.roots,
-        "seconds": each.seconds,
-        "expected_seconds": each.expected_seconds,
-        "adopts": each.adopts,
-    }
-
-
-def outlook_of(arrival: GraphGrew, cores: int, changes: Changes | None = None, warnings: Sequence[str] = ()) -> Outlook:
+def outlook_of(
+    arrival: GraphGrew,
+    cores: int,
+    changes: Changes | None = None,
+    warnings: Sequence[str] = (),
+    explain: Explain = lambda reason: (),
+) -> Outlook:
     """Look ahead from the arrival of the script's jobs.
 
     Parameters
@@ -227,6 +240,7 @@ def outlook_of(arrival: GraphGrew, cores: int, changes: Changes | None = None, w
     outlook.failures = arrival.unmeasured
     outlook.warnings = tuple(warnings)
     outlook.names = names
+    outlook.explain = explain
     return outlook
 
 

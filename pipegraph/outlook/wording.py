@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..engine import Fate
 from ..errors import shown
+from ..explanations import Change
 from ..model import JobSpec, ReasonKind, Role
 from ..watchers.overview import Estimate
 from ..watchers.wording import because_of, duration, named
@@ -189,8 +190,7 @@ def why_lines(outlook: Outlook, spec: JobSpec) -> Iterator[str]:
         yield f"{name} must run{time}"
         for reason in each.reasons:
             yield f"    because {shown(str(reason))}"
-            if outlook.explain is not None:
-                yield from (f"        {shown(line)}" for line in outlook.explain(spec.id, reason))
+            yield from change_lines(outlook.explain(reason))
         if _is_adopted(each):
             yield "    its files are adopted if they are there: then nothing is called"
     elif each.fate is Fate.MAY:
@@ -212,6 +212,12 @@ def why_lines(outlook: Outlook, spec: JobSpec) -> Iterator[str]:
         yield from _failure_lines(outlook, each.roots[0])
 
 
+def change_lines(changes: Iterable[Change]) -> Iterator[str]:
+    """What a reason's line is followed by."""
+    for change in changes:
+        yield from (f"        {shown(line.expandtabs())}" for line in change.lines())
+
+
 def _input_lines(outlook: Outlook, spec: JobSpec) -> Iterator[str]:
     name = named(spec, spec.id)
     if spec.id in outlook.failures:
@@ -226,8 +232,7 @@ def _input_lines(outlook: Outlook, spec: JobSpec) -> Iterator[str]:
     for start in led[:_MOST_DEPENDENTS]:
         reasons = [why for why in start.reasons if why.subject == spec.id]
         yield f"    {named(outlook.names.spec_of[start.job], start.job)}: {because_of(reasons)}"
-        if outlook.explain is not None:
-            yield from (f"        {shown(line)}" for why in reasons for line in outlook.explain(start.job, why))
+        yield from change_lines(change for why in reasons for change in outlook.explain(why))
     if len(led) > _MOST_DEPENDENTS:
         yield f"    …and {grouped(len(led) - _MOST_DEPENDENTS)} more"
 
