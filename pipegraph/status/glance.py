@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import StatusError
 from ..model import FileRecord, InvariantRecord, JobId
 from . import opening
-from .index import Index, read, unpack
+from .index import read, unpack
 from .store import StatusFile
 
 
@@ -25,7 +25,7 @@ class Glance(StatusFile):
 
     def __init__(self, data: bytes, is_foreign: bool) -> None:
         self._data = data
-        self._index = Index() if is_foreign else read(data).found
+        self._index = read(data).found
         self.is_foreign = is_foreign
 
     @classmethod
