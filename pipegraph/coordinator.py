@@ -59,6 +59,11 @@ class LocalSystem:
         self.interactive = interactive
         self.timeout = 5
 
+    @property
+    def cores(self) -> int:
+        """That the next run will use."""
+        return max(1, min(self.cores_available, self.max_cores_to_use))
+
 
 class _Needs(NamedTuple):
     """`cores` as the job says it: -1 is all, -2 all but one, of what there is when it starts."""

@@ -17,10 +17,9 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from . import __version__
-from .coordinator import Coordinator, LocalSystem, memory_of_this_machine
+from .coordinator import Coordinator, memory_of_this_machine
 from .dialogue import Dialogue
 from .engine import DropProduct, EndRun, Engine, Instruction, StartJob, WithdrawJob
 from .errors import StatusWriteError
@@ -45,13 +44,11 @@ from .events import (
 )
 from .explanations import Change, Explanation
 from .graph import Graph
-from .invariants.clock import FileClocks
 from .model import Failure, FailureKind, JobId, JobSpec, Place, Printed, ReasonKind, Role
 from .outcomes import error_of_run
-from .outlook import Outlook, changes_of, outlook_of
 from .signals import Signals
 from .slaves import LocalSlave, ended_on_request
-from .status import Glance, StatusFile
+from .status import StatusFile
 from .status.declarations import declare, retract
 from .status.explaining import Explaining, note_explanation, note_replaced
 from .status.survey import changed_inputs, survey
@@ -62,27 +59,6 @@ _LOOK_SHARE = 0.01
 _SHOWN_CHANGES = 1000
 _NOT_BELIEVED = {ReasonKind.FORCED, ReasonKind.OUTPUT_MISSING, ReasonKind.OUTPUT_EMPTY}
 """Reasons to make a job although it is to be adopted."""
-
-
-def look_ahead(graph: Graph, changed: Any) -> Outlook:
-    """What a run would do, and if `changed` is not None: what it would do had that changed. Changes no file."""
-    specs = graph.specs()
-    changes = None if changed is None else changes_of(changed, graph, specs)
-    status = Glance.of(graph.invariant_status_filename)
-    # A file system that is asked how it stamps changes is written to.
-    clocks = FileClocks(ask=lambda directory: None)
-    arrival = survey(specs, (), None, status, graph.accepts, clocks)
-    warnings = []
-    if status.is_foreign:
-        name = graph.invariant_status_filename
-        warnings = [f"{name} is not a status file of pipegraph: a run will set it aside, and make everything."]
-    explaining = Explaining(status, graph.explain, graph.maker_id)
-    return outlook_of(arrival, _cores_of(graph), changes, warnings, explaining.changes)
-
-
-def _cores_of(graph: Graph) -> int:
-    system: LocalSystem = graph.rc
-    return max(1, min(system.cores_available, system.max_cores_to_use))
 
 
 class Run:
@@ -106,7 +82,7 @@ class Run:
         self._where = where
         self._log_folder = log_folder
         self._specs: dict[JobId, JobSpec] = {spec.id: spec for spec in self._declared}
-        self._coordinator = Coordinator(_cores_of(graph), memory_of_this_machine())
+        self._coordinator = Coordinator(graph.rc.cores, memory_of_this_machine())
         self._engine = Engine()
         self._began_at = began_at
         self._began = time.monotonic()

@@ -177,7 +177,7 @@ def _run(graph: Graph, dry_run: bool, targets: Any, changed: Any) -> Any:
 
 
 def _look_ahead(graph: Graph, changed: Any) -> Any:
-    from .run import look_ahead
+    from .outlook import look_ahead
 
     outlook = look_ahead(graph, changed)
     if wishes.current.dry_run:

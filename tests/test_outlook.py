@@ -394,14 +394,15 @@ def test_a_job_of_all_cores_takes_them_all():
 
 
 def test_what_may_run_is_counted_apart():
-    jobs = [spec_of("a", "output"), spec_of("b", "output", ("a",))]
+    jobs = [spec_of("a", "output"), spec_of("b", "output", ("a",)), spec_of("c", "output", ("a",))]
     arrival = timed(*jobs, a=60)
-    arrival.pasts["b"] = Past(Trace({"a": "1"}, "1", seconds=120))
+    for job in "bc":
+        arrival.pasts[job] = Past(Trace({"a": "1"}, "1", seconds=120))
 
     found = outlook_of(arrival, 1)
 
-    assert (found.estimate_must.seconds, found.estimate_all.seconds) == (60.0, 180.0)
-    assert "Time: about 1 min 00 s on 1 core, 3 min 00 s if all of it runs." in str(found)
+    assert (found.estimate_must.seconds, found.estimate_all.seconds) == (60.0, 300.0)
+    assert "Time: about 1 min 00 s on 1 core, 5 min 00 s if all of it runs." in str(found)
 
 
 def test_jobs_that_were_never_timed_are_taken_for_as_long_as_others_and_counted():
@@ -497,6 +498,21 @@ def test_what_must_run_anyway_is_only_counted(analysis):
     assert ids(found) == (["a"], ["b", "c"])
     assert found.anyway == ("d",)
     assert "Must run anyway: 1." in str(found)
+
+
+def test_a_final_job_follows_from_each_change_also_where_it_may_run_anyway(analysis):
+    ppg.FinalJob("final", lambda: None)
+    ppg.run_pipegraph()
+    Path("d").unlink()
+
+    assert ids(outlook()) == (["d"], ["final"])
+    assert ids(outlook(changed="c")) == (["c"], ["final"])
+
+
+def test_a_file_that_is_missing_is_as_if_it_had_come(graph):
+    file_job("a").depends_on_file("not there")
+
+    assert outlook(changed="not there").jobs["a"].fate is Fate.MUST
 
 
 def test_what_would_not_matter_is_said_so(graph):

@@ -33,7 +33,7 @@ class Answer:
         done = subprocess.run(
             [sys.executable, "-m", "pipegraph", "why", *arguments],
             cwd=script.folder,
-            env=script.environment,
+            env={name: value for name, value in script.environment.items() if name != "PYTHONDONTWRITEBYTECODE"},
             capture_output=True,
             text=True,
             check=False,
@@ -131,6 +131,12 @@ def test_of_several_runs_each_is_told(script):
 
     assert [line for line in answer.lines if line.startswith("Jobs")] == ["Jobs: 2 must run.", "Jobs: 3 must run."]
     assert Answer(script, "--script", "script.py", "c.txt").lines[0] == "c.txt (script.py:10) must run"
+
+
+def test_of_a_job_of_several_runs_the_last_is_told(script):
+    script.write(SCRIPT + "ppg.new_pipegraph()\nppg.FileGeneratingJob('b.txt', write)\nppg.run_pipegraph()\n")
+
+    assert Answer(script, "--script", "script.py", "b.txt").lines[0] == "b.txt (script.py:11) must run"
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ _SHOWN_FAILED = 10
 _OVERDUE_SECONDS = 10 * RENEW_SECONDS
 
 
-class Found(NamedTuple):
+class _Found(NamedTuple):
     """A run, as its folder tells it; no overview: it has only just begun."""
 
     folder: Path
@@ -54,7 +54,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def run(arguments: argparse.Namespace) -> int:
     """Carry it out; the exit status."""
     logs = Path(arguments.directory) / "logs"
-    found = newest(logs)
+    found = _newest(logs)
     if found is None:
         print(f"No run has left anything in {shown(str(logs))}.", file=sys.stderr)
         return 1
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def newest(logs: Path) -> Found | None:
+def _newest(logs: Path) -> _Found | None:
     """The newest of those that go on; if none does, the newest of all."""
     with contextlib.suppress(OSError):
         # By number: at ten thousand there is one digit more.
@@ -83,11 +83,11 @@ def newest(logs: Path) -> Found | None:
     return None
 
 
-def _look(folder: Path) -> Found:
+def _look(folder: Path) -> _Found:
     view = None
     with contextlib.suppress(OSError, ValueError):
         view = Overview.from_json((folder / SNAPSHOT).read_text(encoding="utf-8"))
-    return Found(folder, (view is None or not view.ended_at) and _is_alive(folder, view), view)
+    return _Found(folder, (view is None or not view.ended_at) and _is_alive(folder, view), view)
 
 
 def _is_alive(folder: Path, view: Overview | None) -> bool:
@@ -111,7 +111,7 @@ def _is_alive(folder: Path, view: Overview | None) -> bool:
     return False
 
 
-def _watch(found: Found) -> Found:
+def _watch(found: _Found) -> _Found:
     """Show it until it ends, or until Ctrl-C.
 
     Raises
@@ -140,7 +140,7 @@ def _watch(found: Found) -> Found:
     return found
 
 
-def _live(found: Found, rows: int) -> Iterator[Live | Text]:
+def _live(found: _Found, rows: int) -> Iterator[Live | Text]:
     view = found.view
     if view is None:
         yield Text("the run has only just begun\n")
@@ -150,7 +150,7 @@ def _live(found: Found, rows: int) -> Iterator[Live | Text]:
         yield Text(f"last heard of {int(time.time() - view.at)} s ago\n", "yellow")
 
 
-def _print(found: Found) -> None:
+def _print(found: _Found) -> None:
     console = Console(highlight=False, markup=False, emoji=False)
     with console.capture() as captured:
         _tell(console, found)
@@ -158,7 +158,7 @@ def _print(found: Found) -> None:
     print(captured.get(), end="")
 
 
-def _tell(console: Console, found: Found) -> None:
+def _tell(console: Console, found: _Found) -> None:
     view = found.view
     if view is None:
         console.print("The run has only just begun.")

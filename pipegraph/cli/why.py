@@ -14,7 +14,8 @@ from pathlib import Path
 from .. import graph, wishes
 from ..errors import JobContractError, PyPipeGraphError, shown
 from ..outlook import Outlook
-from .status import newest
+from ..watchers.overview import Overview
+from ..watchers.snapshot import SNAPSHOT
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -74,8 +75,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _script_of_last_run() -> str | None:
-    found = newest(Path("logs"))
-    return None if found is None or found.view is None else found.view.script
+    # Not asked whether it goes on, which would lock a file of it.
+    with contextlib.suppress(OSError, ValueError):
+        return Overview.from_json((Path("logs") / "latest" / SNAPSHOT).read_text(encoding="utf-8")).script
+    return None
 
 
 def _run_script(script: str, arguments: Sequence[str], wished: wishes.Wishes) -> BaseException | None:

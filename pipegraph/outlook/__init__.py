@@ -5,6 +5,7 @@ would follow if something had changed.
 """
 
 from .ahead import Foreseen, Outlook, outlook_of
-from .changes import Changes, changes_of
+from .changes import Changes
+from .looking import look_ahead
 
-__all__ = ["Changes", "Foreseen", "Outlook", "changes_of", "outlook_of"]
+__all__ = ["Changes", "Foreseen", "Outlook", "look_ahead", "outlook_of"]

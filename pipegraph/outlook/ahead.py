@@ -226,10 +226,11 @@ def outlook_of(
     may = [job for job in prospects if job in chosen and prospects[job].fate is Fate.MAY]
     estimates.begin([specs[job] for job in prospects], [specs[job] for job in must])
     outlook = Outlook(([StartJob(job, prospects[job].reasons) for job in must], may))
-    outlook.estimate_must = estimates.left([], cores, _longest_chain(must, names, estimates))
-    for job in may:
-        estimates.change(specs[job], 1)
-    outlook.estimate_all = estimates.left([], cores, _longest_chain([*must, *may], names, estimates))
+    outlook.estimate_must = outlook.estimate_all = _estimate(must, cores, names, estimates)
+    if may:
+        for job in may:
+            estimates.change(specs[job], 1)
+        outlook.estimate_all = _estimate([*must, *may], cores, names, estimates)
     outlook.jobs = {
         job: _foreseen(specs[job], prospect, arrival, estimates.seconds_of(specs[job]))
         for job, prospect in prospects.items()
@@ -242,6 +243,13 @@ def outlook_of(
     outlook.names = names
     outlook.explain = explain
     return outlook
+
+
+def _estimate(jobs: Sequence[JobId], cores: int, names: Names, estimates: Estimates) -> Estimate | None:
+    """Of these jobs, of which the sums are kept."""
+    if estimates.left([], cores) is None:
+        return None
+    return estimates.left([], cores, _longest_chain(jobs, names, estimates))
 
 
 def _prospects(arrival: GraphGrew) -> dict[JobId, Prospect]:

@@ -40,7 +40,6 @@ class Changes(NamedTuple):
             problems[job] = (*problems.get(job, ()), Reason(ReasonKind.OUTPUT_CHANGED, path))
         return arrival._replace(
             measured={**arrival.measured, **dict.fromkeys(self.invariants, _OTHER)},
-            unmeasured={job: why for job, why in arrival.unmeasured.items() if job not in self.invariants},
             problems=problems,
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterable, Iterator
 
@@ -48,6 +47,8 @@ class Names:
 
     def unknown(self, headline: str, facts: Iterable[tuple[str, object]], name: str, mend: str) -> JobContractError:
         """The error for a name that nothing has, with the nearest that something has."""
+        import difflib
+
         near = difflib.get_close_matches(name, {*self.spec_of, *self._makers, *self._watchers}, _NEAREST)
         return JobContractError(headline, [*facts, *(("nearest", each) for each in near)], mend)
 
