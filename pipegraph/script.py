@@ -13,11 +13,12 @@ import sys
 import time
 from typing import Any, NoReturn
 
+from . import wishes
 from .coordinator import LocalSystem
 from .errors import CommunicationFailure, JobContractError, RuntimeError
 from .graph import Graph, current, current_or_none, set_current
 from .model import Place
-from .targets import names_of
+from .targets import check_all_named, names_of
 
 _LOG_LEVEL_INFO = 20
 _LOG_PORT = 5005
@@ -148,7 +149,15 @@ def _run(graph: Graph, dry_run: bool, targets: Any) -> Any:
             "Change it before new_pipegraph(), or change it back.",
         )
     graph.forget_outcomes()
+    wished = wishes.current
+    graph.wishes = wished._replace(forced=tuple(names_of(wished.forced, graph.maker)))
+    targets = wished.targets or targets
+    dry_run = dry_run or wished.dry_run
+    if wished.cores:
+        graph.rc.cores_available = graph.rc.max_cores_to_use = wished.cores
     graph.resolve(None if targets is None else names_of(targets, graph.maker))
+    if wished.forced and not any(job.is_generator for job in graph.jobs.values()):
+        check_all_named(graph.wishes.forced, graph.specs(), where, "forced")
     # What a run makes is no garbage until it ends; looking for it would cost a third of deciding.
     was_collecting = gc.isenabled()
     gc.disable()
@@ -162,7 +171,14 @@ def _run(graph: Graph, dry_run: bool, targets: Any) -> Any:
 def _look_ahead(graph: Graph) -> Any:
     from .run import look_ahead
 
-    return look_ahead(graph)
+    found = look_ahead(graph)
+    if graph.wishes.dry_run:
+        print(found)
+        must, may = found
+        if must or may:
+            # What follows in the script counts on what this run would have made.
+            raise SystemExit(0)
+    return found
 
 
 def _go(graph: Graph, where: Place) -> None:
@@ -206,6 +222,7 @@ def _run_again() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
+    os.chdir(wishes.current.directory or os.curdir)
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 

@@ -17,8 +17,8 @@ PACKAGE = REPOSITORY / "pipegraph"
 # From the bottom up. Parts of one layer do not import each other, except in the two layers of LISTED_IN_ORDER,
 # where a part may import those that stand before it.
 LAYERS = (
-    ("errors", "model", "events"),
-    ("cycles", "outcomes", "signals", "targets"),
+    ("errors", "model", "events", "patterns"),
+    ("cycles", "outcomes", "signals", "targets", "wishes"),
     ("engine", "invariants", "graph"),
     ("jobs", "status", "slaves", "watchers", "keyboard"),
     ("coordinator", "dialogue"),

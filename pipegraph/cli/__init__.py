@@ -1,4 +1,7 @@
-"""The command ``pipegraph``: one subcommand a file. Looks at what runs leave; never runs or changes anything."""
+"""The command ``pipegraph``: one subcommand a file.
+
+Its modules import what they need when they are asked: `run` forks slaves from this process, which would hold all of it.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +10,56 @@ import os
 import sys
 from collections.abc import Sequence
 
-from . import status
+from .. import __version__
+from ..errors import PyPipeGraphError, StatusHeldError, shown
+from . import run, status
+
+_REFUSED, _HELD, _INTERRUPTED = 2, 3, 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    parser = argparse.ArgumentParser(prog="pipegraph", description="Run scripts, and look at what they made and know.")
+    parser.add_argument("--version", action="version", version=f"pipegraph {__version__}")
+    parser.add_argument("-C", dest="directory", metavar="DIR", help="go to this directory first")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in (run, status):
+        command.add_to(commands)
+    return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status: 0; 1 if what was asked for is not there; 2 for wrong arguments (argparse)."""
-    parser = argparse.ArgumentParser(prog="pipegraph", description="Look at runs of pipegraph.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    status.add_to(commands)
-    chosen = parser.parse_args(arguments)
+    """The exit status: 0; 1 if a job failed or what was asked for is not there; 2 wrong arguments; 3 held by a run."""
+    chosen = _parsed(list(sys.argv[1:] if arguments is None else arguments))
+    try:
+        chosen.began_in = os.getcwd()
+        if chosen.directory is not None:
+            os.chdir(chosen.directory)
+    except OSError as error:
+        print(f"pipegraph: can't go to {shown(chosen.directory or 'here')}: {error.strerror}", file=sys.stderr)
+        return _REFUSED
     try:
         code = int(chosen.run(chosen))
         sys.stdout.flush()
         return code
+    except PyPipeGraphError as error:
+        print(f"pipegraph: {error}", file=sys.stderr)
+        return _HELD if isinstance(error, StatusHeldError) else _REFUSED
     except KeyboardInterrupt:
-        return 130
+        return _INTERRUPTED
     except BrokenPipeError:  # | head
         # What is left is flushed at the end (signal, "Note on SIGPIPE").
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _parsed(arguments: list[str]) -> argparse.Namespace:
+    """What is behind the first ``--`` of a `run` is the script's, also what looks like an option."""
+    words = iter(arguments)
+    command = next((word for word in words if not (word == "-C" and next(words, "")) and word[:1] != "-"), "")
+    if command != "run" or "--" not in arguments:
+        return parser().parse_args(arguments)
+    border = arguments.index("--")
+    chosen = parser().parse_args(arguments[:border])
+    chosen.script_arguments = arguments[border + 1 :]
+    return chosen

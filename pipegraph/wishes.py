@@ -1,0 +1,35 @@
+"""What the command ``pipegraph run`` asks of each run of a script. Read when a run begins."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Wishes(NamedTuple):
+    """The defaults ask for nothing.
+
+    Attributes
+    ----------
+    targets
+        Ids, files, or patterns: only these and what they need take part.
+    forced
+        Ids, files, or patterns of jobs that are made whatever was recorded.
+    fail_fast
+        After the first failure nothing more is started.
+    cores
+        0: as the script has it.
+    directory
+        Where the command was given, for running it again; empty: where the process is.
+    """
+
+    dry_run: bool = False
+    targets: tuple[str, ...] = ()
+    forced: tuple[str, ...] = ()
+    fail_fast: bool = False
+    cores: int = 0
+    directory: str = ""
+
+
+NO_WISHES = Wishes()
+current = NO_WISHES
+"""Set once, before the script begins."""
