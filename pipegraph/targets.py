@@ -96,7 +96,7 @@ class Targets:
             Nobody declared what was asked for.
         """
         if self._sought:
-            check_all_named(self._sought, specs.values(), self._where)
+            check_all_named(self._sought, specs.values(), self._where, others=self._jobs)
 
     def _find(self, name: str, among: Mapping[JobId, Any]) -> list[JobId]:
         job = self._maker(name)
@@ -120,8 +120,15 @@ class Targets:
         return found
 
 
-def check_all_named(names: Iterable[str], specs: Iterable[JobSpec], where: Place, what: str = "target") -> None:
+def check_all_named(
+    names: Iterable[str], specs: Iterable[JobSpec], where: Place, what: str = "target", others: Iterable[str] = ()
+) -> None:
     """Each of these names or patterns is that of a job that takes part, or of a file that one makes.
+
+    Parameters
+    ----------
+    others
+        Names that may have been meant.
 
     Raises
     ------
@@ -131,7 +138,7 @@ def check_all_named(names: Iterable[str], specs: Iterable[JobSpec], where: Place
     known = {name for spec in specs for name in (spec.id, *spec.outputs)}
     for name in sorted(names):
         if name not in known and not any(map(matcher(name), known)):
-            raise no_job(name, known, where, what)
+            raise no_job(name, {*known, *others}, where, what)
 
 
 def no_job(name: str, known: Iterable[str], where: Place, what: str = "target") -> JobContractError:
