@@ -12,9 +12,10 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import PyPipeGraphError, StatusHeldError, shown
-from . import run, status
+from . import adopt, check, clean, completion, dependents, forget, graph, inputs, run, status
+from .shared import NotThereError
 
-_REFUSED, _HELD, _INTERRUPTED = 2, 3, 130
+_NOT_THERE, _REFUSED, _HELD, _INTERRUPTED = 1, 2, 3, 130
 
 
 def parser() -> argparse.ArgumentParser:
@@ -23,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"pipegraph {__version__}")
     parser.add_argument("-C", dest="directory", metavar="DIR", help="go to this directory first")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (run, status):
+    for command in (run, status, graph, inputs, dependents, check, adopt, forget, clean, completion):
         command.add_to(commands)
     return parser
 
@@ -44,7 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     except PyPipeGraphError as error:
         print(f"pipegraph: {error}", file=sys.stderr)
-        return _HELD if isinstance(error, StatusHeldError) else _REFUSED
+        if isinstance(error, StatusHeldError):
+            return _HELD
+        return _NOT_THERE if isinstance(error, NotThereError) else _REFUSED
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:  # | head
