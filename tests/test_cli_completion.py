@@ -33,7 +33,7 @@ def bash(script):
     terminal = AtTerminal(
         ["bash", "--norc", "--noprofile", "-i"],
         script.folder,
-        columns=100,
+        columns=200,
         PATH=f"{command.parent}:/usr/bin:/bin",
         PS1="$ ",
         HISTFILE="",

@@ -31,27 +31,33 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def run(arguments: argparse.Namespace) -> int:
     """Carry it out; the exit status."""
     with writing(arguments.status_file, "adopt") as status:
+        known = set(status.jobs())
         jobs = _jobs(arguments.names, status)
         now = time.time()
         for job in jobs:
             status.note_adopt(job, now)
-    print(f"{counted(len(jobs), 'job')} to be adopted by the next run:")
-    print(*listed(jobs), sep="\n")
+    new = [job for job in jobs if job not in known]
+    if len(new) < len(jobs):
+        print(f"to be adopted by the next run: {counted(len(jobs) - len(new), 'job')}")
+        print(*listed(job for job in jobs if job in known), sep="\n")
+    if new:
+        print("no run knows these yet; they will be adopted if a script declares them:")
+        print(*listed(new), sep="\n")
     return 0
 
 
 def _jobs(names: list[str], status: StatusFile) -> list[str]:
     """Raises NotThereError if there is nothing that could be believed."""
-    from .names import as_paths, found, jobs_by_name, paths_in
+    from .names import as_paths, found, id_of, jobs_by_name, paths_in
 
     known = jobs_by_name(status.jobs())
     jobs = []
     for name in names:
-        path = as_paths(name)[0]
-        if path not in known and os.path.isfile(path) and not path.startswith("/"):
-            jobs.append(path)  # of a job that never ran here: most often its id
-        else:
-            jobs += found([name], known)
+        paths = sorted(as_paths(path)[0] for path in paths_in(name))
+        job = id_of(paths)
+        # Of a job that never ran here, the files are the id.
+        is_new = job not in known and all(os.path.isfile(path) and not os.path.isabs(path) for path in paths)
+        jobs += [job] if is_new else found([name], known)
     jobs = list(dict.fromkeys(jobs))
     for job in jobs:
         paths = paths_in(job)

@@ -54,5 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
                 print(f"{shown(record.path)}: {verdict}")
             else:
                 same += 1
-    print(f"{counted(same, 'file')} as recorded, {different:,} not; {size_of(total)}, read: {counted(read, 'file')}")
-    return _DIFFERENT if different else 0
+    if different:
+        print(f"{different:,} of {counted(same + different, 'file')} not as recorded")
+        return _DIFFERENT
+    print(f"{counted(same, 'file')} ({size_of(total)}) as recorded; {read:,} of them had to be read")
+    return 0

@@ -29,6 +29,6 @@ def run(arguments: argparse.Namespace) -> int:
         jobs = found(arguments.names, jobs_by_name(status.jobs()))
         for job in jobs:
             status.forget(job)
-    print(f"{counted(len(jobs), 'job')} forgotten:")
+    print(f"forgotten: {counted(len(jobs), 'job')}")
     print(*listed(jobs), sep="\n")
     return 0

@@ -41,7 +41,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     lineage = Lineage(knowledge_of(arguments.status_file))
     nodes = _nodes(lineage, arguments.names)
-    if arguments.how is None:
+    if not nodes:
+        print("Nothing is recorded yet.")
+    elif arguments.how is None:
         needed = {each for inputs in nodes.values() for each in inputs}
         last = [name for name in nodes if name not in needed]
         for line in tree(last, nodes.__getitem__, lineage.label):

@@ -54,6 +54,8 @@ def show(arguments: argparse.Namespace, is_upward: bool) -> None:
         for name in reached(roots, below):
             if name not in roots:
                 print(shown(name))
+    elif not any(map(below, roots)):
+        print("Nothing that it was made from is known." if is_upward else "Nothing that was made from it is known.")
     else:
         for line in tree(roots, below, lineage.label):
             print(line)

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from ..status.knowledge import Knowledge
 
 JOB, FILE, FUNCTION, PARAMETERS = "job", "file", "function", "parameters"
-_OF_PREFIX = {"FI": FUNCTION, "PI": PARAMETERS}
+_PREFIX_OF = {FUNCTION: "FI", PARAMETERS: "PI"}
+"""Ids of invariants begin with it."""
 _DEEPEST = 60
 """Characters: further in, a tree is not indented any more, or a chain of a thousand jobs would fill the disk."""
 _NAMED = 2
@@ -72,12 +73,16 @@ class Lineage:
         """Job, file, function or parameters."""
         if name in self.jobs or name in self._makers:
             return JOB
-        return FILE if name in self._files else _OF_PREFIX.get(name[:2], FILE)
+        if name in self._files:
+            return FILE
+        return next((kind for kind, prefix in _PREFIX_OF.items() if name.startswith(prefix)), FILE)
 
     def label(self, name: str) -> str:
         """For a line of text; jobs are not said to be jobs."""
         kind = self.kind(name)
-        return shown(name) if kind == JOB else f"{shown(name)} ({kind})"
+        if kind == JOB:
+            return shown(name)
+        return f"{shown(name.removeprefix(_PREFIX_OF.get(kind, '')))} ({kind})"
 
     def _expanded(self, name: str, knowledge: Knowledge) -> list[str]:
         """The files of an invariant; of anything else, itself."""
@@ -114,7 +119,8 @@ def tree(roots: Iterable[str], below: Below, label: Callable[[str], str]) -> Ite
         every = below(name)
         new = [each for each in every if each not in seen]
         seen.update(new)
-        elsewhere = _elsewhere([each for each in every if each not in {*new}])
+        are_new = {*new}
+        elsewhere = _elsewhere([label(each) for each in every if each not in are_new])
         yield f"{before}{branch}{label(name)}{elsewhere}"
         if len(indent) > _DEEPEST:
             indent = "… "
@@ -123,9 +129,9 @@ def tree(roots: Iterable[str], below: Below, label: Callable[[str], str]) -> Ite
             stack.append((each, indent, "└─ " if is_last else "├─ ", indent + ("   " if is_last else "│  ")))
 
 
-def _elsewhere(names: list[str]) -> str:
-    if not names:
+def _elsewhere(labels: list[str]) -> str:
+    if not labels:
         return ""
-    told = ", ".join(map(shown, names[:_NAMED]))
-    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    told = ", ".join(labels[:_NAMED])
+    more = f" and {len(labels) - _NAMED:,} more" if len(labels) > _NAMED else ""
     return f"  [also {told}{more}]"

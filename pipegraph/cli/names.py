@@ -39,6 +39,11 @@ def paths_in(job: str) -> list[str]:
     return job.split(_SEVERAL)
 
 
+def id_of(paths: Iterable[str]) -> str:
+    """The id of the job that makes these files."""
+    return _SEVERAL.join(sorted(paths))
+
+
 def _found(name: str, known: Mapping[str, str]) -> list[str]:
     names = (name, *as_paths(name))
     for each in names:
