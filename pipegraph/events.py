@@ -78,12 +78,19 @@ class GraphGrew(NamedTuple):
 
 
 class JobStarted(NamedTuple):
-    """A slave has been told to run a job."""
+    """A slave has been told to run a job.
+
+    Attributes
+    ----------
+    is_adopted
+        Its files are there and are believed; it is not called.
+    """
 
     job: JobId
     reasons: tuple[Reason, ...]
     cores: int
     at: float
+    is_adopted: bool = False
 
 
 class JobBegan(NamedTuple):

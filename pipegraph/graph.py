@@ -28,6 +28,22 @@ if TYPE_CHECKING:
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
+class Declared:
+    """What the runs of one process, of whatever graphs, have declared.
+
+    Attributes
+    ----------
+    jobs
+        Ids of all that took part.
+    incomplete
+        Numbers (`id`) of graphs whose last run may not have got to all that they declare.
+    """
+
+    def __init__(self) -> None:
+        self.jobs: set[JobId] = set()
+        self.incomplete: set[int] = set()
+
+
 class Graph:
     """Jobs, and what depends on what.
 
@@ -37,6 +53,8 @@ class Graph:
         By id.
     makers
         By path, of the files of jobs that make several.
+    declared
+        By the runs of this process so far.
     targets
         Who takes part, in a run that wants only some.
     wishes
@@ -85,6 +103,7 @@ class Graph:
         self._left_out: set[JobId] = set()
         self.targets: Targets | None = None
         self.wishes = NO_WISHES
+        self.declared = Declared()
 
     # --- declaring
 
@@ -257,6 +276,11 @@ class Graph:
         """Whether it was taken out of the run by itself."""
         return job_id in self._pruned
 
+    @property
+    def is_whole(self) -> bool:
+        """All that was declared takes part in the run."""
+        return self.targets is None and not self._left_out
+
     def _leave_out(self, among: dict[JobId, Any]) -> None:
         """Of these jobs, leave out the pruned ones and all that depends on one that is left out."""
         out = self._left_out
@@ -309,7 +333,7 @@ class Graph:
             for each in new_edges
             if each[0] not in new_jobs and each[0] not in self._left_out and (before is None or each[0] in before)
         ]
-        return Growth(specs, tuple(edges))
+        return Growth(specs, tuple(edges), self.is_whole)
 
     def accepts(self, job_id: JobId, value_text: str) -> bool:
         """Whether a parameter whose value was this may pass as unchanged."""

@@ -148,6 +148,8 @@ class Trace(NamedTuple):
         Largest private memory of the job's process; 0 where it was not measured (of jobs that took less than a second).
     ended_at
         Seconds since 1970.
+    reasons
+        Why it was made; the first of them, if they are many.
     """
 
     inputs: dict[InputId, Fingerprint]
@@ -156,6 +158,7 @@ class Trace(NamedTuple):
     seconds: float = 0.0
     peak_bytes: int = 0
     ended_at: float = 0.0
+    reasons: tuple[Reason, ...] = ()
 
 
 class Past(NamedTuple):
@@ -216,10 +219,15 @@ class Reason(NamedTuple):
     ----------
     subject
         The input, the output file or, for NEEDED, the dependent that it is about; empty where there is none.
+    before, now
+        Of an input that changed, was added or removed: its fingerprint; of an output that changed: its content's.
+        Empty where there is none.
     """
 
     kind: ReasonKind
     subject: str = ""
+    before: Fingerprint = ""
+    now: Fingerprint = ""
 
     def __str__(self) -> str:
         return f"{self.kind.value}: {self.subject}" if self.subject else self.kind.value
@@ -320,10 +328,13 @@ class Growth(NamedTuple):
     ----------
     edges
         Pairs of dependent and input, for dependents that were there before.
+    is_whole
+        Nothing that it declared takes no part.
     """
 
     jobs: tuple[JobSpec, ...] = ()
     edges: tuple[tuple[JobId, InputId], ...] = ()
+    is_whole: bool = True
 
 
 class Usage(NamedTuple):

@@ -13,6 +13,7 @@ import contextlib
 import os
 import select
 import signal
+import stat
 import sys
 import time
 from collections.abc import Callable
@@ -47,12 +48,15 @@ from .outcomes import error_of_run
 from .signals import Signals
 from .slaves import LocalSlave, ended_on_request
 from .status import StatusFile
+from .status.declarations import declare, retract
 from .status.survey import changed_inputs, survey
 from .targets import check_all_named
 from .watchers import Audience, Board, start_watchers
 
 _TICK_SECONDS = 1.0
 _LOOK_SHARE = 0.01
+_NOT_BELIEVED = {ReasonKind.FORCED, ReasonKind.OUTPUT_MISSING, ReasonKind.OUTPUT_EMPTY}
+"""Reasons to make a job although it is to be adopted."""
 
 
 def look_ahead(graph: Graph) -> tuple[list[StartJob], list[JobId]]:
@@ -109,6 +113,7 @@ class Run:
         self._failures: list[tuple[JobFailed, JobSpec]] = []
         self._board = Board(self._specs)
         self._warned_inputs: set[str] = set()
+        self._is_whole = graph.is_whole
 
     def go(self) -> None:
         """From begin to end; raises what the run has to say."""
@@ -140,6 +145,7 @@ class Run:
                 self._show(warning)
             try:
                 self._loop()
+                self._retract()
             except BaseException as error:
                 self._show(Warned(f"the run ended early: {type(error).__name__}: {str(error).partition(chr(10))[0]}"))
                 if any(self._board.counts()):
@@ -157,6 +163,7 @@ class Run:
 
     def _loop(self) -> None:
         try:
+            declare(self._declared, self._where.filename, self._status)
             self._tell(survey(self._declared, (), None, self._status, self._graph.accepts))
         except StatusWriteError as error:
             self._give_up(error)
@@ -221,16 +228,25 @@ class Run:
     def _start(self, spec: JobSpec, is_ahead: bool) -> None:
         start = self._reasons.pop(spec.id)
         now = time.time()
+        is_adopted = self._is_to_be_adopted(spec, start)
         try:
-            self._status.note_started(spec.id, now)
+            if not is_adopted:
+                self._status.note_started(spec.id, now)
         except StatusWriteError as error:
             # Told first: once the run is to stop, this job is not to run any more, and can't fail.
             self._on_event(_not_recorded(spec, error))
             self._give_up(error)
             return
-        self._tell(JobStarted(spec.id, start.reasons, self._coordinator.cores_of(spec.id), now))
-        may_adopt = spec.adopts and all(reason.kind is ReasonKind.NEVER_MADE for reason in start.reasons)
-        self._slave.start(spec, is_ahead, may_adopt)
+        self._tell(JobStarted(spec.id, start.reasons, self._coordinator.cores_of(spec.id), now, is_adopted))
+        self._slave.start(spec, is_ahead, is_adopted)
+
+    def _is_to_be_adopted(self, spec: JobSpec, start: StartJob) -> bool:
+        """Whether its files are believed, and its callback is not called; so it is not recorded as started either."""
+        kinds = {reason.kind for reason in start.reasons}
+        is_wished = self._status.is_to_be_adopted(spec.id) and kinds.isdisjoint(_NOT_BELIEVED)
+        if not spec.outputs or not (is_wished or (spec.adopts and kinds == {ReasonKind.NEVER_MADE})):
+            return False
+        return all(_is_there(path, path in spec.empty_ok) for path in spec.outputs)
 
     def _on_event(self, event: Event) -> None:
         """What a slave reported."""
@@ -262,6 +278,7 @@ class Run:
         if objection is None:
             try:
                 self._status.note_made(event.job, self._engine.trace_of(event))
+                declare(event.growth.jobs, self._where.filename, self._status)
                 if event.growth.jobs or event.growth.edges:
                     grew = survey(event.growth.jobs, event.growth.edges, event.job, self._status, self._graph.accepts)
             except StatusWriteError as error:
@@ -274,6 +291,7 @@ class Run:
                 self._write(lambda: self._status.note_failed(event.job, time.time()))
             self._tell(JobFailed(event.job, objection, event.usage, event.printed))
             return
+        self._is_whole &= event.growth.is_whole
         if changes_slave:
             self._slave.adopt(event.job)
         if grew is not None:
@@ -304,7 +322,11 @@ class Run:
                 self._coordinator.submit(spec)
             else:
                 self._refused[instruction.job] = objection
-        elif isinstance(instruction, (JobUpToDate, JobNotNeeded, JobBlocked, Warned)):
+        elif isinstance(instruction, JobUpToDate):
+            self._show(instruction)
+            if self._status.is_to_be_adopted(instruction.job):
+                self._end_wish(instruction.job)
+        elif isinstance(instruction, (JobNotNeeded, JobBlocked, Warned)):
             self._show(instruction)
         elif isinstance(instruction, JobFailed):
             self._failures.append((instruction, self._specs[instruction.job]))
@@ -432,6 +454,21 @@ class Run:
                 )
             )
 
+    def _end_wish(self, job: JobId) -> None:
+        """What is up to date need not be adopted; nor is it to be when it is stale in a later run."""
+        trace = self._status.past(job).trace
+        if trace is not None:
+            self._write(lambda: self._status.note_made(job, trace))
+
+    def _retract(self) -> None:
+        """If all that could declare jobs has done so: what this script declared earlier and now did not is gone."""
+        declared = self._graph.declared
+        declared.jobs.update(self._specs)
+        is_complete = self._is_whole and not (self._failures or self._stops or self._ends_early or self._write_error)
+        (declared.incomplete.discard if is_complete else declared.incomplete.add)(id(self._graph))
+        if not declared.incomplete:
+            self._write(lambda: retract(self._where.filename, declared.jobs, self._status))
+
     def _close_status(self) -> None:
         try:
             self._status.close()
@@ -479,6 +516,14 @@ class Run:
             exceptions = [self._graph.exception_for(event) for event, _ in self._failures]
             blocked, logs = self._board.counts().blocked, self._graph.log_directory
             raise error_of_run(self._failures, blocked, logs, exceptions, self._is_cut_short)
+
+
+def _is_there(path: str, may_be_empty: bool) -> bool:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and (may_be_empty or status.st_size > 0)
 
 
 def _not_recorded(spec: JobSpec, error: StatusWriteError | None) -> JobFailed:

@@ -89,6 +89,8 @@ def new_pipegraph(
         log_port,
     )
     graph.log_port = _checked_port(graph)
+    if known is not None:
+        graph.declared = known.declared
     set_current(graph)
     return graph
 

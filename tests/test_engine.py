@@ -26,6 +26,7 @@ from pipegraph.model import (
     ReasonKind,
     Trace,
     Usage,
+    combine,
 )
 
 NEVER_MADE, GENERATES = Reason(ReasonKind.NEVER_MADE), Reason(ReasonKind.GENERATES)
@@ -112,7 +113,33 @@ def test_a_reason_names_the_input_that_changed(world):
 
     ran = world.run()
 
-    assert ran.started["a"] == (Reason(ReasonKind.INPUT_CHANGED, "q"),)
+    assert ran.started["a"] == (Reason(ReasonKind.INPUT_CHANGED, "q", combine(["1"]), combine(["2"])),)
+
+
+def test_a_reason_names_the_input_that_came_and_the_one_that_went(world):
+    world.add("p", "invariant")
+    world.add("a", "output", "p")
+    world.run()
+    world.add("q", "invariant")
+    world.add("a", "output", "q")
+
+    assert set(world.run().started["a"]) == {
+        Reason(ReasonKind.INPUT_ADDED, "q", now=combine(["1"])),
+        Reason(ReasonKind.INPUT_REMOVED, "p", before=combine(["1"])),
+    }
+
+
+def test_the_reasons_of_the_start_are_in_the_trace(world):
+    world.add("p", "invariant")
+    world.add("t", "temp", "p")
+    world.add("a", "output", "t")
+    world.run()
+    world.values["p"] = "2"
+
+    ran = world.run()
+
+    assert {job: past.trace.reasons for job, past in world.pasts.items()} == ran.started
+    assert ran.kinds("t") == {ReasonKind.INPUT_CHANGED, ReasonKind.NEEDED}
 
 
 def test_the_order_of_inputs_is_no_reason(world):
@@ -237,7 +264,7 @@ def test_a_loading_job_is_transparent(world):
     world.values["p"] = "2"
     ran = world.run()
     assert ran.order == ["l", "a"]
-    assert ran.started["a"] == (Reason(ReasonKind.INPUT_CHANGED, "l"),)
+    assert [reason[:2] for reason in ran.started["a"]] == [(ReasonKind.INPUT_CHANGED, "l")]
 
 
 def test_remade_from_the_same_inputs_it_keeps_its_fingerprint_and_the_run_warns(world):
@@ -797,7 +824,7 @@ def test_a_temporary_file_whose_inputs_differ_names_who_needs_it(world):
 
     ran = world.run()
 
-    assert ran.started["t"] == (Reason(ReasonKind.INPUT_CHANGED, "p"), needed("a"))
+    assert ran.started["t"] == (Reason(ReasonKind.INPUT_CHANGED, "p", combine(["1"]), combine(["2"])), needed("a"))
 
 
 def test_a_temporary_file_that_was_withdrawn_keeps_its_reasons_for_who_comes_to_need_it():
@@ -824,7 +851,7 @@ def test_an_input_that_a_generator_added_is_one_of_the_job_s_inputs(world):
 
     ran = world.run()
 
-    assert ran.started["end"] == (Reason(ReasonKind.INPUT_CHANGED, "new"),)
+    assert [reason[:2] for reason in ran.started["end"]] == [(ReasonKind.INPUT_CHANGED, "new")]
 
 
 @pytest.mark.parametrize("kind", ["temp", "load"])
@@ -1191,7 +1218,7 @@ def test_a_trace_has_what_the_run_of_the_job_took():
 
     trace = told.engine.trace_of(JobSucceeded("a", (record("a"),), usage))
 
-    assert trace == Trace({}, "a", (record("a"),), seconds=5.0, peak_bytes=7, ended_at=105.0)
+    assert trace == Trace({}, "a", (record("a"),), seconds=5.0, peak_bytes=7, ended_at=105.0, reasons=(NEVER_MADE,))
 
 
 def test_a_forced_temporary_job_is_made_again_and_what_depends_on_it_only_if_it_changed(world):
@@ -1234,7 +1261,7 @@ def test_a_renamed_collection_does_not_hide_that_another_input_changed(world):
     world.add("a", "output", "MFIy", "p")
     world.values["p"] = "2"
 
-    assert world.run().started["a"] == (Reason(ReasonKind.INPUT_CHANGED, "p"),)
+    assert [reason[:2] for reason in world.run().started["a"]] == [(ReasonKind.INPUT_CHANGED, "p")]
 
 
 def test_each_new_job_is_looked_at_once_however_many_ways_lead_to_it():

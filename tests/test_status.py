@@ -302,5 +302,5 @@ def test_a_person_can_grep_it(path: Path) -> None:
         apply(status, "out/größe.tsv", "S")
 
     header, line = path.read_text().splitlines()
-    assert header == "pipegraph-status 1"
+    assert header == "pipegraph-status 2"
     assert line.split("\t")[1:] == ["S", "out/größe.tsv", "1.0"]

@@ -96,7 +96,7 @@ def test_a_flip_in_any_byte_costs_no_more_than_its_own_record(path: Path, flip: 
         hit = data.count(b"\n", 0, position) - 1
         names = list(ALL)
         warnings: list[Warned] = []
-        if position == len(records.MAGIC) and b"2" <= flipped[position : position + 1] <= b"9":
+        if position == len(records.MAGIC) and b"3" <= flipped[position : position + 1] <= b"9":
             with pytest.raises(StatusTooNewError):  # it may as well be one: refused, and not touched
                 StatusFile.open(path, print)
             assert path.read_bytes() == flipped
@@ -316,7 +316,7 @@ FOREIGN = {
     "almost our header": b"pipegraph-status\n",
     "no version": b"pipegraph-status one\n",
     "version 0": b"pipegraph-status 0\n",
-    "our header behind something": b" pipegraph-status 1\n",
+    "our header behind something": b" pipegraph-status 2\n",
     "one byte": b"\n",
 }
 
@@ -418,10 +418,10 @@ def test_what_is_no_file_in_place_of_the_stand_in_is_refused_and_left(
 @pytest.mark.parametrize(
     "text",
     [
-        b"pipegraph-status 2\n",
-        b"pipegraph-status 2",
+        b"pipegraph-status 3\n",
+        b"pipegraph-status 3",
         b"pipegraph-status 12 with more\nwhatever\xff\0",
-        b"pipegraph-status 2\n" + records.encode_line(records.STARTED, "a", "1.0"),
+        b"pipegraph-status 3\n" + records.encode_line(records.STARTED, "a", "1.0"),
         b"pipegraph-status 999999999\nx",
     ],
 )
@@ -445,7 +445,7 @@ def test_a_newer_version_is_refused_and_not_touched(path: Path, text: bytes) -> 
 
 def test_a_damaged_header_before_whole_records_costs_nothing(path: Path) -> None:
     data = write_sample(path)
-    for header in (b"\0" * 19, b"", b"pipegraph-status 0\n", b"pipegraph-status 1\r", b"pipegraph-status 10"):
+    for header in (b"\0" * 19, b"", b"pipegraph-status 0\n", b"pipegraph-status 2\r", b"pipegraph-status 10"):
         clear(path)
         path.write_bytes(header + data[len(records.HEADER) :])
         with StatusFile.open(path, lambda warned: None) as status:
@@ -600,7 +600,7 @@ def test_a_read_only_file_is_an_error_with_facts_and_mend_and_is_not_touched(pat
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [(b"pipegraph-status 2\n", "StatusTooNewError"), (b"not ours\n", "Warned")]
+    ("text", "expected"), [(b"pipegraph-status 3\n", "StatusTooNewError"), (b"not ours\n", "Warned")]
 )
 def test_a_read_only_file_is_judged_before_it_is_refused(path: Path, text: bytes, expected: str) -> None:
     path.write_bytes(text)

@@ -106,9 +106,9 @@ def test_a_deleted_lock_file_does_not_let_a_second_run_in(path: Path) -> None:
 
 
 def test_the_file_is_still_locked_after_a_compaction(path: Path) -> None:
-    path.write_bytes(b"pipegraph-status 1\ngarbage\n")
+    path.write_bytes(b"pipegraph-status 2\ngarbage\n")
     with StatusFile.open(path, lambda warned: None):
-        assert path.read_bytes() == b"pipegraph-status 1\n"
+        assert path.read_bytes() == b"pipegraph-status 2\n"
         path.with_name(f"{path.name}.lock").unlink()
 
         with pytest.raises(StatusHeldError):

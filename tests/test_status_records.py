@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from xxhash import xxh3_64_hexdigest
 
-from pipegraph.model import FileRecord, InvariantRecord, Trace
+from pipegraph.model import FileRecord, InvariantRecord, Reason, ReasonKind, Role, Trace
 from pipegraph.status import records
 from pipegraph.status.index import read
-from pipegraph.status.records import MalformedRecord
+from pipegraph.status.records import Declaration, MalformedRecord
 
 any_text = st.text(st.characters(min_codepoint=0, max_codepoint=0x10FFFF))
 fingerprints = st.text("0123456789abcdef", min_size=32, max_size=32) | st.sampled_from(["", "0"])
 integers = st.integers(0, 2**63)
 times = st.floats(allow_nan=False)
 files = st.builds(FileRecord, any_text, fingerprints, fingerprints, integers, integers, integers, st.booleans())
+reasons = st.builds(Reason, st.sampled_from(ReasonKind), any_text, fingerprints, fingerprints)
 traces = st.builds(
     Trace,
     st.dictionaries(any_text, fingerprints),
@@ -28,6 +30,7 @@ traces = st.builds(
     times,
     integers,
     times,
+    st.lists(reasons, max_size=3).map(tuple),
 )
 invariants = st.builds(InvariantRecord, fingerprints, st.lists(files, max_size=3).map(tuple), any_text)
 quick = settings(deadline=None, max_examples=200)
@@ -48,6 +51,56 @@ def test_a_trace_comes_back_as_it_was(job: str, trace: Trace) -> None:
 
     assert records.decode_trace(job, records.payload_of(line[:-1])) == trace
     assert list(read(records.HEADER + line).found.made) == [job]
+
+
+def test_of_many_reasons_the_first_are_kept() -> None:
+    reasons = tuple(Reason(ReasonKind.INPUT_ADDED, f"input {number}", now="1" * 32) for number in range(21))
+    trace = Trace({}, "f" * 32, reasons=reasons)
+
+    assert records.decode_trace("a", records.encode_trace("a", trace)).reasons == reasons[:20]
+
+
+def test_a_trace_of_version_1_has_no_reasons() -> None:
+    payload = records.encode_trace("a", Trace({"in": "1" * 32}, "f" * 32)).removesuffix(",[]]") + "]"
+
+    assert payload == f'["{"f" * 32}",0.0,0,0.0,[],{{"in":"{"1" * 32}"}}]'
+    assert records.decode_trace("a", payload) == Trace({"in": "1" * 32}, "f" * 32)
+
+
+@quick
+@given(any_text, st.builds(Declaration, any_text, st.sampled_from(Role), st.lists(any_text, max_size=3).map(tuple)))
+def test_a_declaration_comes_back_as_it_was(job: str, declaration: Declaration) -> None:
+    line = written(records.DECLARED, job, records.encode_declaration(declaration))
+
+    assert records.decode_declaration(records.payload_of(line[:-1])) == declaration
+    assert read(records.HEADER + line).found.declaration(job) == declaration
+
+
+@quick
+@given(any_text)
+def test_a_text_comes_back_as_it_was(text: str) -> None:
+    line = written(records.TEXT, "0" * 32, records.encode_text(text))
+
+    assert records.decode_text(records.payload_of(line[:-1])) == text
+
+
+@pytest.mark.parametrize(
+    "payload", ["", "null", "[]", '["a","output"]', '["a","captain",[]]', '["a",[],[]]', '["a","output",5]', "[" * 9999]
+)
+def test_a_declaration_that_nobody_writes_is_a_damaged_line(payload: str) -> None:
+    line = records.encode_line(records.DECLARED, "a", payload)
+
+    with pytest.raises(MalformedRecord):
+        records.decode_declaration(payload)
+    reading = read(records.HEADER + line)
+    assert (reading.damaged_lines, reading.found.declaration("a"), list(reading.found.jobs())) == (1, None, [])
+
+
+@pytest.mark.parametrize("decode", [records.decode_time, records.decode_text])
+@pytest.mark.parametrize("payload", ["", "null", "[]", "{", "[" * 9999])
+def test_a_time_or_text_that_nobody_writes_is_malformed(payload: str, decode: Callable[[str], object]) -> None:
+    with pytest.raises(MalformedRecord):
+        decode(payload)
 
 
 @quick
@@ -113,7 +166,7 @@ def test_what_only_repeats_is_not_written() -> None:
 
     payload = records.encode_trace("out/a.tsv", trace)
 
-    assert payload == f'["{"f" * 32}",0.5,3,1.5,[[0,0,0,7,8,9,1]],{{}}]'
+    assert payload == f'["{"f" * 32}",0.5,3,1.5,[[0,0,0,7,8,9,1]],{{}},[]]'
 
 
 def test_an_empty_path_or_fingerprint_is_not_taken_for_a_repeated_one() -> None:
@@ -126,6 +179,7 @@ def test_an_empty_path_or_fingerprint_is_not_taken_for_a_repeated_one() -> None:
 @pytest.mark.parametrize("at", [0, 1763690000.123456, math.inf, -math.inf])
 def test_a_time_is_json_whatever_it_is(at: float) -> None:
     assert json.loads(records.encode_time(at)) == at
+    assert records.decode_time(records.encode_time(at)) == at
 
 
 def test_a_time_that_is_no_number_is_json() -> None:

@@ -72,7 +72,9 @@ class Engine:
         outputs = self._records(job, event.outputs)
         fingerprint = fingerprint_of_files(outputs) if spec.outputs else fingerprint_of_inputs(inputs)
         usage = event.usage
-        return Trace(inputs, fingerprint, outputs, usage.seconds, usage.peak_bytes, usage.started_at + usage.seconds)
+        ended_at = usage.started_at + usage.seconds
+        reasons = self._ledger.reasons.get(job, ())
+        return Trace(inputs, fingerprint, outputs, usage.seconds, usage.peak_bytes, ended_at, reasons)
 
     def outlook(self) -> tuple[list[StartJob], list[JobId]]:
         """What must run as far as it is known now, and what may, should an input of it change."""

@@ -86,12 +86,12 @@ def input_reasons(
         if recorded is None and name in renamed:
             continue
         if recorded is None:
-            yield Reason(ReasonKind.INPUT_ADDED, name)
+            yield Reason(ReasonKind.INPUT_ADDED, name, now=fingerprint)
         elif recorded != fingerprint:
-            yield Reason(ReasonKind.INPUT_CHANGED, name)
-    for name in before:
+            yield Reason(ReasonKind.INPUT_CHANGED, name, recorded, fingerprint)
+    for name, recorded in before.items():
         if name not in now and name not in spec.unwatched and name not in renamed:
-            yield Reason(ReasonKind.INPUT_REMOVED, name)
+            yield Reason(ReasonKind.INPUT_REMOVED, name, recorded)
 
 
 def _renamed_collections(before: Mapping[InputId, Fingerprint], now: Mapping[InputId, Fingerprint]) -> set[InputId]:

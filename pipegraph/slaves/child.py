@@ -103,8 +103,8 @@ def found_as_file(folder: str, token: int) -> Report | None:
     return unpacked(message[1:])
 
 
-def run_job(workload: Workload, job: Runnable, directory: str, inherited_bytes: int, may_adopt: bool) -> _Told:
-    """Call a job, and see what it left; or only see what is there already, where that may be adopted.
+def run_job(workload: Workload, job: Runnable, directory: str, inherited_bytes: int, is_adopted: bool) -> _Told:
+    """Call a job, and see what it left; or only see what is there already, where that is adopted.
 
     Parameters
     ----------
@@ -119,7 +119,6 @@ def run_job(workload: Workload, job: Runnable, directory: str, inherited_bytes: 
     records: list[FileRecord] = []
     outputs = job.outputs
     is_generator = job.is_generator
-    is_adopted = may_adopt and _are_there(job)
     try:
         for path in () if is_adopted else outputs:
             # Asked first, since an exception for each new file would cost more.
@@ -169,10 +168,6 @@ def run_job(workload: Workload, job: Runnable, directory: str, inherited_bytes: 
     if seconds >= _PEAK_FROM_SECONDS:
         peak = peak_private_bytes(inherited_bytes)
     return failure, records, (started_at, seconds, 0.0, peak), growth
-
-
-def _are_there(job: Runnable) -> bool:
-    return all(os.path.isfile(path) and (os.path.getsize(path) or path in job.empty_ok) for path in job.outputs)
 
 
 def _remove(path: str, job: Runnable) -> None:

@@ -178,14 +178,14 @@ class LocalSlave:
             return time.monotonic() + _OUTBOX_SECONDS
         return None
 
-    def start(self, job: JobSpec, is_ahead: bool = False, may_adopt: bool = False) -> None:
+    def start(self, job: JobSpec, is_ahead: bool = False, is_adopted: bool = False) -> None:
         """Have a job run; its end comes from `receive`.
 
         Parameters
         ----------
         is_ahead
             Not before another job has ended, or `go`; `receive` tells when it began.
-        may_adopt
+        is_adopted
             If its outputs are there, they count as made.
         """
         assert self._current is not None
@@ -202,7 +202,7 @@ class LocalSlave:
         self._tokens += 1
         self._current.running[self._tokens] = job
         # If it is gone, that is noticed by receive, which says that the job is lost.
-        self._say(self._current, ("ahead" if is_ahead else "start", job.id, self._tokens, may_adopt), theirs)
+        self._say(self._current, ("ahead" if is_ahead else "start", job.id, self._tokens, is_adopted), theirs)
 
     def go(self, job: JobId) -> None:
         """A core is free for a job that was started ahead; it begins, if it has not yet."""

@@ -188,11 +188,11 @@ class Slave:
                 message, descriptor = received
                 word = message[0]
                 if word == "start":
-                    _, job_id, token, may_adopt = message
-                    self._start(job_id, token, may_adopt, descriptor)
+                    _, job_id, token, is_adopted = message
+                    self._start(job_id, token, is_adopted, descriptor)
                 elif word == "ahead":
-                    _, job_id, token, may_adopt = message
-                    self._ahead[token] = job_id, may_adopt
+                    _, job_id, token, is_adopted = message
+                    self._ahead[token] = job_id, is_adopted
                 elif word == "go":
                     if message[1] in self._ahead:
                         self._start_ahead(message[1])
@@ -215,7 +215,7 @@ class Slave:
         except messages.Gone:
             self._is_ending = True
 
-    def _start(self, job_id: JobId, token: int, may_adopt: bool, successor_end: int | None = None) -> None:
+    def _start(self, job_id: JobId, token: int, is_adopted: bool, successor_end: int | None = None) -> None:
         job = self._around.workload.job(job_id)
         slot = None
         started_at = time.time()
@@ -233,7 +233,7 @@ class Slave:
             return
         if pid == 0:
             try:
-                control = self._run_in_fork(job, slot, token, may_adopt, successor_end)
+                control = self._run_in_fork(job, slot, token, is_adopted, successor_end)
             except BaseException:
                 import traceback
 
@@ -307,8 +307,8 @@ class Slave:
                 self._finish(child, next_token, status, used.ru_utime + used.ru_stime)
 
     def _start_ahead(self, token: int) -> None:
-        job_id, may_adopt = self._ahead.pop(token)
-        self._start(job_id, token, may_adopt)
+        job_id, is_adopted = self._ahead.pop(token)
+        self._start(job_id, token, is_adopted)
 
     def _finish(self, child: _Child, next_token: int, status: int, cpu_seconds: float) -> None:
         exit_code = os.waitstatus_to_exitcode(status) if status else 0
@@ -348,7 +348,7 @@ class Slave:
     # --- in the fork
 
     def _run_in_fork(
-        self, job: Runnable, slot: Slot, token: int, may_adopt: bool, successor_end: int | None
+        self, job: Runnable, slot: Slot, token: int, is_adopted: bool, successor_end: int | None
     ) -> socket.socket:
         """Comes back only where the slave was changed, with the end that the successor listens to."""
         os.setpgid(0, 0)
@@ -364,7 +364,7 @@ class Slave:
         os.dup2(slot.stdout, 1)
         os.dup2(slot.stderr, 2)
         around = self._around
-        told = run_job(around.workload, job, around.directory, self._bytes, may_adopt)
+        told = run_job(around.workload, job, around.directory, self._bytes, is_adopted)
         if successor_end is None or told[0] is not None:
             self._channel.send(token, told)
             os._exit(0 if told[0] is None else FAILED)

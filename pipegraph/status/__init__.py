@@ -3,6 +3,7 @@
 Owns the file, its lock and its format. Decides nothing: whether a job must run is the engine's.
 """
 
-from .store import PAST_UNKNOWN, SYNC_SECONDS, StatusFile
+from .recollection import PAST_UNKNOWN
+from .store import SYNC_SECONDS, StatusFile
 
 __all__ = ["PAST_UNKNOWN", "SYNC_SECONDS", "StatusFile"]

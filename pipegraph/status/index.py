@@ -1,12 +1,13 @@
 """Where in a status file the last word on each id stands, and which lines of it can be believed.
 
 Looks at bytes that somebody else read; touches no disk. A location is one integer, offset and length of a line,
-since a million of anything larger would cost more memory than the file's text.
+since a million of anything larger would cost more memory than the file's text. What jobs are declared as is known
+without reading their lines again: these say few different things, each of which is kept once, by number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from itertools import chain
 from typing import Final, NamedTuple
 
@@ -15,20 +16,31 @@ from xxhash import xxh3_64_hexdigest
 from .records import (
     BEGINNING,
     BODY,
+    DECLARED,
+    EXPLAINED,
     FAILED,
     FORGOTTEN,
     HEADER,
+    HEADERS,
     ID,
     MADE,
     MEASURED,
     SEEN,
     STARTED,
+    TEXT,
+    TO_ADOPT,
+    Declaration,
+    MalformedRecord,
+    decode_declaration,
     unescape_id,
 )
 
 _LENGTH_BITS: Final = 32
 """A line is written by one write(2), which takes no more than 2 GiB."""
 _LENGTH_MASK: Final = (1 << _LENGTH_BITS) - 1
+_OFFSET_MASK: Final = (1 << 64) - 1
+_NUMBER_SHIFT: Final = 64 + _LENGTH_BITS
+"""Above offset and length, in the locations of declarations: the number of what they say."""
 _TAB: Final = b"\t"
 _LINE_FEED: Final = b"\n"
 
@@ -40,14 +52,15 @@ def location(offset: int, length: int) -> int:
 
 def unpack(packed: int) -> tuple[int, int]:
     """Offset and length of a location."""
-    return packed >> _LENGTH_BITS, packed & _LENGTH_MASK
+    return packed >> _LENGTH_BITS & _OFFSET_MASK, packed & _LENGTH_MASK
 
 
 class Index:
     """The last lines that count, by id.
 
     A job's flags are the records that came after its last trace: `started` has it if the latest of them is a
-    start, `failed` if there was a failure.
+    start, `failed` if there was a failure. The wish that it be adopted, `to_adopt`, ends with whatever comes next of
+    these: what a callback left half-made is not what was there when it was wished.
     """
 
     def __init__(self) -> None:
@@ -55,36 +68,67 @@ class Index:
         self.seen: dict[str, int] = {}
         self.failed: dict[str, int] = {}
         self.started: dict[str, int] = {}
+        self.to_adopt: dict[str, int] = {}
         self.measured: dict[str, int] = {}
+        self.declared: dict[str, int] = {}
+        self.explained: dict[str, int] = {}
+        self.texts: dict[str, int] = {}
+        self._declarations: list[Declaration] = []
+        self._number_of: dict[bytes, int] = {}
 
     def note(self, kind: int, record_id: str, where: int) -> bool:
         """Take in the next line; False if nobody knows its kind."""
-        if kind == STARTED:
-            self.started[record_id] = where
-        elif kind == MADE:
+        if kind == MADE:
             self.made[record_id] = where
             self.started.pop(record_id, None)
             self.failed.pop(record_id, None)
             self.seen.pop(record_id, None)
+            self.to_adopt.pop(record_id, None)
+        elif kind == STARTED:
+            self.started[record_id] = where
+            self.to_adopt.pop(record_id, None)
         elif kind == MEASURED:
             self.measured[record_id] = where
         elif kind == FAILED:
             self.failed[record_id] = where
             self.started.pop(record_id, None)
+            self.to_adopt.pop(record_id, None)
         elif kind == SEEN:
             self.seen[record_id] = where
+        elif kind == TO_ADOPT:
+            self.to_adopt[record_id] = where
+        elif kind == EXPLAINED:
+            self.explained[record_id] = where
+        elif kind == TEXT:
+            self.texts[record_id] = where
         elif kind == FORGOTTEN:
-            for group in self._groups():
+            for group in self._groups_of_jobs():
                 group.pop(record_id, None)
         else:
             return False
         return True
 
+    def note_declared(self, job: str, payload: bytes, where: int) -> bool:
+        """Take in the next line where it is a declaration; False if it says nothing that can be understood."""
+        number = self._number_of.get(payload)
+        if number is None:
+            try:
+                declaration = decode_declaration(payload.decode())
+            except (MalformedRecord, UnicodeDecodeError):
+                return False
+            number = self._number_of[payload] = len(self._declarations)
+            self._declarations.append(declaration)
+        self.declared[job] = number << _NUMBER_SHIFT | where
+        return True
+
+    def declaration(self, job: str) -> Declaration | None:
+        """What a job is declared as; the same object for all that are declared alike."""
+        where = self.declared.get(job)
+        return None if where is None else self._declarations[where >> _NUMBER_SHIFT]
+
     def jobs(self) -> Iterator[str]:
         """Each job that anything is known of, once."""
-        yield from self.made
-        yield from (job for job in self.failed if job not in self.made)
-        yield from (job for job in self.started if job not in self.made and job not in self.failed)
+        return iter(dict.fromkeys(chain(self.made, self.failed, self.started, self.declared, self.to_adopt)))
 
     def live(self) -> Iterator[int]:
         """Locations of the lines that count, in an order that read from the start gives this index again."""
@@ -94,20 +138,34 @@ class Index:
         """What those lines take in a file."""
         return sum(1 + (where & _LENGTH_MASK) for where in self.live())
 
+    def explaining_bytes(self) -> int:
+        """The part of `live_bytes` that may explain what nothing refers to any more."""
+        return sum(1 + (where & _LENGTH_MASK) for group in (self.explained, self.texts) for where in group.values())
+
+    def keep_explained(self, referred: Set[str]) -> None:
+        """Of explanations and texts, keep only those of these ids."""
+        for group in (self.explained, self.texts):
+            for record_id in group.keys() - referred:
+                del group[record_id]
+
     def compacted(self) -> Index:
         """This index for a file that has those lines only, in that order."""
         moved = Index()
+        moved._declarations, moved._number_of = self._declarations, self._number_of
         offset = len(HEADER)
         for group, moved_group in zip(self._groups(), moved._groups()):
             for record_id, where in group.items():
                 length = where & _LENGTH_MASK
-                moved_group[record_id] = location(offset, length)
+                moved_group[record_id] = where >> _NUMBER_SHIFT << _NUMBER_SHIFT | location(offset, length)
                 offset += length + 1
         return moved
 
+    def _groups_of_jobs(self) -> tuple[dict[str, int], ...]:
+        # A trace wipes what stands before it, a failure a start, both a wish: so in this order.
+        return self.made, self.seen, self.failed, self.started, self.to_adopt, self.measured, self.declared
+
     def _groups(self) -> tuple[dict[str, int], ...]:
-        # A trace wipes what stands before it, a failure a start: so in this order.
-        return self.made, self.seen, self.failed, self.started, self.measured
+        return *self._groups_of_jobs(), self.explained, self.texts
 
 
 class Reading(NamedTuple):
@@ -144,7 +202,7 @@ def read(data: bytes) -> Reading:
     find = data.find
     has_records = False
     damaged = first_damaged = 0
-    position = len(HEADER) if data.startswith(HEADER) else 0
+    position = len(HEADER) if data.startswith(HEADERS) else 0
     size = len(data)
     while position < size:
         end = find(_LINE_FEED, position)
@@ -173,7 +231,11 @@ def _note_record(index: Index, data: bytes, start: int, end: int) -> bool:
         record_id = data[start + ID : id_end].decode()
     except UnicodeDecodeError:
         return False
-    return index.note(data[start + BODY], unescape_id(record_id), location(start, end - start))
+    kind = data[start + BODY]
+    where = location(start, end - start)
+    if kind == DECLARED:
+        return index.note_declared(unescape_id(record_id), data[id_end + 1 : end], where)
+    return index.note(kind, unescape_id(record_id), where)
 
 
 def _salvage(index: Index, data: bytes, start: int, end: int) -> int:

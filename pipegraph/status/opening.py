@@ -22,7 +22,7 @@ from pipegraph.events import Warned
 from .index import Reading, read
 from .lock import held_error, is_taken
 from .mends import MEND_NO_ROOM, mend_for
-from .records import HEADER, MAGIC, VERSION
+from .records import HEADER, HEADERS, MAGIC, VERSION
 
 STAND_IN: Final = ".instead"
 _HEAD_BYTES: Final = 1 << 20
@@ -45,6 +45,9 @@ class Opened(NamedTuple):
         There are lines, before its end, that are not as they were written.
     is_new
         There was no record in it.
+    is_old
+        It is of an earlier version: to be written anew before anything is appended, so that who knows only that
+        version leaves alone what it does not understand.
     """
 
     descriptor: int
@@ -54,6 +57,7 @@ class Opened(NamedTuple):
     end: int | None
     is_damaged: bool
     is_new: bool
+    is_old: bool
 
 
 def refuse_what_is_no_file(directory: int, name: str, path: str) -> None:
@@ -84,10 +88,10 @@ def open_file(directory: int, name: str, path: str, warn: Callable[[Warned], Non
         if is_taken(descriptor):
             raise held_error(f"{path}.lock", {})
         head = os.pread(descriptor, _HEAD_BYTES, 0)
-        if not _is_foreign(head, path):
+        if not is_foreign(head, path):
             if refusal:
                 raise _unusable(path, refusal, _MEND_ACCESS) from refusal
-            if HEADER.startswith(head) and head != HEADER:
+            if _is_torn_header(head):
                 _write_header(descriptor, path)
             os.lseek(descriptor, 0, os.SEEK_SET)
             return _cut(descriptor, name, path, FileIO(descriptor, closefd=False).readall())
@@ -116,8 +120,15 @@ def _open(directory: int, name: str, path: str) -> tuple[int, OSError | None]:
     raise _unusable(path, refusal, _MEND_ACCESS) from refusal
 
 
-def _is_foreign(head: bytes, path: str) -> bool:
-    if head.startswith(HEADER) or HEADER.startswith(head):
+def is_foreign(head: bytes, path: str) -> bool:
+    """Whether a file that begins like this is not one of ours.
+
+    Raises
+    ------
+    StatusTooNewError
+        It is, but of a newer version.
+    """
+    if head.startswith(HEADERS) or _is_torn_header(head):
         return False
     version = _SAYS_VERSION.match(head)
     if version and int(version[1]) > VERSION:
@@ -127,6 +138,10 @@ def _is_foreign(head: bytes, path: str) -> bool:
             "Use that version, or give new_pipegraph another name for the status file. The file was not changed.",
         )
     return not read(head).has_records
+
+
+def _is_torn_header(head: bytes) -> bool:
+    return head not in HEADERS and any(header.startswith(head) for header in HEADERS)
 
 
 def _without_foreign(directory: int, name: str, path: str, warn: Callable[[Warned], None]) -> Opened:
@@ -187,7 +202,7 @@ def _write_header(descriptor: int, path: str) -> None:
 def _cut(descriptor: int, name: str, path: str, data: bytes) -> Opened:
     """Read what is there and, that done, cut off a torn last line."""
     reading = read(data)
-    has_header = data.startswith(HEADER)
+    has_header = data.startswith(HEADERS)
     if not has_header and not reading.damaged_lines:
         reading = reading._replace(damaged_lines=1, first_damaged_line=1)
     end = reading.end
@@ -199,7 +214,9 @@ def _cut(descriptor: int, name: str, path: str, data: bytes) -> Opened:
             end = len(data)
     is_torn = data[end - 1 : end] != b"\n"
     is_damaged = not has_header or reading.damaged_lines > (is_cut and not is_torn)
-    return Opened(descriptor, name, path, reading, None if is_torn else end, is_damaged, len(data) == len(HEADER))
+    is_new = len(data) == len(HEADER)
+    is_old = data.startswith(HEADERS[1:])
+    return Opened(descriptor, name, path, reading, None if is_torn else end, is_damaged, is_new, is_old)
 
 
 def _unusable(path: str, error: OSError, mend: str) -> StatusError:

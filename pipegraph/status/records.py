@@ -8,17 +8,22 @@ where the line feed in front of it was lost (`BEGINNING`).
 Kinds and payloads::
 
     S  started          seconds since 1970
-    M  made (a trace)   [fingerprint, seconds, peak_bytes, ended_at, files, inputs]      inputs: {id: fingerprint}
+    M  made (a trace)   [fingerprint, seconds, peak_bytes, ended_at, files, {input: fingerprint}, reasons]
     F  failed           seconds since 1970
     V  seen again       files: the outputs of the last M, as they were when they were looked at again
     I  measured         [fingerprint, files, value_text]
     X  forgotten        null
+    D  declared         [class, role, [script, ...]]: the scripts that declare this job; none: it is gone
+    A  adopt next time  seconds since 1970
+    E  explained        what a fingerprint (the id) is of, as JSON
+    T  text             the source text that has this digest (the id)
 
 A file is ``[path, fingerprint, content, size, mtime_ns, inode, is_racy]``. A 0 stands for what would only repeat:
 the path, if it is the line's id; the fingerprint, if it is that of the line; the content, if it is the file's
-fingerprint.
+fingerprint. A reason is ``[kind, subject, before, now]``; there are at most `MOST_REASONS`.
 
-Anything that changes what lines mean needs a new `VERSION`.
+Version 1 had neither D, A, E and T nor reasons, and the same lines otherwise. Anything that changes what lines mean
+needs a new `VERSION`.
 """
 
 from __future__ import annotations
@@ -28,15 +33,18 @@ import math
 import re
 from collections.abc import Iterable
 from json.encoder import encode_basestring_ascii as quoted
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from xxhash import xxh3_64_hexdigest
 
-from pipegraph.model import FileRecord, Fingerprint, InvariantRecord, Trace
+from pipegraph.model import FileRecord, Fingerprint, InvariantRecord, Reason, ReasonKind, Role, Trace
 
-VERSION: Final = 1
+VERSION: Final = 2
 MAGIC: Final = b"pipegraph-status "
-HEADER: Final = MAGIC + b"%d\n" % VERSION
+HEADERS: Final = tuple(MAGIC + b"%d\n" % version for version in range(VERSION, 0, -1))
+"""Of the files that are read here, newest first; all of one length."""
+HEADER: Final = HEADERS[0]
+MOST_REASONS: Final = 20
 
 # Plain integers, not an enum: they are compared once a line when a file is opened.
 STARTED: Final = ord("S")
@@ -45,12 +53,16 @@ FAILED: Final = ord("F")
 SEEN: Final = ord("V")
 MEASURED: Final = ord("I")
 FORGOTTEN: Final = ord("X")
+DECLARED: Final = ord("D")
+TO_ADOPT: Final = ord("A")
+EXPLAINED: Final = ord("E")
+TEXT: Final = ord("T")
 
 CHECKSUM_LENGTH: Final = 16
 BODY: Final = CHECKSUM_LENGTH + 1
 """Where in a line that begins which the checksum covers."""
 ID: Final = BODY + 2
-BEGINNING: Final = re.compile(rb"[0-9a-f]{16}\t[SMFVIX]\t")
+BEGINNING: Final = re.compile(rb"[0-9a-f]{16}\t[SMFVIXDAET]\t")
 
 # Below ASCII's and above its control characters (a terminal obeys both), and halves of surrogate pairs, which
 # UTF-8 has no bytes for.
@@ -59,10 +71,19 @@ _ESCAPED = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|(.))")
 _SHORT_UNESCAPES = {"\\": "\\", "n": "\n", "t": "\t", "r": "\r"}
 _NOT_FINITE = {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}
 _decode_json = json.JSONDecoder().raw_decode
+_REASON_KINDS = {kind.value: kind for kind in ReasonKind}
 
 
 class MalformedRecord(Exception):
     """A line is not what it should be; the store takes it for nothing, and it reaches nobody else."""
+
+
+class Declaration(NamedTuple):
+    """What a job is declared as, and the scripts that do so, sorted; none if it is gone."""
+
+    class_name: str
+    role: Role
+    scripts: tuple[str, ...]
 
 
 def encode_line(kind: int, record_id: str, payload: str) -> bytes:
@@ -105,29 +126,69 @@ def unescape_id(text: str) -> str:
 
 
 def encode_time(at: float) -> str:
-    """Payload of S and F."""
+    """Payload of S, F and A."""
     text = repr(float(at))
     return text if math.isfinite(at) else _NOT_FINITE[text]
+
+
+def decode_time(payload: str) -> float:
+    """Undo `encode_time`; raises MalformedRecord."""
+    return float(_decoded(payload, int, float))
+
+
+def encode_declaration(declaration: Declaration) -> str:
+    """Payload of D."""
+    scripts = ",".join(map(quoted, declaration.scripts))
+    return f"[{quoted(declaration.class_name)},{quoted(declaration.role.value)},[{scripts}]]"
+
+
+def decode_declaration(payload: str) -> Declaration:
+    """Undo `encode_declaration`; raises MalformedRecord."""
+    try:
+        class_name, role, scripts = _decoded(payload, list)
+        return Declaration(class_name, Role(role), tuple(scripts))
+    except (ValueError, TypeError) as error:
+        raise MalformedRecord from error
+
+
+def encode_text(text: str) -> str:
+    """Payload of T."""
+    return quoted(text)
+
+
+def decode_text(payload: str) -> str:
+    """Undo `encode_text`; raises MalformedRecord."""
+    return str(_decoded(payload, str))
 
 
 def encode_trace(job: str, trace: Trace) -> str:
     """Payload of M."""
     inputs = ",".join([f"{quoted(name)}:{quoted(value)}" for name, value in trace.inputs.items()])
+    reasons = ",".join(
+        [
+            f"[{quoted(kind.value)},{quoted(subject)},{quoted(before)},{quoted(now)}]"
+            for kind, subject, before, now in trace.reasons[:MOST_REASONS]
+        ]
+    )
     return (
         f"[{quoted(trace.fingerprint)},{encode_time(trace.seconds)},{trace.peak_bytes},{encode_time(trace.ended_at)},"
-        f"{encode_files(job, trace.fingerprint, trace.outputs)},{{{inputs}}}]"
+        f"{encode_files(job, trace.fingerprint, trace.outputs)},{{{inputs}}},[{reasons}]]"
     )
 
 
 def decode_trace(job: str, payload: str) -> Trace:
     """Undo `encode_trace`; raises MalformedRecord."""
     try:
-        (fingerprint, seconds, peak_bytes, ended_at, files, inputs), _ = _decode_json(payload)
+        (fingerprint, seconds, peak_bytes, ended_at, files, inputs, *more), _ = _decode_json(payload)
         outputs = _decode_files(job, fingerprint, files)
         if type(inputs) is not dict:
             raise MalformedRecord
-        return Trace(inputs, fingerprint, outputs, seconds, peak_bytes, ended_at)
-    except (ValueError, TypeError, RecursionError) as error:
+        reasons = [
+            Reason(_REASON_KINDS[kind], subject, before, now)
+            for kind, subject, before, now in (more[0] if more else ())
+        ]
+        return Trace(inputs, fingerprint, outputs, seconds, peak_bytes, ended_at, tuple(reasons))
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise MalformedRecord from error
 
 
@@ -163,6 +224,16 @@ def decode_files(record_id: str, payload: str) -> tuple[FileRecord, ...]:
         return _decode_files(record_id, "", files)
     except (ValueError, TypeError, RecursionError) as error:
         raise MalformedRecord from error
+
+
+def _decoded(payload: str, *types: type) -> Any:
+    try:
+        value, _ = _decode_json(payload)
+    except (ValueError, RecursionError) as error:
+        raise MalformedRecord from error
+    if type(value) not in types:
+        raise MalformedRecord
+    return value
 
 
 def _decode_files(record_id: str, fingerprint: Fingerprint, files: Any) -> tuple[FileRecord, ...]:

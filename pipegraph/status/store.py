@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Set
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
 from pipegraph.errors import StatusError, StatusWriteError
 from pipegraph.events import Warned
-from pipegraph.model import FileRecord, InvariantRecord, JobId, Past, Trace
+from pipegraph.model import FileRecord, Fingerprint, InvariantRecord, JobId, Role, Trace
 
 from . import records
 from .compaction import replace_with
@@ -28,21 +30,21 @@ from .index import location, unpack
 from .lock import Lock, free, is_taken
 from .mends import MEND_NO_ROOM, mend_for
 from .opening import Opened, open_file, refuse_what_is_no_file
-from .records import MalformedRecord
+from .recollection import Recollection
+from .records import Declaration
 
 SYNC_SECONDS: Final = 5.0
 COMPACT_FROM_BYTES: Final = 1 << 20
 COMPACT_DEAD_SHARE: Final = 2 / 3
 """A file that is larger, and of whose bytes more than this share is superseded, is written anew."""
 
-PAST_UNKNOWN: Final = Past()
-
 _UNWRITTEN: Final = "a record could not be written"
+_FINGERPRINT: Final = re.compile(rb"[0-9a-f]{32}")
 # Some file systems in user space can't, fsync(2).
 _CANNOT_SYNC: Final = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
-class StatusFile:
+class StatusFile(Recollection):
     """What is remembered between runs; made by `open`, good until `close`."""
 
     def __init__(self, directory: int, lock: Lock, opened: Opened, warn: Callable[[Warned], None]) -> None:
@@ -116,31 +118,17 @@ class StatusFile:
     ) -> None:
         self.close()
 
-    def jobs(self) -> Iterator[JobId]:
-        """Each job that anything is known of, once."""
-        return self._index.jobs()
+    def declared_jobs(self) -> Set[JobId]:
+        """Each job that is declared, or was and is gone."""
+        return self._index.declared.keys()
 
-    def past(self, job: JobId) -> Past:
-        """What is known of a job, decoded now; `PAST_UNKNOWN` if that is nothing."""
-        index = self._index
-        made = index.made.get(job)
-        is_unfinished = job in index.started
-        has_failed = job in index.failed
-        if made is not None:
-            return Past(self._trace(job, made), is_unfinished, has_failed)
-        if is_unfinished or has_failed:
-            return Past(None, is_unfinished, has_failed)
-        return PAST_UNKNOWN
+    def has_explained(self, fingerprint: Fingerprint) -> bool:
+        """Whether it is known what a fingerprint is of."""
+        return fingerprint in self._index.explained
 
-    def invariant(self, id: str) -> InvariantRecord | None:  # noqa: A002 - as the interface has it
-        """What is known of an invariant, decoded now."""
-        where = self._index.measured.get(id)
-        if where is None:
-            return None
-        try:
-            return records.decode_measured(id, records.payload_of(self._line(where)))
-        except MalformedRecord:
-            return None
+    def has_text(self, digest: str) -> bool:
+        """Whether the source text with this digest is known."""
+        return digest in self._index.texts
 
     def note_started(self, job: JobId, at: float) -> None:
         """Record that a job is about to start; `at` in seconds since 1970.
@@ -168,6 +156,23 @@ class StatusFile:
         Outputs whose paths or fingerprints differ from those of the trace are not believed when they are read.
         """
         self._append(records.SEEN, job, records.encode_files(job, "", outputs))
+
+    def note_declared(self, job: JobId, class_name: str, role: Role, scripts: tuple[str, ...]) -> None:
+        """Record what a job is declared as, and the scripts that do so: all of them, none if it is gone."""
+        declaration = Declaration(class_name, role, tuple(sorted(scripts)))
+        self._append(records.DECLARED, job, records.encode_declaration(declaration))
+
+    def note_adopt(self, job: JobId, at: float) -> None:
+        """Record the wish that the next run believe the files of a job that are there."""
+        self._append(records.TO_ADOPT, job, records.encode_time(at))
+
+    def note_explained(self, fingerprint: Fingerprint, payload: str) -> None:
+        """Record what a fingerprint is of, as JSON in ASCII on one line."""
+        self._append(records.EXPLAINED, fingerprint, payload)
+
+    def note_text(self, digest: str, text: str) -> None:
+        """Record the source text that has this digest."""
+        self._append(records.TEXT, digest, records.encode_text(text))
 
     def forget(self, job: JobId) -> None:
         """Record that nothing is known of a job, or of an invariant of that id."""
@@ -249,6 +254,12 @@ class StatusFile:
             if kept:
                 mend += f" The damaged file is kept as {kept}."
             self._warn(Warned(f"{self._path}: {lines} damaged and skipped (the first: line {first})", mend=mend))
+        if opened.is_old and self._descriptor == opened.descriptor and not self._compact():
+            raise StatusWriteError(
+                "the status file is of an earlier version, and can't be written anew",
+                [("status file", self._path)],
+                MEND_NO_ROOM,
+            )
         self._compact_if_worth_it()
 
     def _append(self, kind: int, record_id: str, payload: str) -> None:
@@ -269,7 +280,11 @@ class StatusFile:
         except OSError as error:
             raise self._write_error(_UNWRITTEN, str(error.strerror), record_id) from error
         self._is_dirty = True
-        self._index.note(kind, record_id, location(offset + len(text) - len(line), len(line) - 1))
+        where = location(offset + len(text) - len(line), len(line) - 1)
+        if kind == records.DECLARED:
+            self._index.note_declared(record_id, payload.encode(), where)
+        else:
+            self._index.note(kind, record_id, where)
         if text is line:
             self._end = offset + len(line)
 
@@ -287,25 +302,6 @@ class StatusFile:
                 [("status file", self._path), ("because", str(error.strerror))],
                 "See to that disk, and run again.",
             ) from error
-
-    def _trace(self, job: JobId, made: int) -> Trace | None:
-        try:
-            trace = records.decode_trace(job, records.payload_of(self._line(made)))
-        except MalformedRecord:
-            return None
-        seen = self._index.seen.get(job)
-        if seen is None:
-            return trace
-        try:
-            outputs = records.decode_files(job, records.payload_of(self._line(seen)))
-        except MalformedRecord:
-            return trace
-        # A damaged line between the two may have been a newer trace, which these outputs belong to.
-        if [(file.path, file.fingerprint) for file in outputs] != [
-            (file.path, file.fingerprint) for file in trace.outputs
-        ]:
-            return trace
-        return trace._replace(outputs=outputs)
 
     def _heal(self) -> str:
         """Write a damaged file anew and keep it under another name, which is returned; empty if that failed."""
@@ -329,12 +325,17 @@ class StatusFile:
         size = os.fstat(self._descriptor).st_size
         if size != self._end:
             return  # the index may lack a record that stands there
-        if size > COMPACT_FROM_BYTES and self._index.live_bytes() < size * (1 - COMPACT_DEAD_SHARE):
-            self._compact()
+        most = size * (1 - COMPACT_DEAD_SHARE)
+        if size > COMPACT_FROM_BYTES and self._index.live_bytes() - self._index.explaining_bytes() < most:
+            self._compact(most)
 
-    def _compact(self) -> bool:
-        """Write the file anew without superseded records; the run goes on with either."""
+    def _compact(self, most_bytes: float = math.inf) -> bool:
+        """Write the file anew without superseded records, if fewer bytes than these stay; a run goes on with either."""
         try:
+            # Only looking at all that could refer to an explanation finds those that nothing refers to any more.
+            self._index.keep_explained(self._referred())
+            if self._index.live_bytes() >= most_bytes:
+                return False
             new = replace_with(self._directory, self._name, self._descriptor, self._live_lines())
         except (OSError, StatusError) as error:
             reason = error.strerror if isinstance(error, OSError) else error.headline
@@ -346,6 +347,20 @@ class StatusFile:
         self._index = self._index.compacted()
         self._end = os.fstat(new).st_size
         return True
+
+    def _referred(self) -> set[str]:
+        """Ids of the explanations and texts that a live record, or an explanation that is referred to, names."""
+        index = self._index
+        unreferred = {name.encode(): name for name in (*index.explained, *index.texts)}
+        referred: set[str] = set()
+        lines = [*index.made.values(), *index.measured.values()] if unreferred else []
+        while lines:
+            for digits in unreferred.keys() & _FINGERPRINT.findall(self._line(lines.pop())):
+                name = unreferred.pop(digits)
+                referred.add(name)
+                if name in index.explained:
+                    lines.append(index.explained[name])
+        return referred
 
     def _live_lines(self) -> Iterator[bytes]:
         for where in self._index.live():

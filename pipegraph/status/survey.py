@@ -27,7 +27,8 @@ from ..model import (
     Watch,
     combine,
 )
-from .store import PAST_UNKNOWN, StatusFile
+from .recollection import PAST_UNKNOWN
+from .store import StatusFile
 
 Accepts = Callable[[JobId, str], bool]
 """Whether a parameter whose value was this text may pass as unchanged."""
@@ -131,10 +132,10 @@ def _problems(spec: JobSpec, past: Past, status: StatusFile) -> tuple[Reason, ..
             found.append(Reason(ReasonKind.OUTPUT_MISSING, record.path))
             continue
         except OSError:
-            found.append(Reason(ReasonKind.OUTPUT_CHANGED, record.path))
+            found.append(Reason(ReasonKind.OUTPUT_CHANGED, record.path, record.content))
             continue
         if now.content != record.content:
-            found.append(Reason(ReasonKind.OUTPUT_CHANGED, record.path))
+            found.append(Reason(ReasonKind.OUTPUT_CHANGED, record.path, record.content, now.content))
         if not now.size and record.path not in spec.empty_ok:
             found.append(Reason(ReasonKind.OUTPUT_EMPTY, record.path))
         if now is not record:

@@ -48,11 +48,8 @@ def line_of(event: Event, specs: Mapping[str, JobSpec]) -> str:
     if isinstance(event, JobUpToDate):
         return f"up to date  {named(specs.get(event.job), event.job)}"
     if isinstance(event, JobStarted):
-        because = because_of(event.reasons)
-        spec = specs.get(event.job)
-        if spec is not None and spec.adopts:
-            because += "; its files are adopted if they are there"
-        return f"started     {named(spec, event.job)} because {because}"
+        adopted = "; its files are there and are adopted" if event.is_adopted else ""
+        return f"started     {named(specs.get(event.job), event.job)} because {because_of(event.reasons)}{adopted}"
     if isinstance(event, JobSucceeded):
         return f"made        {named(specs.get(event.job), event.job)} in {event.usage.seconds:.3f} s"
     if isinstance(event, JobFailed):

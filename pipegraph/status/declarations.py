@@ -1,0 +1,41 @@
+"""Which scripts declare which jobs: written where it changes, so that a run of the same jobs again writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Set
+
+from ..model import JobId, JobSpec, Role
+from .store import StatusFile
+
+
+def declare(specs: Iterable[JobSpec], script: str, status: StatusFile) -> None:
+    """These jobs, but for invariants, are declared by the script.
+
+    Raises
+    ------
+    StatusWriteError
+        It could not be recorded.
+    """
+    for spec in specs:
+        if spec.role is Role.INVARIANT:
+            continue
+        known = status.declared(spec.id)
+        if known is None:
+            status.note_declared(spec.id, spec.class_name, spec.role, (script,))
+        elif script not in known.scripts or known.class_name != spec.class_name or known.role is not spec.role:
+            status.note_declared(spec.id, spec.class_name, spec.role, tuple({*known.scripts, script}))
+
+
+def retract(script: str, declared: Set[JobId], status: StatusFile) -> None:
+    """The script declares these jobs and no others: what else it declared in earlier runs, it does not any more.
+
+    Raises
+    ------
+    StatusWriteError
+        It could not be recorded.
+    """
+    for job in status.declared_jobs() - declared:
+        known = status.declared(job)
+        if known is not None and script in known.scripts:
+            others = tuple(each for each in known.scripts if each != script)
+            status.note_declared(job, known.class_name, known.role, others)

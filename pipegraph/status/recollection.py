@@ -1,0 +1,83 @@
+"""What the lines of a status file say, decoded when it is asked for: the same for a run and for who only looks."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Final, TypeVar
+
+from pipegraph.model import Fingerprint, InvariantRecord, JobId, Past, Trace
+
+from . import records
+from .index import Index
+from .records import Declaration, MalformedRecord
+
+PAST_UNKNOWN: Final = Past()
+
+_T = TypeVar("_T")
+
+
+class Recollection(ABC):
+    """An index, and a way to read the lines that it leads to."""
+
+    _index: Index
+
+    @abstractmethod
+    def _line(self, where: int) -> bytes:
+        """The line at a location, without its line feed."""
+
+    def jobs(self) -> Iterator[JobId]:
+        """Each job that anything is known of, once."""
+        return self._index.jobs()
+
+    def past(self, job: JobId) -> Past:
+        """What is known of a job's making; `PAST_UNKNOWN` if that is nothing."""
+        index = self._index
+        made = index.made.get(job)
+        is_unfinished = job in index.started
+        has_failed = job in index.failed
+        if made is not None:
+            return Past(self._trace(job, made), is_unfinished, has_failed)
+        if is_unfinished or has_failed:
+            return Past(None, is_unfinished, has_failed)
+        return PAST_UNKNOWN
+
+    def invariant(self, id: str) -> InvariantRecord | None:  # noqa: A002 - as the interface has it
+        """What is known of an invariant."""
+        return self._decoded(self._index.measured.get(id), lambda payload: records.decode_measured(id, payload))
+
+    def declared(self, job: JobId) -> Declaration | None:
+        """What a job is declared as, and by which scripts; None if nobody ever said. Nothing is read for it."""
+        return self._index.declaration(job)
+
+    def is_to_be_adopted(self, job: JobId) -> bool:
+        """Whether the files that are there are to be believed by the next run."""
+        return job in self._index.to_adopt
+
+    def explanation(self, fingerprint: Fingerprint) -> str | None:
+        """What a fingerprint is of, as JSON."""
+        return self._decoded(self._index.explained.get(fingerprint), str)
+
+    def text(self, digest: str) -> str | None:
+        """The source text with this digest."""
+        return self._decoded(self._index.texts.get(digest), records.decode_text)
+
+    def _decoded(self, where: int | None, decode: Callable[[str], _T]) -> _T | None:
+        """None if there is no such line, or it is not any more what it was when it was indexed."""
+        if where is None:
+            return None
+        try:
+            return decode(records.payload_of(self._line(where)))
+        except MalformedRecord:
+            return None
+
+    def _trace(self, job: JobId, made: int) -> Trace | None:
+        trace = self._decoded(made, lambda payload: records.decode_trace(job, payload))
+        seen = self._index.seen.get(job)
+        if trace is None or seen is None:
+            return trace
+        outputs = self._decoded(seen, lambda payload: records.decode_files(job, payload))
+        # A damaged line between the two may have been a newer trace, which these outputs belong to.
+        if outputs is None or [file[:2] for file in outputs] != [file[:2] for file in trace.outputs]:
+            return trace
+        return trace._replace(outputs=outputs)
