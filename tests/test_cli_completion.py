@@ -58,7 +58,10 @@ def bash(script):
         ("pipegraph inputs pai\t2\t", "$ pipegraph inputs pair/2.fq"),
         ("pipegraph -C . forget out/w\t", "$ pipegraph -C . forget out/with\\ space.tsv"),
         ("pipegraph forget out/with\\ s\t", "$ pipegraph forget out/with\\ space.tsv"),
-        ("pipegraph run scri\t--only other.tsv out/de\tc\t", "$ pipegraph run script.py --only other.tsv out/deep/c.tsv"),
+        (
+            "pipegraph run scri\t--only other.tsv out/de\tc\t",
+            "$ pipegraph run script.py --only other.tsv out/deep/c.tsv",
+        ),
     ],
 )
 def test_bash_completes_commands_options_names_and_files(bash, typed, completed):

@@ -6,6 +6,7 @@ Its modules import what they need when they are asked: `run` forks slaves from t
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -39,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"pipegraph: can't go to {shown(chosen.directory or 'here')}: {error.strerror}", file=sys.stderr)
         return _REFUSED
+    if chosen.command != "run":
+        gc.disable()  # all that is read is kept to the end: looking for garbage in it takes as long as reading it
     try:
         code = int(chosen.run(chosen))
         sys.stdout.flush()
@@ -54,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # What is left is flushed at the end (signal, "Note on SIGPIPE").
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    finally:
+        gc.enable()
 
 
 def _parsed(arguments: list[str]) -> argparse.Namespace:

@@ -43,7 +43,10 @@ def show(arguments: argparse.Namespace, is_upward: bool) -> None:
 
     lineage = Lineage(knowledge_of(arguments.status_file))
     below = lineage.inputs if is_upward else lineage.dependents
-    roots = found(arguments.names, lineage.names)
+    roots = [
+        root for name in arguments.names for root in ([name] if name in lineage.codes else found([name], lineage.names))
+    ]
+    roots = list(dict.fromkeys(roots))
     if arguments.json:
         direct = "inputs" if is_upward else "dependents"
         every = reached(roots, below).items()

@@ -29,7 +29,9 @@ class Lineage:
     jobs
         Each with its direct inputs.
     names
-        Every name, and itself, or the node that it stands for.
+        Each of a job or file, and itself.
+    codes
+        Ids of functions and parameters, which no pattern is meant for.
     """
 
     def __init__(self, knowledge: Knowledge) -> None:
@@ -52,7 +54,9 @@ class Lineage:
                     self._takers.setdefault(each, []).append(job)
             names = trace.inputs if trace is not None else ()
             self.jobs[job] = list(dict.fromkeys(self.node(each) for name in names for each in several[name]))
-        self.names = {name: name for group in (self._takers, self._makers, self.jobs) for name in group}
+        everything = dict.fromkeys(name for group in (self._takers, self._makers, self.jobs) for name in group)
+        self.names = {name: name for name in everything if self.kind(name) in (JOB, FILE)}
+        self.codes = everything.keys() - self.names
 
     def node(self, name: str) -> str:
         """The job that makes a file; else itself."""
