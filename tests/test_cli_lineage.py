@@ -56,8 +56,8 @@ def test_inputs_reach_across_scripts_and_each_stands_once(ask):
         │  │  ├─ trimmed/k562.fq  [also data/reads_1.fq (file)]
         │  │  │  ├─ data/reads_2.fq (file)
         │  │  │  └─ trimmed/k562.fq (function)
-        │  │  ├─ aligned/k562.bam (parameters)
-        │  │  └─ aligned/k562.bam (function)
+        │  │  ├─ aligned/k562.bam (function)
+        │  │  └─ aligned/k562.bam (parameters)
         │  └─ counts/k562.tsv (function)
         ├─ stats/k562.json:::stats/k562.txt  [also aligned/k562.bam]
         │  └─ stats/k562.json:::stats/k562.txt (function)
@@ -113,8 +113,8 @@ def test_one_name_a_line(ask):
         "data/reads_1.fq",
         "data/reads_2.fq",
         "FItrimmed/k562.fq",
-        "PIaligned/k562.bam",
         "FIaligned/k562.bam",
+        "PIaligned/k562.bam",
     ]
 
 
@@ -127,8 +127,8 @@ def test_json_has_each_with_its_direct_neighbours(ask):
         ("data/reads_1.fq", "file"),
         ("data/reads_2.fq", "file"),
         ("FItrimmed/k562.fq", "function"),
-        ("PIaligned/k562.bam", "parameters"),
         ("FIaligned/k562.bam", "function"),
+        ("PIaligned/k562.bam", "parameters"),
     ]
     assert found[1]["inputs"] == ["data/reads_1.fq", "data/reads_2.fq", "FItrimmed/k562.fq"]
     found = json.loads("\n".join(ask("dependents", "counts", "--json")))

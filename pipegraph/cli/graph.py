@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
         print("Nothing is recorded yet.")
     elif arguments.how is None:
         needed = {each for inputs in nodes.values() for each in inputs}
-        last = [name for name in nodes if name not in needed]
+        last = sorted(name for name in nodes if name not in needed)
         for line in tree(last, nodes.__getitem__, lineage.label):
             print(line)
     elif arguments.how == "svg":

@@ -10,7 +10,7 @@ from ..errors import shown
 if TYPE_CHECKING:
     from ..status.knowledge import Knowledge
 
-JOB, FILE, FUNCTION, PARAMETERS = "job", "file", "function", "parameters"
+_KINDS = JOB, FILE, FUNCTION, PARAMETERS = "job", "file", "function", "parameters"
 _PREFIX_OF = {FUNCTION: "FI", PARAMETERS: "PI"}
 """Ids of invariants begin with it."""
 _DEEPEST = 60
@@ -53,7 +53,7 @@ class Lineage:
                 for each in several[name]:
                     self._takers.setdefault(each, []).append(job)
             names = trace.inputs if trace is not None else ()
-            self.jobs[job] = list(dict.fromkeys(self.node(each) for name in names for each in several[name]))
+            self.jobs[job] = self._sorted(self.node(each) for name in names for each in several[name])
         everything = dict.fromkeys(name for group in (self._takers, self._makers, self.jobs) for name in group)
         self.names = {name: name for name in everything if self.kind(name) in (JOB, FILE)}
         self.codes = everything.keys() - self.names
@@ -71,7 +71,7 @@ class Lineage:
         names = [name, *self._outputs.get(name, ())]
         if name in self._makers:
             names.append(self._makers[name])
-        return list(dict.fromkeys(job for each in names for job in self._takers.get(each, ())))
+        return self._sorted(job for each in names for job in self._takers.get(each, ()))
 
     def kind(self, name: str) -> str:
         """Job, file, function or parameters."""
@@ -80,6 +80,10 @@ class Lineage:
         if name in self._files:
             return FILE
         return next((kind for kind, prefix in _PREFIX_OF.items() if name.startswith(prefix)), FILE)
+
+    def _sorted(self, names: Iterable[str]) -> list[str]:
+        """Each once: jobs, files, functions, parameters."""
+        return sorted(set(names), key=lambda name: (_KINDS.index(self.kind(name)), name))
 
     def label(self, name: str) -> str:
         """For a line of text; jobs are not said to be jobs."""
