@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipegraph.errors import StatusError, StatusWriteError
 from pipegraph.events import Warned
-from pipegraph.model import FileRecord, InvariantRecord, Past, Trace
+from pipegraph.model import FileRecord, InvariantRecord, Past, Role, Trace
 from pipegraph.status import PAST_UNKNOWN, StatusFile, store
 
 OUTPUT = FileRecord("out/a", "f" * 32, "f" * 32, 7, 8, 9, True)
@@ -63,8 +63,18 @@ def apply(status: StatusFile, job: str, steps: str) -> None:
             status.note_failed(job, 2.0)
         elif step == "V":
             status.note_seen(job, (OUTPUT._replace(is_racy=False),))
+        elif step == "A":
+            status.note_adopt(job, 3.0)
+        elif step == "D":
+            status.note_declared(job, "FileGeneratingJob", Role.OUTPUT, ("one.py",))
+        elif step == "G":
+            status.note_declared(job, "FileGeneratingJob", Role.OUTPUT, ())
         elif step == "X":
             status.forget(job)
+
+
+def all_of(status: StatusFile) -> dict[str, tuple[object, ...]]:
+    return {job: (status.past(job), status.declared(job), status.is_to_be_adopted(job)) for job in status.jobs()}
 
 
 SEEN = Trace(TRACE.inputs, TRACE.fingerprint, (OUTPUT._replace(is_racy=False),), 0.25, 1000, 1763690000.25)
@@ -108,6 +118,73 @@ def test_the_flags_come_from_what_followed_the_last_success(path: Path, steps: s
         assert status.past("a") == past
         assert status.past("before") == Past(TRACE)
         assert status.past("behind") == Past(None, True, False)
+
+
+@pytest.mark.parametrize(
+    ("steps", "is_to_be_adopted"),
+    [("", False), ("A", True), ("SMA", True), ("SMFA", True), ("SA", True), ("SAD", True), ("SMAV", True)]
+    + [("SMAS", False), ("AM", False), ("SAF", False), ("AX", False), ("SMASMA", True)],
+)
+def test_a_wish_ends_with_whatever_comes_next_of_the_job(path: Path, steps: str, is_to_be_adopted: bool) -> None:
+    with open_status(path) as status:
+        apply(status, "before", "A")
+        apply(status, "a", steps)
+
+        assert status.is_to_be_adopted("a") == is_to_be_adopted
+    with open_status(path) as status:
+        assert status.is_to_be_adopted("a") == is_to_be_adopted
+        assert status.is_to_be_adopted("before")
+        assert status._compact()
+        assert status.is_to_be_adopted("a") == is_to_be_adopted
+    with open_status(path) as status:
+        assert status.is_to_be_adopted("a") == is_to_be_adopted
+
+
+def test_the_last_declaration_counts_and_alike_ones_are_one_object(path: Path) -> None:
+    with open_status(path) as status:
+        status.note_declared("a", "FileGeneratingJob", Role.OUTPUT, ("x\n\ud800.py", "one.py"))
+        status.note_declared("b", "FileGeneratingJob", Role.OUTPUT, ("one.py", "x\n\ud800.py"))
+        status.note_declared("c", "DataLoadingJob", Role.EPHEMERAL, ("one.py",))
+        status.note_declared("c", "DataLoadingJob", Role.EPHEMERAL, ())
+        status.note_declared("d", "DataLoadingJob", Role.EPHEMERAL, ())
+        status.forget("d")
+        declared = [status.declared(job) for job in "abcd"]
+        assert declared[0] == ("FileGeneratingJob", Role.OUTPUT, ("one.py", "x\n\ud800.py"))
+        assert declared[0] is declared[1]
+        assert declared[2:] == [("DataLoadingJob", Role.EPHEMERAL, ()), None]
+        assert list(status.declared_jobs()) == list(status.jobs()) == ["a", "b", "c"]
+        assert status._compact()
+        assert [status.declared(job) for job in "abcd"] == declared
+    with open_status(path) as status:
+        assert [status.declared(job) for job in "abcd"] == declared
+        assert status.declared("a") is status.declared("b")
+        assert status.past("a") is PAST_UNKNOWN
+
+
+def test_what_is_declared_is_asked_without_reading(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_status(path) as status:
+        apply(status, "a", "D")
+    with open_status(path) as status:
+        monkeypatch.setattr(store.os, "pread", pytest.fail)
+
+        assert status.declared("a") == ("FileGeneratingJob", Role.OUTPUT, ("one.py",))
+
+
+def test_explanations_and_texts_are_remembered_apart_from_jobs(path: Path) -> None:
+    with open_status(path) as status:
+        assert not status.has_explained("1" * 32)
+        status.note_explained("1" * 32, '{"text": "x"}')
+        status.note_text("1" * 32, "def f():\n\treturn '\ud800'")
+        status.forget("1" * 32)
+    with open_status(path) as status:
+        assert (status.has_explained("1" * 32), status.has_text("1" * 32), status.has_text("2" * 32)) == (
+            True,
+            True,
+            False,
+        )
+        assert status.explanation("1" * 32) == '{"text": "x"}'
+        assert status.text("1" * 32) == "def f():\n\treturn '\ud800'"
+        assert (status.explanation("2" * 32), status.text("2" * 32), list(status.jobs())) == (None, None, [])
 
 
 def test_each_record_is_there_before_the_next_and_without_a_close(path: Path) -> None:
@@ -175,7 +252,7 @@ def test_jobs_are_each_named_once(path: Path) -> None:
 @settings(deadline=None, max_examples=60)
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["a", "b\n\t\\", "\x00", "größe", "", "\ud800"]), st.sampled_from("SMNFVX!")),
+        st.tuples(st.sampled_from(["a", "b\n\t\\", "\x00", "größe", "", "\ud800"]), st.sampled_from("SMNFVXADG!")),
         max_size=25,
     )
 )
@@ -189,11 +266,15 @@ def test_any_history_is_the_same_after_a_reload(
             status.close()
             status = open_status(path)
         apply(status, job, step)
-    pasts = {job: status.past(job) for job in status.jobs()}
+    pasts = all_of(status)
     status.close()
 
     with open_status(path) as status:
-        assert {job: status.past(job) for job in status.jobs()} == pasts
+        assert all_of(status) == pasts
+        assert status._compact()
+        assert all_of(status) == pasts
+    with open_status(path) as status:
+        assert all_of(status) == pasts
 
 
 def test_a_change_of_directory_and_a_renamed_directory_do_not_matter(

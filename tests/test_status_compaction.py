@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
@@ -13,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from pipegraph.errors import StatusWriteError
 from pipegraph.events import Warned
-from pipegraph.model import FileRecord, InvariantRecord, Past, Trace
+from pipegraph.model import FileRecord, InvariantRecord, Past, Reason, ReasonKind, Trace
 from pipegraph.status import StatusFile, compaction, index, records, store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -67,6 +69,189 @@ def assert_is_sample(status: StatusFile) -> None:
 @pytest.fixture
 def small_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "COMPACT_FROM_BYTES", 1000)
+
+
+def fingerprint(number: int) -> str:
+    return f"{number:032x}"
+
+
+def write_explained(status: StatusFile) -> None:
+    """Explanations and texts 1 to 12, referred to by: an input, reasons' before and now, an invariant, explanations."""
+    for number in range(1, 13):
+        named = {1: [5, 6], 5: [7], 8: [9, 8], 9: [8]}.get(number, [])
+        status.note_explained(fingerprint(number), json.dumps({"named": [fingerprint(each) for each in named]}))
+        status.note_text(fingerprint(number + 100), f"text {number}")
+    status.note_explained(fingerprint(5), json.dumps({"named": [fingerprint(7), fingerprint(103)]}))
+    reasons = (Reason(ReasonKind.INPUT_CHANGED, "p", fingerprint(2), fingerprint(3)),)
+    status.note_made("a", Trace({"p": fingerprint(10)}, "f" * 32))
+    status.note_made("a", Trace({"p": fingerprint(1)}, "f" * 32, reasons=reasons))
+    status.note_measured("PIp", InvariantRecord(fingerprint(4)))
+
+
+def explained(status: StatusFile) -> tuple[list[int], list[int]]:
+    return (
+        [number for number in range(1, 13) if status.explanation(fingerprint(number)) is not None],
+        [number for number in range(101, 113) if status.text(fingerprint(number)) is not None],
+    )
+
+
+def test_compaction_keeps_just_those_explanations_and_texts_that_something_refers_to(path: Path) -> None:
+    with StatusFile.open(path, pytest.fail) as status:
+        write_explained(status)
+        assert status._compact()
+
+        assert explained(status) == ([1, 2, 3, 4, 5, 6, 7], [103])
+        assert not status.has_explained(fingerprint(10))
+        status.note_explained(fingerprint(10), "{}")
+        assert explained(status) == ([1, 2, 3, 4, 5, 6, 7, 10], [103])
+    with StatusFile.open(path, pytest.fail) as status:
+        assert explained(status) == ([1, 2, 3, 4, 5, 6, 7, 10], [103])
+        assert status.explanation(fingerprint(5)) == json.dumps({"named": [fingerprint(7), fingerprint(103)]})
+
+
+@pytest.mark.parametrize("is_referred", [True, False])
+def test_a_file_of_explanations_is_compacted_only_if_most_are_referred_to_no_more(
+    path: Path, monkeypatch: pytest.MonkeyPatch, is_referred: bool
+) -> None:
+    monkeypatch.setattr(store, "COMPACT_FROM_BYTES", 1000)
+    with StatusFile.open(path, pytest.fail) as status:
+        for number in range(100):
+            status.note_explained(fingerprint(number), json.dumps("x" * 500))
+        inputs = {f"p{number}": fingerprint(number) for number in range(100)}
+        status.note_made("a", Trace(inputs if is_referred else {}, "f" * 32))
+        inode = path.stat().st_ino
+    assert (path.stat().st_ino == inode) == is_referred
+    assert (path.stat().st_size > 50_000) == is_referred
+
+    with StatusFile.open(path, pytest.fail) as status:
+        assert status.has_explained(fingerprint(7)) == is_referred
+    assert (path.stat().st_ino == inode) == is_referred
+
+
+def as_version_1(path: Path) -> bytes:
+    """Make it what that version wrote: traces without reasons, and none of the later kinds."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    old = [b"pipegraph-status 1\n"]
+    for line in lines[1:]:
+        _, kind, name, payload = line.decode().rstrip("\n").split("\t")
+        payload = payload.removesuffix(",[]]") + "]" if kind == "M" else payload
+        old.append(records.encode_line(ord(kind), records.unescape_id(name), payload))
+    path.write_bytes(b"".join(old))
+    return path.read_bytes()
+
+
+def test_a_file_of_version_1_is_read_and_written_anew_at_once(path: Path) -> None:
+    with StatusFile.open(path, pytest.fail) as status:
+        write_sample(status)
+    as_version_1(path)
+
+    with StatusFile.open(path, pytest.fail) as status:
+        assert path.read_bytes().startswith(b"pipegraph-status 2\n")
+        assert_is_sample(status)
+        status.note_started("later", 1.0)
+    with StatusFile.open(path, pytest.fail) as status:
+        assert {job: status.past(job) for job in status.jobs()} == PASTS | {"later": Past(None, True)}
+    assert sorted(os.listdir(path.parent)) == [path.name, f"{path.name}.lock"]
+
+
+def test_a_torn_or_damaged_file_of_version_1_is_written_anew_too(path: Path) -> None:
+    with StatusFile.open(path, pytest.fail) as status:
+        write_sample(status)
+    data = as_version_1(path)
+    for change in (b"torn", b"damaged\n"):
+        path.write_bytes(data + change)
+        warnings: list[Warned] = []
+
+        with StatusFile.open(path, warnings.append) as status:
+            assert path.read_bytes().startswith(b"pipegraph-status 2\n")
+            assert_is_sample(status)
+        assert len(warnings) == 1
+
+
+@pytest.mark.parametrize("size", range(len(records.HEADER) + 1))
+def test_a_file_of_version_1_that_was_only_just_begun_becomes_a_new_one(path: Path, size: int) -> None:
+    path.write_bytes(b"pipegraph-status 1\n"[:size])
+
+    StatusFile.open(path, pytest.fail).close()
+
+    assert path.read_bytes() == records.HEADER
+
+
+@pytest.mark.parametrize("is_interrupt", [False, True])
+def test_whatever_call_fails_as_a_file_of_version_1_is_written_anew_it_is_one_or_the_other(
+    path: Path, monkeypatch: pytest.MonkeyPatch, is_interrupt: bool
+) -> None:
+    monkeypatch.setattr(compaction, "_WRITE_BYTES", 1)
+    failing, was_kept = 1, 0
+    while True:
+        with StatusFile.open(path, pytest.fail) as status:
+            write_sample(status)
+        data = as_version_1(path)
+        faulty = FaultyOs(failing, interrupt if is_interrupt else no_room)
+        try:
+            with monkeypatch.context() as patched:
+                patched.setattr(compaction, "os", faulty)
+                StatusFile.open(path, lambda warned: None).close()
+        except KeyboardInterrupt:
+            assert is_interrupt
+        except StatusWriteError as error:
+            assert not is_interrupt
+            assert "earlier version" in error.headline
+            assert dict(error.facts)["status file"] == str(path)
+            assert path.read_bytes() == data, "nothing may be appended to it"
+            was_kept += 1
+        if faulty.calls < failing:
+            break
+        with StatusFile.open(path, pytest.fail) as status:
+            assert_is_sample(status)
+        path.unlink()
+        failing += 1
+    assert failing > 10
+    assert is_interrupt or was_kept > 5
+
+
+MOVING = """
+import os, sys
+sys.path.insert(0, sys.argv[2])
+sys.path.insert(0, sys.argv[2] + "/tests")
+from test_status_compaction import FaultyOs
+from pipegraph.status import StatusFile, compaction
+compaction._WRITE_BYTES = 1
+with open(sys.argv[1], "rb") as file:
+    data = file.read()
+failing, status = 0, 1
+while status:
+    failing += 1
+    directory = f"{sys.argv[1]}-{failing}"
+    os.mkdir(directory)
+    with open(directory + "/status", "wb") as file:
+        file.write(data)
+    child = os.fork()
+    if child == 0:
+        compaction.os = FaultyOs(failing, lambda: os._exit(1))
+        StatusFile.open(directory + "/status", print)
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+print(failing)
+"""
+
+
+def test_wherever_a_run_dies_as_it_writes_a_file_of_version_1_anew_it_is_one_or_the_other(path: Path) -> None:
+    with StatusFile.open(path, pytest.fail) as status:
+        write_sample(status)
+    as_version_1(path)
+    done = subprocess.run(
+        [sys.executable, "-c", MOVING, str(path), str(ROOT)], check=True, capture_output=True, text=True
+    )
+
+    versions = set()
+    for failing in range(1, int(done.stdout) + 1):
+        left = Path(f"{path}-{failing}") / "status"
+        versions.add(left.read_bytes()[: len(records.HEADER)])
+        with StatusFile.open(left, pytest.fail) as status:
+            assert_is_sample(status)
+        assert sorted(os.listdir(left.parent)) == ["status", "status.lock"]
+    assert versions == set(records.HEADERS)
 
 
 @pytest.mark.usefixtures("small_limit")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from pipegraph.errors import StatusError, StatusTooNewError
 from pipegraph.events import Warned
-from pipegraph.model import FileRecord, InvariantRecord, Past, Trace
+from pipegraph.model import FileRecord, InvariantRecord, Past, Role, Trace
 from pipegraph.status import StatusFile, compaction, opening, records, store
 
 OUTPUT = FileRecord("b\n\\", "f" * 32, "f" * 32, 7, 8, 9, False)
@@ -43,6 +43,23 @@ def write_sample(path: Path) -> bytes:
         for job, trace in TRACES.items():
             status.note_made(job, trace)
     return path.read_bytes()
+
+
+def write_others(status: StatusFile) -> None:
+    """One of each kind that is not of what was made."""
+    status.note_declared("a", "FileGeneratingJob", Role.OUTPUT, ("one.py",))
+    status.note_adopt("b", 1.0)
+    status.note_explained("1" * 32, "{}")
+    status.note_text("2" * 32, "def f(): pass")
+
+
+def others(status: StatusFile) -> list[bool]:
+    return [
+        status.declared("a") is not None,
+        status.is_to_be_adopted("b"),
+        status.explanation("1" * 32) == "{}",
+        status.text("2" * 32) == "def f(): pass",
+    ]
 
 
 def clear(path: Path) -> None:
@@ -116,6 +133,45 @@ def test_a_flip_in_any_byte_costs_no_more_than_its_own_record(path: Path, flip: 
         with StatusFile.open(path, warnings.append) as status:
             assert pasts(status) == found | {"appended": Past(None, False, True)}, position
         assert len(warnings) <= 1, "the damage was told of twice"
+
+
+def test_a_file_cut_at_any_byte_keeps_what_was_said_in_other_kinds_before(path: Path) -> None:
+    with StatusFile.open(path, print) as status:
+        write_others(status)
+    data = path.read_bytes()
+    ends = [end for end in range(len(records.HEADER), len(data)) if data[end : end + 1] == b"\n"]
+    assert len(ends) == 4
+    for cut in range(len(records.HEADER), len(data) + 1):
+        clear(path)
+        path.write_bytes(data[:cut])
+        expected = [cut >= end for end in ends]
+        warnings: list[Warned] = []
+        with StatusFile.open(path, warnings.append) as status:
+            assert others(status) == expected, cut
+            status.note_failed("appended", 1.0)
+        assert len(warnings) == (data[:cut][-1:] != b"\n" and cut not in ends), cut
+
+        with StatusFile.open(path, pytest.fail) as status:
+            assert others(status) == expected, cut
+            assert status.past("appended") == Past(None, False, True)
+
+
+def test_a_flip_in_any_byte_of_other_kinds_costs_no_more_than_its_own_record(path: Path) -> None:
+    with StatusFile.open(path, print) as status:
+        write_others(status)
+    data = path.read_bytes()
+    for position in range(len(records.HEADER), len(data)):
+        clear(path)
+        path.write_bytes(data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :])
+        hit = data.count(b"\n", 0, position) - 1
+        with StatusFile.open(path, lambda warned: None) as status:
+            index = status._index
+            found = [*index.declared, *index.to_adopt, *index.explained, *index.texts]
+            kept = ["a", "b", "1" * 32, "2" * 32]
+            if data[position : position + 1] != b"\n":
+                del kept[hit]
+            # Explanations that nothing refers to go when a damaged file is written anew.
+            assert found == [name for name in kept if len(name) == 1], position
 
 
 @settings(deadline=None, max_examples=60)

@@ -22,7 +22,6 @@ from .records import (
     FORGOTTEN,
     HEADER,
     HEADERS,
-    ID,
     MADE,
     MEASURED,
     SEEN,
@@ -41,6 +40,7 @@ _LENGTH_MASK: Final = (1 << _LENGTH_BITS) - 1
 _OFFSET_MASK: Final = (1 << 64) - 1
 _NUMBER_SHIFT: Final = 64 + _LENGTH_BITS
 """Above offset and length, in the locations of declarations: the number of what they say."""
+_DECLARED: Final = b"%c" % DECLARED
 _TAB: Final = b"\t"
 _LINE_FEED: Final = b"\n"
 
@@ -224,18 +224,18 @@ def read(data: bytes) -> Reading:
 
 def _note_record(index: Index, data: bytes, start: int, end: int) -> bool:
     """Index the record that stands there; False, and nothing done, if it is not one that is whole."""
-    id_end = data.find(_TAB, start + ID, end)
-    if id_end == -1 or not data.startswith(b"%b\t" % xxh3_64_hexdigest(data[start + BODY : end]).encode(), start):
+    body = data[start + BODY : end]
+    if not data.startswith(b"%b\t" % xxh3_64_hexdigest(body).encode(), start):
         return False
     try:
-        record_id = data[start + ID : id_end].decode()
-    except UnicodeDecodeError:
+        kind, escaped, payload = body.split(_TAB, 2)
+        record_id = unescape_id(escaped.decode())
+    except ValueError:
         return False
-    kind = data[start + BODY]
     where = location(start, end - start)
-    if kind == DECLARED:
-        return index.note_declared(unescape_id(record_id), data[id_end + 1 : end], where)
-    return index.note(kind, unescape_id(record_id), where)
+    if kind == _DECLARED:
+        return index.note_declared(record_id, payload, where)
+    return len(kind) == 1 and index.note(kind[0], record_id, where)
 
 
 def _salvage(index: Index, data: bytes, start: int, end: int) -> int:
