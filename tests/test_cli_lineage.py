@@ -150,6 +150,17 @@ def test_strange_names_are_not_known_and_obey_no_terminal(ask, name):
     assert all(line.isprintable() for line in told)
 
 
+def test_a_file_that_moved_to_another_job_was_made_by_that_one(script, monkeypatch, capsys):
+    monkeypatch.chdir(script.folder)
+    head = "ppg.new_pipegraph(quiet=True)\nbefore = ppg.FileGeneratingJob('before', lambda o: o.write_text('x'))\n"
+    script.run(head + "ppg.FileGeneratingJob('one', lambda o: o.write_text('x'))\nppg.run_pipegraph()\n")
+    head += "both = ppg.MultiFileGeneratingJob(['one', 'two'], lambda files: [f.write_text('x') for f in files])\n"
+    script.run(head + "both.depends_on(before)\nppg.run_pipegraph()\n")
+
+    assert main(["inputs", "one", "--flat"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["before", "FIbefore", "FIone:::two"]
+
+
 # --- the graph
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ..errors import shown
+from .names import jobs_by_name, paths_in
 
 if TYPE_CHECKING:
     from ..status.knowledge import Knowledge
@@ -35,7 +36,7 @@ class Lineage:
     """
 
     def __init__(self, knowledge: Knowledge) -> None:
-        traces = {job: knowledge.past(job).trace for job in knowledge.jobs()}
+        traces = {job: knowledge.past(job).trace for job in _speaking(knowledge)}
         self.jobs: dict[str, list[str]] = {job: [] for job in traces}
         self._outputs = {
             job: [record.path for record in trace.outputs if record.path != job]
@@ -53,7 +54,7 @@ class Lineage:
                 for each in several[name]:
                     self._takers.setdefault(each, []).append(job)
             names = trace.inputs if trace is not None else ()
-            self.jobs[job] = self._sorted(self.node(each) for name in names for each in several[name])
+            self.jobs[job] = [self.node(each) for name in names for each in several[name]]
         everything = dict.fromkeys(name for group in (self._takers, self._makers, self.jobs) for name in group)
         self.names = {name: name for name in everything if self.kind(name) in (JOB, FILE)}
         self.codes = everything.keys() - self.names
@@ -64,7 +65,7 @@ class Lineage:
 
     def inputs(self, name: str) -> list[str]:
         """What a job, or the job that makes a file, was made from; nothing, if that is none."""
-        return self.jobs.get(self.node(name), [])
+        return self._sorted(self.jobs.get(self.node(name), ()))
 
     def dependents(self, name: str) -> list[str]:
         """The jobs that took it, or any file of it."""
@@ -100,6 +101,14 @@ class Lineage:
         files = [file.path for file in record.files] if record is not None else []
         self._files.update(files)
         return files or [name]
+
+
+def _speaking(knowledge: Knowledge) -> Iterator[str]:
+    """All jobs, but for those that are gone and whose files others make now."""
+    jobs = set(knowledge.jobs())
+    gone = {job for job in jobs if (declared := knowledge.declared(job)) is not None and not declared.scripts}
+    makers = jobs_by_name(jobs - gone)
+    yield from (job for job in sorted(jobs) if job not in gone or not makers.keys() >= {*paths_in(job)})
 
 
 Below = Callable[[str], list[str]]
