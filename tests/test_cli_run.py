@@ -98,9 +98,10 @@ def test_the_log_and_places_name_the_script_as_under_python(script):
 
 
 def named_lines(script):
-    """Those of the log that name the script, without what differs from run to run."""
+    """Those of the log that name the script, in any order, without what differs from run to run."""
     lines = [line for line in script.lines("logs/ppg_run.txt") if "script.py" in line]
-    return [re.sub("process [0-9]+", "", line.split(" ", 2)[2].partition("because")[0]) for line in lines]
+    settled = (line.split(" ", 2)[2].partition("because")[0] for line in lines)
+    return sorted(re.sub(r"process \d+| in \d+\.\d+ s", "", line) for line in settled)
 
 
 # --- how it ends
