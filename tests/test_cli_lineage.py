@@ -394,6 +394,24 @@ def test_a_reader_that_stops_early_is_no_error(tmp_path):
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "job_0\n", "")
 
 
+def test_an_output_that_has_not_each_letter_gets_escapes(folder):
+    script = Script(folder)
+    script.environment["PYTHONIOENCODING"] = "ascii"
+    ended = pipegraph(script, "dependents", "counts/k562.tsv")
+
+    assert (ended.code, ended.stderr) == (0, "")
+    assert ended.stdout == "counts/k562.tsv\n\\u2514\\u2500 report.html\n"
+
+
+@pytest.mark.parametrize("arguments", [["status", "below"], ["-C", "below", "status"], ["-C", ".", "status", "below"]])
+def test_the_directory_of_status_and_the_one_to_go_to_are_two(folder, tmp_path, arguments):
+    (tmp_path / "below").symlink_to(folder)
+    ended = pipegraph(Script(tmp_path), *arguments, "--once")
+
+    assert (ended.code, ended.stderr) == (0, "")
+    assert "report.py" in ended.stdout
+
+
 def test_commands_go_to_a_directory_first(folder, capsys, monkeypatch):
     monkeypatch.chdir("/")  # and back at the end
     assert main(["-C", str(folder), "dependents", "counts/k562.tsv"]) == 0

@@ -287,6 +287,25 @@ def test_fail_fast_starts_nothing_more_and_lets_what_runs_finish(script):
     assert len(list(script.folder.glob("late_*"))) == 30
 
 
+def test_fail_fast_starts_no_short_job_ahead(script):
+    script.write(
+        """
+        ppg.new_pipegraph()
+        def write(output):
+            if output.name == "job_200":
+                raise ValueError("no")
+            output.write_text("x")
+        for number in range(400):
+            ppg.FileGeneratingJob(f"job_{number:03}", write)
+        ppg.run_pipegraph()
+        """
+    )
+    ended = pipegraph(script, "run", "script.py", "--fail-fast", "-j1")
+
+    assert ended.code == 1
+    assert [path.name for path in sorted(script.folder.glob("job_*"))] == [f"job_{number:03}" for number in range(200)]
+
+
 def test_the_error_of_a_run_that_was_cut_short_does_not_say_that_all_else_was_done(script):
     text = FAILING.replace(
         "ppg.run_pipegraph()\n", "try:\n    ppg.run_pipegraph()\nexcept ppg.RuntimeError as e:\n    "

@@ -10,6 +10,7 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 from .. import __version__
 from ..errors import PyPipeGraphError, StatusHeldError, shown
@@ -23,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
     """All commands and their options."""
     parser = argparse.ArgumentParser(prog="pipegraph", description="Run scripts, and look at what they made and know.")
     parser.add_argument("--version", action="version", version=f"pipegraph {__version__}")
-    parser.add_argument("-C", dest="directory", metavar="DIR", help="go to this directory first")
+    parser.add_argument("-C", dest="goes_to", metavar="DIR", help="go to this directory first")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in (run, status, graph, inputs, dependents, check, adopt, forget, clean, completion):
         command.add_to(commands)
@@ -35,13 +36,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = _parsed(list(sys.argv[1:] if arguments is None else arguments))
     try:
         chosen.began_in = os.getcwd()
-        if chosen.directory is not None:
-            os.chdir(chosen.directory)
+        if chosen.goes_to is not None:
+            os.chdir(chosen.goes_to)
     except OSError as error:
-        print(f"pipegraph: can't go to {shown(chosen.directory or 'here')}: {error.strerror}", file=sys.stderr)
+        print(f"pipegraph: can't go to {shown(chosen.goes_to or 'here')}: {error.strerror}", file=sys.stderr)
         return _REFUSED
     if chosen.command != "run":
         gc.disable()  # all that is read is kept to the end: looking for garbage in it takes as long as reading it
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # not each terminal has each letter
     try:
         code = int(chosen.run(chosen))
         sys.stdout.flush()
