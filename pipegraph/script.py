@@ -106,7 +106,8 @@ def run_pipegraph(dry_run: bool = False, targets: Any = None) -> Any:
     dry_run
         Run nothing; give back what must run, each with its reasons, and the ids of what may.
     targets
-        A job, the id of one, a file that one makes, or a list of these: only they and what they need take part.
+        A job, the id of one, a file that one makes, a pattern (``"out/*.tsv"``), or a list of these: only they and what
+        they need take part.
 
     Raises
     ------

@@ -28,7 +28,7 @@ _SHOWN_FAILED = 10
 _OVERDUE_SECONDS = 10 * RENEW_SECONDS
 
 
-class _Found(NamedTuple):
+class Found(NamedTuple):
     """A run, as its folder tells it; no overview: it has only just begun."""
 
     folder: Path
@@ -39,7 +39,7 @@ class _Found(NamedTuple):
 def show(directory: str, is_once: bool, is_json: bool) -> int:
     """Show it on stdout; the exit status."""
     logs = Path(directory) / "logs"
-    found = _newest(logs)
+    found = newest(logs)
     if found is None:
         print(f"No run has left anything in {shown(str(logs))}.", file=sys.stderr)
         return 1
@@ -52,7 +52,7 @@ def show(directory: str, is_once: bool, is_json: bool) -> int:
     return 0
 
 
-def _newest(logs: Path) -> _Found | None:
+def newest(logs: Path) -> Found | None:
     """The newest of those that go on; if none does, the newest of all."""
     with contextlib.suppress(OSError):
         # By number: at ten thousand there is one digit more.
@@ -68,11 +68,11 @@ def _newest(logs: Path) -> _Found | None:
     return None
 
 
-def _look(folder: Path) -> _Found:
+def _look(folder: Path) -> Found:
     view = None
     with contextlib.suppress(OSError, ValueError):
         view = Overview.from_json((folder / SNAPSHOT).read_text(encoding="utf-8"))
-    return _Found(folder, (view is None or not view.ended_at) and _is_alive(folder, view), view)
+    return Found(folder, (view is None or not view.ended_at) and _is_alive(folder, view), view)
 
 
 def _is_alive(folder: Path, view: Overview | None) -> bool:
@@ -96,7 +96,7 @@ def _is_alive(folder: Path, view: Overview | None) -> bool:
     return False
 
 
-def _watch(found: _Found) -> _Found:
+def _watch(found: Found) -> Found:
     """Show it until it ends, or until Ctrl-C.
 
     Raises
@@ -125,7 +125,7 @@ def _watch(found: _Found) -> _Found:
     return found
 
 
-def _live(found: _Found, rows: int) -> Iterator[Live | Text]:
+def _live(found: Found, rows: int) -> Iterator[Live | Text]:
     view = found.view
     if view is None:
         yield Text("the run has only just begun\n")
@@ -135,7 +135,7 @@ def _live(found: _Found, rows: int) -> Iterator[Live | Text]:
         yield Text(f"last heard of {int(time.time() - view.at)} s ago\n", "yellow")
 
 
-def _print(found: _Found) -> None:
+def _print(found: Found) -> None:
     console = Console(highlight=False, markup=False, emoji=False)
     with console.capture() as captured:
         _tell(console, found)
@@ -143,7 +143,7 @@ def _print(found: _Found) -> None:
     print(captured.get(), end="")
 
 
-def _tell(console: Console, found: _Found) -> None:
+def _tell(console: Console, found: Found) -> None:
     view = found.view
     if view is None:
         console.print("The run has only just begun.")
