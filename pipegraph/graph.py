@@ -34,7 +34,7 @@ class Declared:
     Attributes
     ----------
     jobs
-        Ids of all that took part.
+        Ids of all that took part, but for invariants.
     incomplete
         Numbers (`id`) of graphs whose last run may not have got to all that they declare.
     """

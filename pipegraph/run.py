@@ -463,7 +463,7 @@ class Run:
     def _retract(self) -> None:
         """If all that could declare jobs has done so: what this script declared earlier and now did not is gone."""
         declared = self._graph.declared
-        declared.jobs.update(self._specs)
+        declared.jobs |= self._status.declared_jobs() & self._specs.keys()
         is_complete = self._is_whole and not (self._failures or self._stops or self._ends_early or self._write_error)
         (declared.incomplete.discard if is_complete else declared.incomplete.add)(id(self._graph))
         if not declared.incomplete:

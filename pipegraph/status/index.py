@@ -232,7 +232,7 @@ def _note_record(index: Index, data: bytes, start: int, end: int) -> bool:
         record_id = unescape_id(escaped.decode())
     except ValueError:
         return False
-    where = location(start, end - start)
+    where = start << _LENGTH_BITS | end - start  # a location, without the call: this is done once a line
     if kind == _DECLARED:
         return index.note_declared(record_id, payload, where)
     return len(kind) == 1 and index.note(kind[0], record_id, where)

@@ -44,7 +44,13 @@ class Recollection(ABC):
 
     def invariant(self, id: str) -> InvariantRecord | None:  # noqa: A002 - as the interface has it
         """What is known of an invariant."""
-        return self._decoded(self._index.measured.get(id), lambda payload: records.decode_measured(id, payload))
+        where = self._index.measured.get(id)
+        if where is None:
+            return None
+        try:
+            return records.decode_measured(id, records.payload_of(self._line(where)))
+        except MalformedRecord:
+            return None
 
     def declared(self, job: JobId) -> Declaration | None:
         """What a job is declared as, and by which scripts; None if nobody ever said. Nothing is read for it."""
@@ -72,9 +78,12 @@ class Recollection(ABC):
             return None
 
     def _trace(self, job: JobId, made: int) -> Trace | None:
-        trace = self._decoded(made, lambda payload: records.decode_trace(job, payload))
+        try:
+            trace = records.decode_trace(job, records.payload_of(self._line(made)))
+        except MalformedRecord:
+            return None
         seen = self._index.seen.get(job)
-        if trace is None or seen is None:
+        if seen is None:
             return trace
         outputs = self._decoded(seen, lambda payload: records.decode_files(job, payload))
         # A damaged line between the two may have been a newer trace, which these outputs belong to.

@@ -71,6 +71,8 @@ _SHORT_UNESCAPES = {"\\": "\\", "n": "\n", "t": "\t", "r": "\r"}
 _NOT_FINITE = {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}
 _decode_json = json.JSONDecoder().raw_decode
 _REASON_KINDS = {kind.value: kind for kind in ReasonKind}
+_NEVER_MADE: tuple[Reason, ...] = (Reason(ReasonKind.NEVER_MADE),)
+_MADE_FIRST = [[[ReasonKind.NEVER_MADE.value, "", "", ""]]]
 
 
 class MalformedRecord(Exception):
@@ -182,11 +184,11 @@ def decode_trace(job: str, payload: str) -> Trace:
         outputs = _decode_files(job, fingerprint, files)
         if type(inputs) is not dict:
             raise MalformedRecord
-        reasons = [
-            Reason(_REASON_KINDS[kind], subject, before, now)
-            for kind, subject, before, now in (more[0] if more else ())
-        ]
-        return Trace(inputs, fingerprint, outputs, seconds, peak_bytes, ended_at, tuple(reasons))
+        if not more or more == _MADE_FIRST:  # of most jobs, and all are decoded when a run begins
+            reasons = _NEVER_MADE if more else ()
+        else:
+            reasons = tuple([Reason(_REASON_KINDS[kind], *rest) for kind, *rest in more[0]])
+        return Trace(inputs, fingerprint, outputs, seconds, peak_bytes, ended_at, reasons)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise MalformedRecord from error
 
