@@ -18,9 +18,11 @@ from .errors import DuplicateOutputError, JobContractError, NoGraphError
 from .events import Event, JobBlocked, JobFailed, JobStarted, JobStopped, JobSucceeded
 from .explanations import Explanation
 from .invariants.findings import Followed
-from .model import NO_USAGE, Growth, InputId, JobId, JobSpec, Place
+from .model import NO_USAGE, Growth, InputId, JobId, JobSpec, Place, Role
 from .outcomes import INDIRECT, NO_OUTCOME, Outcome, outcome_after
+from .patterns import matcher
 from .targets import Targets
+from .wishes import NO_WISHES
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -57,6 +59,8 @@ class Graph:
         By the runs of this process so far.
     targets
         Who takes part, in a run that wants only some.
+    wishes
+        Of the command that runs the script, for the run that begins.
     running, was_run
         A run is under way; there was one.
     """
@@ -101,6 +105,7 @@ class Graph:
         self._left_out: set[JobId] = set()
         self.targets: Targets | None = None
         self.followed = Followed()
+        self.wishes = NO_WISHES
         self.declared = Declared()
 
     # --- declaring
@@ -257,10 +262,13 @@ class Graph:
         found: list[JobSpec] = []
         seen: dict[JobId, JobSpec] = {}
         kept = None if self.targets is None else self.targets.kept
+        forced = [matcher(name) for name in self.wishes.forced]
         for job in among.values():
             if job.job_id in self._left_out or (kept is not None and job.job_id not in kept):
                 continue
             for spec in job.specs():
+                if forced and spec.role is not Role.INVARIANT and _fits(spec, forced):
+                    spec = spec._replace(forced=True)
                 other = seen.get(spec.id)
                 if other is None:
                     seen[spec.id] = spec
@@ -406,6 +414,10 @@ def refuse_second_maker(path: str, first: Any, second: Any) -> NoReturn:
         ],
         "Give one of them another file name, or remove one.",
     )
+
+
+def _fits(spec: JobSpec, matchers: list[Callable[[str], bool]]) -> bool:
+    return any(fits(name) for fits in matchers for name in (spec.id, *spec.outputs))
 
 
 _current: Graph | None = None

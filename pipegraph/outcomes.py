@@ -111,9 +111,13 @@ def exception_of(failure: Failure) -> object:
 
 
 def error_of_run(
-    failures: Sequence[tuple[JobFailed, JobSpec]], blocked: int, log_directory: str | None, exceptions: Sequence[object]
+    failures: Sequence[tuple[JobFailed, JobSpec]],
+    blocked: int,
+    log_directory: str | None,
+    exceptions: Sequence[object],
+    is_cut_short: bool = False,
 ) -> RuntimeError:
-    """What a run raises whose jobs failed; only the first of them are named."""
+    """What a run raises whose jobs failed; only the first of them are named. Cut short: nothing more was started."""
     facts: list[tuple[str, str]] = []
     for event, spec in failures[:_SHOWN_FAILURES]:
         line = event.failure.message.strip().splitlines()
@@ -125,7 +129,11 @@ def error_of_run(
     headline = f"{len(failures)} job{'s' if is_many else ''} failed"
     if blocked:
         headline += f", {blocked} blocked by {'them' if is_many else 'it'}"
-    mend = "Everything else was done and is kept."
+    mend = (
+        "Nothing more was started; what was finished is kept."
+        if is_cut_short
+        else "Everything else was done and is kept."
+    )
     if log_directory:
         mend += f" Details: {log_directory}/ppg_errors.txt"
     return RuntimeError(headline, facts, mend, exceptions)

@@ -52,6 +52,7 @@ from .status import StatusFile
 from .status.declarations import declare, retract
 from .status.explaining import Explaining, note_explanation, note_replaced
 from .status.survey import changed_inputs, survey
+from .targets import check_all_named
 from .watchers import Audience, Board, start_watchers
 
 _TICK_SECONDS = 1.0
@@ -93,7 +94,7 @@ class Run:
         self._audience: Audience
         self._dialogue: Dialogue
         self._signals: Signals
-        self._is_over = self._ends_early = False
+        self._is_over = self._ends_early = self._is_cut_short = False
         self._next_look = 0.0
         self._stopped_by = 0
         self._stops = 0
@@ -207,11 +208,16 @@ class Run:
         if self._board.is_paused:
             return not self._is_over
         coordinator = self._coordinator
+        is_fast = self._graph.wishes.fail_fast
+        if is_fast and self._failures and not self._is_cut_short:
+            self._is_cut_short = True
+            self._tell(StopRequested(0, False))
         while not self._is_over and (job := coordinator.next_turn()) is not None:
             self._slave.go(job)
         while not self._is_over and (spec := coordinator.next_start()) is not None:
             self._start(spec, is_ahead=False)
-        while not self._is_over and (spec := coordinator.next_ahead()) is not None:
+        # What was told ahead begins whatever fails meanwhile.
+        while not is_fast and not self._is_over and (spec := coordinator.next_ahead()) is not None:
             self._start(spec, is_ahead=True)
         return not self._is_over
 
@@ -533,11 +539,15 @@ class Run:
             raise SystemExit(128 + self._stopped_by)  # the script has a handler of its own, which came back
         if self._stopped_by or self._ends_early:
             raise KeyboardInterrupt
-        if self._graph.targets is not None and not self._failures:
-            self._graph.targets.check_all_found(self._specs)
+        if not self._failures:
+            if self._graph.targets is not None:
+                self._graph.targets.check_all_found(self._specs)
+            if self._graph.wishes.forced:
+                check_all_named(self._graph.wishes.forced, self._specs.values(), self._where, "forced")
         if self._failures:
             exceptions = [self._graph.exception_for(event) for event, _ in self._failures]
-            raise error_of_run(self._failures, self._board.counts().blocked, self._graph.log_directory, exceptions)
+            blocked, logs = self._board.counts().blocked, self._graph.log_directory
+            raise error_of_run(self._failures, blocked, logs, exceptions, self._is_cut_short)
 
 
 def _is_there(path: str, may_be_empty: bool) -> bool:

@@ -18,7 +18,7 @@ from .coordinator import LocalSystem
 from .errors import CommunicationFailure, JobContractError, RuntimeError
 from .graph import Graph, current, current_or_none, set_current
 from .model import Place
-from .targets import names_of
+from .targets import check_all_named, names_of
 
 _LOG_LEVEL_INFO = 20
 _LOG_PORT = 5005
@@ -107,7 +107,8 @@ def run_pipegraph(dry_run: bool = False, targets: Any = None, changed: Any = Non
         Run nothing and change no file; give back an `outlook.Outlook`: what must run, each with its reasons, and the
         ids of what may.
     targets
-        A job, the id of one, a file that one makes, or a list of these: only they and what they need take part.
+        A job, the id of one, a file that one makes, a pattern (``"out/*.tsv"``), or a list of these: only they and what
+        they need take part.
     changed
         For a dry run: what would run if this had changed? Jobs, files, functions, names of invariants, or lists of
         these.
@@ -165,7 +166,13 @@ def _run(graph: Graph, dry_run: bool, targets: Any, changed: Any) -> Any:
         )
     if not dry_run:
         graph.forget_outcomes()
+    graph.wishes = wished._replace(forced=tuple(names_of(wished.forced, graph.maker)))
+    targets = wished.targets or targets
+    if wished.cores:
+        graph.rc.cores_available = graph.rc.max_cores_to_use = wished.cores
     graph.resolve(None if targets is None else names_of(targets, graph.maker))
+    if wished.forced and not any(job.is_generator for job in graph.jobs.values()):
+        check_all_named(graph.wishes.forced, graph.specs(), where, "forced")
     # What a run makes is no garbage until it ends; looking for it would cost a third of deciding.
     was_collecting = gc.isenabled()
     gc.disable()
@@ -180,8 +187,14 @@ def _look_ahead(graph: Graph, changed: Any) -> Any:
     from .outlook import look_ahead
 
     outlook = look_ahead(graph, changed)
-    if wishes.current.dry_run:
-        (wishes.current.tell or type(outlook).show)(outlook)
+    if graph.wishes.dry_run:
+        if graph.wishes.tell is not None:
+            graph.wishes.tell(outlook)
+            return outlook
+        outlook.show()
+        if outlook.must or outlook.may:
+            # What follows in the script counts on what this run would have made.
+            raise SystemExit(0)
     return outlook
 
 
@@ -226,6 +239,7 @@ def _run_again() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
+    os.chdir(wishes.current.directory or os.curdir)
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 

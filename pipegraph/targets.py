@@ -8,8 +8,7 @@ from typing import Any
 
 from .errors import JobContractError
 from .model import JobId, JobSpec, Place
-
-_NEAREST = 3
+from .patterns import is_pattern, matcher, nearest
 
 
 def names_of(targets: Any, maker: Callable[[str], Any]) -> Iterator[str]:
@@ -58,6 +57,10 @@ class Targets:
     ------
     JobContractError
         No job makes a target, and there is no generator that may declare one that does.
+
+    Notes
+    -----
+    A target may be a pattern (`patterns.matcher`), which a generator may always add to.
     """
 
     def __init__(
@@ -66,19 +69,20 @@ class Targets:
         self._jobs = jobs
         self._maker = maker
         self._where = where
-        found = {name: maker(name) for name in names}
+        found = {name: self._find(name, jobs) for name in names}
         # What a generator may still declare.
-        self._sought = {name for name, job in found.items() if job is None}
-        self.wanted = [job.job_id for job in found.values() if job is not None]
+        self._sought = {name for name, made in found.items() if not made or maker(name) is None}
+        self.wanted = [job_id for made in found.values() for job_id in made]
         generators = [job.job_id for job in jobs.values() if job.is_generator] if self._sought else []
-        if self._sought and not generators:
-            raise self.error(())
+        missing = [name for name, made in found.items() if not made]
+        if missing and not generators:
+            raise no_job(min(missing), jobs, where)
         self.kept = self._needed([*self.wanted, *generators])
 
     def grow(self, new_jobs: Mapping[JobId, Any]) -> list[JobId]:
         """A generator has declared these; the jobs that take part from now on, some of which were there before."""
         before = self.kept
-        found = [job.job_id for job in map(self._maker, self._sought) if job is not None]
+        found = [job_id for name in self._sought for job_id in self._find(name, new_jobs)]
         generators = [job.job_id for job in new_jobs.values() if job.is_generator and self._sought]
         self.kept = self._needed([*before, *found, *generators])
         return [job_id for job_id in self._jobs if job_id in self.kept and job_id not in before]
@@ -92,22 +96,16 @@ class Targets:
             Nobody declared what was asked for.
         """
         if self._sought:
-            made = {path for spec in specs.values() for path in spec.outputs}
-            self._sought = {name for name in self._sought if name not in specs and name not in made}
-        if self._sought:
-            raise self.error(specs)
+            check_all_named(self._sought, specs.values(), self._where, others=self._jobs)
 
-    def error(self, known: Iterable[str]) -> JobContractError:
-        """Which target nobody makes, and what is called nearly so."""
-        import difflib
-
-        target = min(self._sought)
-        near = difflib.get_close_matches(target, {*self._jobs, *known}, _NEAREST)
-        return JobContractError(
-            "no job makes a target",
-            [("target", target), ("where", self._where)] + [("nearest", name) for name in near],
-            "Targets are jobs, ids of jobs, or files that jobs make.",
-        )
+    def _find(self, name: str, among: Mapping[JobId, Any]) -> list[JobId]:
+        job = self._maker(name)
+        if job is not None:
+            return [job.job_id]
+        if not is_pattern(name):
+            return []
+        fits = matcher(name)
+        return [job.job_id for job in among.values() if fits(job.job_id) or any(map(fits, job.outputs))]
 
     def _needed(self, wanted: Iterable[JobId]) -> set[JobId]:
         """These jobs, and all that they need."""
@@ -120,3 +118,33 @@ class Targets:
                 makers = map(self._maker, self._jobs[job_id].input_ids)
                 stack += [maker.job_id for maker in makers if maker is not None]
         return found
+
+
+def check_all_named(
+    names: Iterable[str], specs: Iterable[JobSpec], where: Place, what: str = "target", others: Iterable[str] = ()
+) -> None:
+    """Each of these names or patterns is that of a job that takes part, or of a file that one makes.
+
+    Parameters
+    ----------
+    others
+        Names that may have been meant.
+
+    Raises
+    ------
+    JobContractError
+        One is not; what is called nearly so is told.
+    """
+    known = {name for spec in specs for name in (spec.id, *spec.outputs)}
+    for name in sorted(names):
+        if name not in known and not any(map(matcher(name), known)):
+            raise no_job(name, {*known, *others}, where, what)
+
+
+def no_job(name: str, known: Iterable[str], where: Place, what: str = "target") -> JobContractError:
+    """Nobody makes what was asked for."""
+    return JobContractError(
+        "no job makes a target" if what == "target" else f"no job of this run is what is to be {what}",
+        [(what, name), ("where", where)] + [("nearest", other) for other in nearest(name, known)],
+        "Name jobs, ids of jobs, or files that jobs make.",
+    )

@@ -1,4 +1,4 @@
-"""What the command line wishes of the ``run_pipegraph()`` calls of a script that it runs. Owns the current wishes."""
+"""What the command line asks of each run of a script. Read when a run begins."""
 
 from __future__ import annotations
 
@@ -7,21 +7,38 @@ from typing import Any, NamedTuple
 
 
 class Wishes(NamedTuple):
-    """What is asked instead of, or beside, what the script says.
+    """The defaults ask for nothing.
 
     Attributes
     ----------
     dry_run
         Look ahead only.
+    targets
+        Ids, files, or patterns: only these and what they need take part.
+    forced
+        Ids, files, or patterns of jobs that are made whatever was recorded.
+    fail_fast
+        After the first failure nothing more is started.
+    cores
+        0: as the script has it.
+    directory
+        Where the command was given, for running it again; empty: where the process is.
     changed
-        As if these had changed.
+        Look ahead as if these had changed.
     tell
-        Is given the outlook; None: it is shown.
+        Is given the outlook; None: it is shown, and the script ends there.
     """
 
     dry_run: bool = False
+    targets: tuple[str, ...] = ()
+    forced: tuple[str, ...] = ()
+    fail_fast: bool = False
+    cores: int = 0
+    directory: str = ""
     changed: tuple[str, ...] = ()
     tell: Callable[[Any], None] | None = None
 
 
-current = Wishes()
+NO_WISHES = Wishes()
+current = NO_WISHES
+"""Set once, before the script begins."""

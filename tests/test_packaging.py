@@ -28,6 +28,7 @@ DOCUMENTS = sorted(
 BASH_BLOCKS_RUN_ELSEWHERE = {
     "examples/quality_control/README.rst": "test_example.py",
     "README.rst": ".ci/run, which the tests below hold to it",
+    "docs/commands.rst": "test_commands_document.py",
 }
 
 

@@ -42,6 +42,24 @@ def test_only_a_target_and_what_it_needs_are_made(graph, how):
     assert not b.was_run
 
 
+def test_a_pattern_stands_for_all_that_fit_and_for_itself(graph):
+    for name in ("out/a.tsv", "out/b.tsv", "out/deep/c.tsv", "out/[d].tsv", "d.tsv"):
+        file_job(name)
+    ppg.run_pipegraph(targets="out/[d].tsv")
+    assert made() == {"out/[d].tsv"}
+
+    ppg.run_pipegraph(targets=["./out/?.tsv"])
+    assert made() == {"out/[d].tsv", "out/a.tsv", "out/b.tsv"}
+
+
+def test_a_pattern_that_nothing_fits_is_an_error(graph):
+    file_job("out/a.tsv")
+
+    with pytest.raises(ppg.JobContractError, match="no job makes a target"):
+        ppg.run_pipegraph(targets="out/*.bam")
+    assert made() == set()
+
+
 def test_a_target_that_is_up_to_date_is_not_made_again(graph):
     job = file_job("a")
     ppg.run_pipegraph()

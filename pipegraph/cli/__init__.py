@@ -1,33 +1,77 @@
-"""The command ``pipegraph``: one subcommand a file."""
+"""The command ``pipegraph``: one subcommand a file.
+
+Its modules import what they need when they are asked: `run` forks slaves from this process, which would hold all of it.
+"""
 
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
-from . import status, why
+from .. import __version__
+from ..errors import PyPipeGraphError, StatusHeldError, shown
+from . import adopt, check, clean, completion, dependents, forget, graph, inputs, run, status, why
+from .shared import NotThereError
+
+_OF_SCRIPTS = ("run", "why")
+_NOT_THERE, _REFUSED, _HELD, _INTERRUPTED = 1, 2, 3, 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    parser = argparse.ArgumentParser(prog="pipegraph", description="Run scripts, and look at what they made and know.")
+    parser.add_argument("--version", action="version", version=f"pipegraph {__version__}")
+    parser.add_argument("-C", dest="goes_to", metavar="DIR", help="go to this directory first")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in (run, why, status, graph, inputs, dependents, check, adopt, forget, clean, completion):
+        command.add_to(commands)
+    return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status: 0; 1 if what was asked for is not there; 2 for wrong arguments, or an error of the graph."""
-    parser = argparse.ArgumentParser(prog="pipegraph", description="Look at runs of pipegraph.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    status.add_to(commands)
-    why.add_to(commands)
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    # What stands behind -- is for a script, also where it looks like an option.
-    end = given.index("--") if "--" in given else len(given)
-    chosen = parser.parse_args(given[:end])
-    chosen.script_arguments = given[end + 1 :]
+    """The exit status: 0; 1 if a job failed or what was asked for is not there; 2 wrong arguments; 3 held by a run."""
+    chosen = _parsed(list(sys.argv[1:] if arguments is None else arguments))
+    try:
+        chosen.began_in = os.getcwd()
+        if chosen.goes_to is not None:
+            os.chdir(chosen.goes_to)
+    except OSError as error:
+        print(f"pipegraph: can't go to {shown(chosen.goes_to or 'here')}: {error.strerror}", file=sys.stderr)
+        return _REFUSED
+    if chosen.command != "run":
+        gc.disable()  # all that is read is kept to the end: looking for garbage in it takes as long as reading it
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # not each terminal has each letter
     try:
         code = int(chosen.run(chosen))
         sys.stdout.flush()
         return code
+    except PyPipeGraphError as error:
+        print(f"pipegraph: {error}", file=sys.stderr)
+        if isinstance(error, StatusHeldError):
+            return _HELD
+        return _NOT_THERE if isinstance(error, NotThereError) else _REFUSED
     except KeyboardInterrupt:
-        return 130
+        return _INTERRUPTED
     except BrokenPipeError:  # | head
         # What is left is flushed at the end (signal, "Note on SIGPIPE").
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    finally:
+        gc.enable()
+
+
+def _parsed(arguments: list[str]) -> argparse.Namespace:
+    """What is behind the first ``--`` of what runs a script is the script's, also what looks like an option."""
+    words = iter(arguments)
+    command = next((word for word in words if not (word == "-C" and next(words, "")) and word[:1] != "-"), "")
+    if command not in _OF_SCRIPTS or "--" not in arguments:
+        return parser().parse_args(arguments)
+    border = arguments.index("--")
+    chosen = parser().parse_args(arguments[:border])
+    chosen.script_arguments = arguments[border + 1 :]
+    return chosen

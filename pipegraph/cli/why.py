@@ -39,7 +39,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="as if these had changed: jobs, files, functions, or names of FunctionInvariants and ParameterInvariants",
     )
     parser.add_argument("--json", action="store_true", help="print it as JSON")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, script_arguments=[])
 
 
 def run(arguments: argparse.Namespace) -> int:
