@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeAlias
 from .model import (
     NO_GROWTH,
     NO_USAGE,
+    NOTHING_OPENED,
     NOTHING_PRINTED,
     Counts,
     Failure,
@@ -20,6 +21,7 @@ from .model import (
     Growth,
     JobId,
     JobSpec,
+    Opened,
     Past,
     Printed,
     Reason,
@@ -100,6 +102,7 @@ class JobSucceeded(NamedTuple):
     usage: Usage = NO_USAGE
     printed: Printed = NOTHING_PRINTED
     growth: Growth = NO_GROWTH
+    opened: Opened = NOTHING_OPENED
 
 
 class JobFailed(NamedTuple):
@@ -109,6 +112,24 @@ class JobFailed(NamedTuple):
     failure: Failure
     usage: Usage = NO_USAGE
     printed: Printed = NOTHING_PRINTED
+    opened: Opened = NOTHING_OPENED
+
+
+class FilesOpened(NamedTuple):
+    """A job read files that are no inputs of it, or left files that are no outputs; a hint, and no fault by itself.
+
+    Attributes
+    ----------
+    read, written
+        Below the project's directory, relative.
+    is_cut
+        There may be more.
+    """
+
+    job: JobId
+    read: tuple[str, ...]
+    written: tuple[str, ...]
+    is_cut: bool = False
 
 
 class JobStopped(NamedTuple):
@@ -215,6 +236,7 @@ Event: TypeAlias = (
     | JobBegan
     | JobSucceeded
     | JobFailed
+    | FilesOpened
     | JobStopped
     | JobsLost
     | JobsSeen

@@ -22,6 +22,7 @@ from .targets import names_of
 _LOG_LEVEL_INFO = 20
 _LOG_PORT = 5005
 _LOG_PORT_VARIABLE = "PIPEGRAPH_LOG_PORT"
+_STRICT_VARIABLE = "PIPEGRAPH_STRICT"
 
 
 def new_pipegraph(
@@ -34,6 +35,7 @@ def new_pipegraph(
     log_file: str | os.PathLike[str] | None = None,
     log_level: int = _LOG_LEVEL_INFO,
     log_port: int | None = _LOG_PORT,
+    strict: bool = False,
 ) -> Graph:
     """Begin a graph, which all jobs made from now on join.
 
@@ -56,13 +58,17 @@ def new_pipegraph(
     log_port
         Of this machine, to which each line of the log goes by UDP, for ``util/log_listener.py``; None: to none. The
         environment variable ``PIPEGRAPH_LOG_PORT``, a number or ``off``, goes before it.
+    strict
+        A job that opens a file of another one without depending on it fails; and jobs may write into the folders of
+        their outputs only, where the kernel can see to that. The environment variable ``PIPEGRAPH_STRICT``, 1 or 0,
+        goes before it.
 
     Raises
     ------
     TypeError
         A resource coordinator of another kind.
     JobContractError
-        What is no port; or a graph runs.
+        What is no port, or no strictness; or a graph runs.
     """
     if resource_coordinator is not None and not isinstance(resource_coordinator, LocalSystem):
         raise TypeError(
@@ -88,6 +94,7 @@ def new_pipegraph(
         log_port,
     )
     graph.log_port = _checked_port(graph)
+    graph.strict = _checked_strictness(graph, strict)
     set_current(graph)
     return graph
 
@@ -226,6 +233,19 @@ def _new_log_folder(directory: str) -> str:
             return folder
         else:
             return folder
+
+
+def _checked_strictness(graph: Graph, given: object) -> bool:
+    """By the environment, or else by the script."""
+    text = os.environ.get(_STRICT_VARIABLE, "").strip()
+    name, value = (_STRICT_VARIABLE, {"0": False, "1": True}.get(text)) if text else ("strict", given)
+    if isinstance(value, bool):
+        return value
+    raise JobContractError(
+        f"{name} is neither on nor off",
+        [(name, repr(text or given)), ("where", graph.place_of_caller())],
+        "Pass strict=True or strict=False; in the environment, PIPEGRAPH_STRICT=1 or 0.",
+    )
 
 
 def _checked_port(graph: Graph) -> int | None:

@@ -18,7 +18,7 @@ PACKAGE = REPOSITORY / "pipegraph"
 # where a part may import those that stand before it.
 LAYERS = (
     ("errors", "model", "events"),
-    ("cycles", "outcomes", "signals", "targets"),
+    ("cycles", "outcomes", "signals", "targets", "undeclared"),
     ("engine", "invariants", "graph"),
     ("jobs", "status", "slaves", "watchers", "keyboard"),
     ("coordinator", "dialogue"),

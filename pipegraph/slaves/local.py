@@ -372,7 +372,7 @@ class LocalSlave:
         spec = holder.running.pop(token)
         told = unpacked(report)
         self._deaths = 0
-        events.append(JobSucceeded(spec.id, (), told.usage, Printed._make(printed), told.growth))
+        events.append(JobSucceeded(spec.id, (), told.usage, Printed._make(printed), told.growth, told.opened))
         if threads > 1:
             events.append(
                 Warned(
@@ -401,14 +401,14 @@ class LocalSlave:
         else:
             usage = report.usage._replace(cpu_seconds=cpu_seconds)
             if exit_code == 0 and report.failure is None:
-                return JobSucceeded(spec.id, report.outputs, usage, printed, report.growth)
+                return JobSucceeded(spec.id, report.outputs, usage, printed, report.growth, report.opened)
         if report is None and exit_code in (0, FAILED):
             # It left with the status of one that has reported. Only this side knows that it did not.
             self._say(slave, ("put away", spec.id))
         if was_stopped:
             return JobStopped(spec.id)
         if report is not None and report.failure is not None and exit_code == FAILED:
-            return JobFailed(spec.id, report.failure, usage, printed)
+            return JobFailed(spec.id, report.failure, usage, printed, report.opened)
         return JobFailed(spec.id, death(spec, exit_code), usage, printed)
 
     def _on_gone(self, slave: _Slave, events: list[Event]) -> None:
@@ -459,7 +459,7 @@ class LocalSlave:
             for token, spec in slave.running.items():
                 report = self._reports.pop(token, None)
                 if report is not None and report.failure is None:
-                    events.append(JobSucceeded(spec.id, report.outputs, report.usage))
+                    events.append(JobSucceeded(spec.id, report.outputs, report.usage, opened=report.opened))
                 else:
                     lost.append(spec.id)
         return tuple(sorted(lost))

@@ -23,8 +23,9 @@ from typing import NamedTuple, NoReturn
 from ..model import NOTHING_PRINTED, JobId
 from . import messages, sweep
 from .capture import Slot
-from .child import FAILED, ReportChannel, packed, put_away_outputs, run_job
+from .child import FAILED, ReportChannel, packed, put_away, run_job
 from .memory import anonymous_bytes
+from .opened import Openings
 from .protocol import Runnable, Workload
 from .terminal import Mode, restore
 
@@ -100,7 +101,7 @@ def be_keeper(around: Surroundings, control: socket.socket) -> NoReturn:
         warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)
         gc.enable()
         gc.freeze()
-        slave = Slave(around, control)
+        slave = Slave(around, control, Openings(around.directory))
         _serve(slave)
         code = 0
         del kept
@@ -142,8 +143,9 @@ def _serve(slave: Slave) -> None:
 class Slave:
     """One slave, from its first message to its last child."""
 
-    def __init__(self, around: Surroundings, control: socket.socket) -> None:
+    def __init__(self, around: Surroundings, control: socket.socket, openings: Openings) -> None:
         self._around = around
+        self._openings = openings
         self._control = control
         self._control_descriptor = control.fileno()
         self._children: dict[int, _Child] = {}
@@ -206,7 +208,8 @@ class Slave:
                     who = [(child.token, pid, child.started_at) for pid, child in self._children.items()]
                     self._tell(("who", self._bytes, who))
                 elif word == "put away":
-                    put_away_outputs(self._around.workload.job(message[1]))
+                    job = self._around.workload.job(message[1])
+                    put_away(job.outputs, job.rename_broken)
                 elif word == "retire":
                     self._is_retired = True
                 elif word == "end":
@@ -316,7 +319,7 @@ class Slave:
             # One failure is seldom alone: what puts them into words need not be imported by each.
             from . import failures  # noqa: F401
         elif exit_code:
-            put_away_outputs(child.job)
+            put_away(child.job.outputs, child.job.rename_broken)
         printed = self._take(child.slot, child.job, bool(status))
         self._tell(("ended", child.token, next_token, exit_code, child.stopped, child.started_at, cpu_seconds, printed))
         if self._kill_at:
@@ -364,7 +367,7 @@ class Slave:
         os.dup2(slot.stdout, 1)
         os.dup2(slot.stderr, 2)
         around = self._around
-        told = run_job(around.workload, job, around.directory, self._bytes, may_adopt)
+        told = run_job(around.workload, job, around.directory, self._bytes, may_adopt, self._openings)
         if successor_end is None or told[0] is not None:
             self._channel.send(token, told)
             os._exit(0 if told[0] is None else FAILED)
@@ -396,7 +399,7 @@ class Slave:
         for each in [*self._slots, *(child.slot for child in self._children.values())]:
             each.close()
         gc.freeze()
-        return Slave(self._around, control)
+        return Slave(self._around, control, self._openings)
 
 
 def _answer_ending_signals(how: int) -> None:
