@@ -47,6 +47,7 @@ from .model import NOTHING_OPENED, Failure, FailureKind, JobId, JobSpec, Place, 
 from .outcomes import error_of_run
 from .signals import Signals
 from .slaves import LocalSlave, ended_on_request, put_away
+from .slaves.strict import landlock_version
 from .status import StatusFile
 from .status.survey import changed_inputs, survey
 from .undeclared import Judge, Undeclared
@@ -141,6 +142,13 @@ class Run:
             self._show(self._beginning())
             for warning in early:
                 self._show(warning)
+            if self._graph.strict and not landlock_version():
+                self._show(
+                    Warned(
+                        "strict=True, but this kernel has no Landlock: jobs may write everywhere",
+                        mend="Landlock is in Linux 5.13 and newer, if it is in /sys/kernel/security/lsm.",
+                    )
+                )
             try:
                 self._loop()
             except BaseException as error:

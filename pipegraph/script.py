@@ -179,7 +179,7 @@ def _go(graph: Graph, where: Place) -> None:
     run_id = f"{began_at:.6f}-{os.uname().nodename}-{os.getpid()}"
     # Before the slaves are forked: they put there what failed jobs print.
     log_folder = None if graph.log_directory is None else _new_log_folder(graph.log_directory)
-    slave = LocalSlave(graph, run_id, log_folder)
+    slave = LocalSlave(graph, run_id, log_folder, is_strict=graph.strict)
     graph.running = True
     run = None
     try:

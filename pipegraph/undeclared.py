@@ -42,9 +42,13 @@ class Undeclared(NamedTuple):
     def mend(self) -> str:
         """What to do about it."""
         if self.fault is Fault.NOT_UPSTREAM:
-            return f"Add job.depends_on({self.maker.id!r}): it may be made too late, and what changes in it is not seen."
+            return (
+                f"Add job.depends_on({self.maker.id!r}): it may be made too late, and what changes in it is not seen."
+            )
         if self.fault is Fault.CIRCULAR:
-            return "What it reads is left from an earlier run. Let it read something else, or turn the dependency around."
+            return (
+                "What it reads is left from an earlier run. Let it read something else, or turn the dependency around."
+            )
         return "Let it write a file of its own, and declare that as an output."
 
     def error(self) -> JobContractError:

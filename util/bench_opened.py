@@ -51,7 +51,7 @@ import pipegraph as ppg
 from pipegraph.slaves import opened
 if sys.argv[1] == "without":
     opened.Openings.__init__ = lambda self, directory: None
-    opened.Openings.begin = opened.Openings.end = lambda self, job=None: None
+    opened.Openings.begin = lambda self, job: None
     opened.Openings.found = lambda self, began_at: opened.NOTHING_OPENED
 ppg.new_pipegraph(ppg.resource_coordinators.LocalSystem(2), quiet=True, log_port=None)
 def make(i):

@@ -12,7 +12,8 @@ import os
 import socket
 import sys
 import time
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..invariants import files
 from ..model import NO_GROWTH, NOTHING_OPENED, Failure, FailureKind, FileRecord, Growth, Opened, Usage
@@ -20,6 +21,9 @@ from .memory import peak_private_bytes
 from .messages import Gone, send
 from .opened import Openings
 from .protocol import Runnable, Workload
+
+if TYPE_CHECKING:
+    from .strict import Confinement
 
 _PEAK_FROM_SECONDS = 1.0
 """Memory is measured of jobs that ran as long; it takes up to 20 ms (proc(5), smaps_rollup)."""
@@ -108,7 +112,13 @@ def found_as_file(folder: str, token: int) -> Report | None:
 
 
 def run_job(
-    workload: Workload, job: Runnable, directory: str, inherited_bytes: int, may_adopt: bool, openings: Openings
+    workload: Workload,
+    job: Runnable,
+    directory: str,
+    inherited_bytes: int,
+    may_adopt: bool,
+    openings: Openings,
+    confine: Callable[[Runnable], Confinement] | None = None,
 ) -> _Told:
     """Call a job, and see what it left; or only see what is there already, where that may be adopted.
 
@@ -116,10 +126,13 @@ def run_job(
     ----------
     inherited_bytes
         Memory of the slave.
+    confine
+        From its call on, this process may write into the folders of the job's outputs only.
     """
     pid = os.getpid()
     growth = NO_GROWTH
     opened = NOTHING_OPENED
+    confinement: Confinement | None = None
     failure: Failure | None = None
     started_at = time.time()
     began = time.perf_counter()
@@ -140,19 +153,23 @@ def run_job(
             workload.begin_growth(job.job_id)
         try:
             if not is_adopted:
+                if confine is not None:
+                    confinement = confine(job)
                 openings.begin(job)
                 job.run()
         except SystemExit as error:
             if error.code not in (None, 0):
                 raise
-        openings.end()
+        openings.is_on = False
         if is_generator:
             growth = workload.end_growth()
     except BaseException as error:
-        openings.end()
-        failure = _failure(error)
+        openings.is_on = False
+        failure = _failure(error if confinement is None else confinement.explained(error))
     if os.getpid() != pid:
         os._exit(0)  # a fork of the job's own, that came back here
+    if confinement is not None:
+        confinement.end()
     seconds = time.perf_counter() - began
     try:
         sys.stdout.flush()

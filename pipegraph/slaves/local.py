@@ -63,6 +63,8 @@ class LocalSlave:
         Where long output of failed jobs is kept; None: nowhere.
     grace_seconds
         Between TERM and KILL.
+    is_strict
+        Jobs may write into the folders of their outputs only, where the kernel can see to that.
 
     Attributes
     ----------
@@ -70,7 +72,15 @@ class LocalSlave:
         Called in a slave that is forked in mid-run, to close what only the master may hold.
     """
 
-    def __init__(self, workload: Workload, run_id: str, log_directory: str | None, grace_seconds: float = 5.0) -> None:
+    def __init__(
+        self,
+        workload: Workload,
+        run_id: str,
+        log_directory: str | None,
+        grace_seconds: float = 5.0,
+        is_strict: bool = False,
+    ) -> None:
+        self._is_strict = is_strict
         self._workload = workload
         self._run_id = run_id
         self._log_directory = None if log_directory is None else os.path.abspath(log_directory)
@@ -135,6 +145,7 @@ class LocalSlave:
             self._folder,
             self._report_writer,
             self._grace_seconds,
+            self._is_strict,
             self._terminal,
         )
         mark = os.environ.get(_MARK)

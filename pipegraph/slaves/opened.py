@@ -1,9 +1,9 @@
 """Which files the Python code of a job opens: an audit hook (PEP 578), which hears of each open of this process.
 
-A hook can't be removed: it is installed once, in the first slave, is inherited by every fork, and hears nothing while no
-job runs. It notes names below the project's directory only, leaves out what the job promised or declared as its input,
-and modules. It can't see what other programs and workers of the job open, nor libraries that open files by themselves
-(h5py, pyarrow, polars); names relative to an open directory (dir_fd) are left out, since the hook is not told of it.
+A hook can't be removed: it is installed once, in the first slave, is inherited by every fork, and hears nothing while
+no job runs. It notes names below the project's directory only, leaves out what the job promised or declared as its
+input, and modules. It can't see what other programs and workers of the job open, nor libraries that open files by
+themselves (h5py, pyarrow, polars); names relative to an open directory (dir_fd) are left out: it is not told of that.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from typing import Any
 
 from ..model import NOTHING_OPENED, Opened
@@ -31,18 +31,40 @@ _CHANGES = {
     "os.link": ((1, 3, False),),
     "os.symlink": ((1, 2, False),),
     "os.truncate": ((0, -1, False),),
+    "os.chdir": (),
+    "sqlite3.connect": (),
 }
 """Where the name stands in what is told, where the directory that it is relative to (-1: none is), whether it goes."""
 
 
 class Openings:
-    """What this process, or a fork of it, opens between `begin` and `end`.
+    """What this process, or a fork of it, opens between `begin` and `found`.
 
     Parameters
     ----------
     directory
         Of the project, absolute.
+
+    Attributes
+    ----------
+    is_on, outputs, inputs
+        Of the job that runs; what it declared is not noted.
     """
+
+    __slots__ = (
+        "_below",
+        "_directory",
+        "_elsewhere",
+        "_gone",
+        "_has_moved",
+        "_is_cut",
+        "_last",
+        "_read",
+        "_written",
+        "inputs",
+        "is_on",
+        "outputs",
+    )
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
@@ -50,25 +72,28 @@ class Openings:
         installed = {sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.dirname(os.__file__)}
         ours = [os.path.normpath(each) + "/" for each in installed]
         self._elsewhere = (*_NO_FILES, *(each for each in ours if each.startswith(self._below)))
-        self._is_on = self._has_moved = self._is_cut = False
-        self._outputs: Container[str] = ()
-        self._inputs: Container[str] = ()
-        self._last = ""
-        self._read: set[str] = set()
-        self._written: set[str] = set()
-        self._gone: set[str] = set()
-        sys.addaudithook(self._hear)
+        self.is_on = False
+        self.outputs: Container[str] = ()
+        self.inputs: Iterable[str] = ()
+        self._forget()
+
+        # A plain function, and this much of it alone, since every event passes here: id() is one, for instance; and
+        # since in the process of a job each object that is touched for the first time is a page that is copied.
+        def hear(event: str, told: tuple[Any, ...]) -> None:
+            try:
+                if self.is_on and (event in _CHANGES or (event == "open" and told[0] not in self.outputs)):
+                    self._hear(event, told)
+            except Exception:
+                pass  # anybody may raise events, with anything in them; an error here would stop what they tell of
+
+        sys.addaudithook(hear)
 
     def begin(self, job: Runnable) -> None:
         """The callback of this job is about to be called, in the project's directory."""
         outputs = job.outputs
-        self._outputs = outputs if len(outputs) < 8 else frozenset(outputs)
-        self._inputs = job.input_ids
-        self._is_on = True
-
-    def end(self) -> None:
-        """It came back."""
-        self._is_on = False
+        self.outputs = outputs if len(outputs) < 8 else frozenset(outputs)
+        self.inputs = job.input_ids
+        self.is_on = True
 
     def found(self, began_at: float) -> Opened:
         """What was opened, as the files are now; called once, in the project's directory.
@@ -78,6 +103,7 @@ class Openings:
         began_at
             Seconds since 1970; what has not changed since was not written.
         """
+        self.is_on = False
         read, written, gone = self._read, self._written, self._gone
         if not read and not written and not gone:
             return NOTHING_OPENED
@@ -90,28 +116,27 @@ class Openings:
             tuple(sorted(path for path in (read | gone) - written if not changed_ns[path])),
             self._is_cut,
         )
-        # This process may become a slave.
-        self._read, self._written, self._gone = set(), set(), set()
-        self._has_moved = self._is_cut = False
+        self._forget()  # this process may become a slave
         return opened if any(opened) else NOTHING_OPENED
 
+    def _forget(self) -> None:
+        self._has_moved = self._is_cut = False
+        self._last = ""
+        self._read: set[str] = set()
+        self._written: set[str] = set()
+        self._gone: set[str] = set()
+
     def _hear(self, event: str, told: tuple[Any, ...]) -> None:
-        # Called at each event of the interpreter, of any thread: id() is one. What is raised here stops what is heard.
-        if not self._is_on:
-            return
-        try:
-            if event == "open":
-                self._hear_open(*told)
-            elif event == "os.chdir":
-                self._has_moved = True
-            elif event == "sqlite3.connect":
-                self._note(_database(told[0]), self._read)
-            elif event in _CHANGES:
-                for name, folder, is_gone in _CHANGES[event]:
-                    if folder < 0 or told[folder] == -1:
-                        self._note(told[name], self._gone if is_gone else self._written)
-        except Exception:
-            pass  # anybody may raise events, with anything in them
+        if event == "open":
+            self._hear_open(*told)
+        elif event == "os.chdir":
+            self._has_moved = True
+        elif event == "sqlite3.connect":
+            self._note(_database(told[0]), self._read)
+        else:
+            for name, folder, is_gone in _CHANGES[event]:
+                if folder < 0 or told[folder] == -1:
+                    self._note(told[name], self._gone if is_gone else self._written)
 
     def _hear_open(self, path: Any, mode: str | None, flags: int) -> None:
         if flags & os.O_DIRECTORY:
@@ -142,19 +167,16 @@ class Openings:
         if path.endswith(_MODULES) or "/__pycache__/" in path:
             return
         if self._has_moved and path[:1] != "/":
-            try:
-                path = os.path.join(os.getcwd(), path)
-            except OSError:
-                return  # it was removed
+            path = os.path.join(os.getcwd(), path)
         if "/." in path or "//" in path or path[:1] == ".":
             path = os.path.normpath(os.path.join(self._directory, path))
         if path[:1] == "/":
             if not path.startswith(self._below) or path.startswith(self._elsewhere):
                 return
             path = path[len(self._below) :]
-        if not path or path in self._outputs or path in among:
+        if not path or path in self.outputs or path in among:
             return
-        if among is not self._written and (path in self._written or path in self._inputs):
+        if among is not self._written and (path in self._written or path in self.inputs):
             return
         if len(self._read) + len(self._written) + len(self._gone) < MOST_FILES:
             among.add(path)

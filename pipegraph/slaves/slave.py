@@ -18,7 +18,7 @@ import socket
 import sys
 import time
 import warnings
-from typing import NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from ..model import NOTHING_PRINTED, JobId
 from . import messages, sweep
@@ -28,6 +28,9 @@ from .memory import anonymous_bytes
 from .opened import Openings
 from .protocol import Runnable, Workload
 from .terminal import Mode, restore
+
+if TYPE_CHECKING:
+    from .strict import Confinement
 
 # Without the enums of the module signal, which touch sixty pages in the process of each job.
 _set_signal = _signal.signal
@@ -48,6 +51,8 @@ class Surroundings(NamedTuple):
         For this run alone, removed at its end.
     reports
         The end that jobs' processes report by, to the master.
+    is_strict
+        Jobs may write into the folders of their outputs only.
     """
 
     workload: Workload
@@ -56,6 +61,7 @@ class Surroundings(NamedTuple):
     folder: str
     reports: socket.socket
     grace_seconds: float
+    is_strict: bool
     terminal: Mode | None
 
 
@@ -101,6 +107,8 @@ def be_keeper(around: Surroundings, control: socket.socket) -> NoReturn:
         warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)
         gc.enable()
         gc.freeze()
+        if around.is_strict:
+            from . import strict  # noqa: F401 - once, and not by each job
         slave = Slave(around, control, Openings(around.directory))
         _serve(slave)
         code = 0
@@ -367,7 +375,9 @@ class Slave:
         os.dup2(slot.stdout, 1)
         os.dup2(slot.stderr, 2)
         around = self._around
-        told = run_job(around.workload, job, around.directory, self._bytes, may_adopt, self._openings)
+        # What a fork that stays gave up, all jobs after it would have to do without.
+        confine = self._confined if around.is_strict and successor_end is None else None
+        told = run_job(around.workload, job, around.directory, self._bytes, may_adopt, self._openings, confine)
         if successor_end is None or told[0] is not None:
             self._channel.send(token, told)
             os._exit(0 if told[0] is None else FAILED)
@@ -379,6 +389,11 @@ class Slave:
         sweep.outlive_parent()
         messages.send(control, ("loaded", token, packed(told), tuple(printed), threads))
         return control
+
+    def _confined(self, job: Runnable) -> Confinement:
+        from .strict import Confinement
+
+        return Confinement(job, self._around.folder, self._around.log_directory)
 
     def successor(self, control: socket.socket) -> Slave:
         """In the fork: wait for the master's word, then take over, with what was loaded here."""
