@@ -67,7 +67,7 @@ def failure_from(error: BaseException, kind: FailureKind = FailureKind.RAISED) -
     traces = [_traces(each) for each in chain]
     # Not pipegraph's own, from which all jobs can be reached.
     calls = [trace.tb_frame for each in traces for trace in each]
-    masked = Masked(call.f_locals for call in calls if _origin(call.f_code.co_filename) is not Origin.PIPEGRAPH)
+    masked = Masked(call.f_locals for call in calls if origin_of(call.f_code.co_filename) is not Origin.PIPEGRAPH)
     message = _message(error)
     frames: list[Frame] = []
     room = _VARIABLES_CHARACTERS
@@ -155,7 +155,7 @@ def _frames(traces: list[TracebackType], masked: Masked, room: int) -> tuple[lis
     found: list[Frame] = []
     for each in reversed(traces):
         code = each.tb_frame.f_code
-        origin = _origin(code.co_filename)
+        origin = origin_of(code.co_filename)
         source = ""
         variables: tuple[tuple[str, str], ...] = ()
         if origin is Origin.SCRIPT:
@@ -166,7 +166,8 @@ def _frames(traces: list[TracebackType], masked: Masked, room: int) -> tuple[lis
     return found[::-1], room
 
 
-def _origin(filename: str) -> Origin:
+def origin_of(filename: str) -> Origin:
+    """Whose code is in a file."""
     if filename.startswith(_PACKAGE):
         return Origin.PIPEGRAPH
     # What is installed beside the standard library lies below it.
