@@ -155,7 +155,9 @@ def run_job(
             if not is_adopted:
                 if confine is not None:
                     confinement = confine(job)
-                openings.begin(job)
+                openings.job = job
+                openings.outputs = outputs if len(outputs) < 8 else frozenset(outputs)
+                openings.is_on = True
                 job.run()
         except SystemExit as error:
             if error.code not in (None, 0):
@@ -181,7 +183,8 @@ def run_job(
         pass
     try:
         os.chdir(directory)
-        opened = openings.found(started_at)
+        if openings.is_any:
+            opened = openings.found(started_at)
         if failure is None:
             for path in outputs:
                 record = files.read(path, True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Container, Iterable
+from collections.abc import Container
 from typing import Any
 
 from ..model import NOTHING_OPENED, Opened
@@ -38,7 +38,7 @@ _CHANGES = {
 
 
 class Openings:
-    """What this process, or a fork of it, opens between `begin` and `found`.
+    """What this process, or a fork of it, opens while `is_on`; set from outside, in the project's directory.
 
     Parameters
     ----------
@@ -47,8 +47,10 @@ class Openings:
 
     Attributes
     ----------
-    is_on, outputs, inputs
-        Of the job that runs; what it declared is not noted.
+    job, outputs
+        The job that runs, and its outputs; what it declared is not noted.
+    is_any
+        There is something for `found` to tell.
     """
 
     __slots__ = (
@@ -61,8 +63,9 @@ class Openings:
         "_last",
         "_read",
         "_written",
-        "inputs",
+        "is_any",
         "is_on",
+        "job",
         "outputs",
     )
 
@@ -74,26 +77,24 @@ class Openings:
         self._elsewhere = (*_NO_FILES, *(each for each in ours if each.startswith(self._below)))
         self.is_on = False
         self.outputs: Container[str] = ()
-        self.inputs: Iterable[str] = ()
+        self.job: Runnable
         self._forget()
 
         # A plain function, and this much of it alone, since every event passes here: id() is one, for instance; and
         # since in the process of a job each object that is touched for the first time is a page that is copied.
         def hear(event: str, told: tuple[Any, ...]) -> None:
             try:
-                if self.is_on and (event in _CHANGES or (event == "open" and told[0] not in self.outputs)):
-                    self._hear(event, told)
+                if not self.is_on:
+                    return
+                if event == "open":
+                    if told[0] not in self.outputs:
+                        self._hear_open(*told)
+                elif event in _CHANGES:
+                    self._hear_change(event, told)
             except Exception:
                 pass  # anybody may raise events, with anything in them; an error here would stop what they tell of
 
         sys.addaudithook(hear)
-
-    def begin(self, job: Runnable) -> None:
-        """The callback of this job is about to be called, in the project's directory."""
-        outputs = job.outputs
-        self.outputs = outputs if len(outputs) < 8 else frozenset(outputs)
-        self.inputs = job.input_ids
-        self.is_on = True
 
     def found(self, began_at: float) -> Opened:
         """What was opened, as the files are now; called once, in the project's directory.
@@ -103,10 +104,7 @@ class Openings:
         began_at
             Seconds since 1970; what has not changed since was not written.
         """
-        self.is_on = False
         read, written, gone = self._read, self._written, self._gone
-        if not read and not written and not gone:
-            return NOTHING_OPENED
         began_ns = int(began_at * 1e9) - _TICK_NS
         changed_ns = {path: _changed_ns(path) for path in read | written | gone}
         there = {path for path, at in changed_ns.items() if at > 0}
@@ -120,16 +118,14 @@ class Openings:
         return opened if any(opened) else NOTHING_OPENED
 
     def _forget(self) -> None:
-        self._has_moved = self._is_cut = False
+        self.is_any = self._has_moved = self._is_cut = False
         self._last = ""
         self._read: set[str] = set()
         self._written: set[str] = set()
         self._gone: set[str] = set()
 
-    def _hear(self, event: str, told: tuple[Any, ...]) -> None:
-        if event == "open":
-            self._hear_open(*told)
-        elif event == "os.chdir":
+    def _hear_change(self, event: str, told: tuple[Any, ...]) -> None:
+        if event == "os.chdir":
             self._has_moved = True
         elif event == "sqlite3.connect":
             self._note(_database(told[0]), self._read)
@@ -176,10 +172,11 @@ class Openings:
             path = path[len(self._below) :]
         if not path or path in self.outputs or path in among:
             return
-        if among is not self._written and (path in self._written or path in self.inputs):
+        if among is not self._written and (path in self._written or path in self.job.input_ids):
             return
         if len(self._read) + len(self._written) + len(self._gone) < MOST_FILES:
             among.add(path)
+            self.is_any = True
         else:
             self._is_cut = True
 
