@@ -1,4 +1,4 @@
-"""What it costs to note which files jobs open: by open, by other events of the interpreter, by job.
+"""What it costs to note which files jobs open: by open, by other events of the interpreter, by job; and to be strict.
 
     python util/bench_opened.py [--repeat 7] [--jobs 2000]
 
@@ -51,7 +51,7 @@ import pipegraph as ppg
 from pipegraph.slaves import opened
 if sys.argv[1] == "without":
     sys.addaudithook = lambda hook: None
-ppg.new_pipegraph(ppg.resource_coordinators.LocalSystem(2), quiet=True, log_port=None)
+ppg.new_pipegraph(ppg.resource_coordinators.LocalSystem(2), quiet=True, log_port=None, strict=sys.argv[1] == "strict")
 def make(i):
     def f():
         with open(f"o/{i}", "w") as out:
@@ -93,12 +93,15 @@ def main() -> None:
         (JOBS, (str(given.jobs),), ("us a job", "us of processors", "page faults a job")),
     ):
         found: dict[str, list[list[float]]] = {"without": [], "with": []}
+        if program is JOBS:
+            found["strict"] = []
         for _ in range(given.repeat):
             for how, rows in found.items():
                 rows.append(measure(program, how, *arguments))
         for at, name in enumerate(names):
-            without, noting = (statistics.median(row[at] for row in rows) for rows in found.values())
-            print(f"{name:<20} without {without:>9.1f}   with {noting:>9.1f}   more {noting - without:>7.1f}")
+            middle = {how: statistics.median(row[at] for row in rows) for how, rows in found.items()}
+            more = [f"{how} {value:>8.1f} ({value - middle['without']:+.1f})" for how, value in middle.items()]
+            print(f"{name:<20} {'   '.join(more)}")
 
 
 if __name__ == "__main__":

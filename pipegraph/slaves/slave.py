@@ -108,7 +108,9 @@ def be_keeper(around: Surroundings, control: socket.socket) -> NoReturn:
         gc.enable()
         gc.freeze()
         if around.is_strict:
-            from . import strict  # noqa: F401 - once, and not by each job
+            from . import strict
+
+            strict.landlock_version()  # asked once, and not by each job
         slave = Slave(around, control, Openings(around.directory))
         _serve(slave)
         code = 0

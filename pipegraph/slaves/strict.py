@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import functools
 import os
+import struct
 import sys
 from collections.abc import Iterable
 
@@ -29,17 +31,15 @@ _REMOVE_AND_MAKE = 0x1FF0
 """Remove folders and files; make devices, folders, files, sockets, pipes and links."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
+# Structures go as bytes, and the functions are looked up here: each object that a job makes costs it pages of memory.
+_syscall, _prctl = _libc.syscall, _libc.prctl
+_PATH_BENEATH_RULE = struct.Struct("=Qi")
 
 
-class _PathBeneath(ctypes.Structure):
-    _pack_ = 1
-    _layout_ = "ms"
-    _fields_ = [("allowed", ctypes.c_uint64), ("parent", ctypes.c_int32)]
-
-
+@functools.cache
 def landlock_version() -> int:
     """Of the kernel's interface; 0: it has none, or it is switched off."""
-    return max(0, int(_libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _GIVE_VERSION)))
+    return max(0, int(_syscall(_CREATE_RULESET, None, 0, _GIVE_VERSION)))
 
 
 class Confinement:
@@ -60,9 +60,10 @@ class Confinement:
         os.environ["TMPDIR"] = self._temporary
         if "tempfile" in sys.modules:
             sys.modules["tempfile"].tempdir = None  # type: ignore[attr-defined]
-        self._folders = sorted({os.path.abspath(os.path.dirname(path)) for path in job.outputs})
-        self._may_write = [os.path.realpath(each) for each in (*self._folders, folder, "/dev/shm")]
-        self._is_on = _confine(self._may_write, ["/dev", *([] if log_directory is None else [log_directory])])
+        directory = os.getcwd()
+        self._folders = sorted({os.path.join(directory, path.rpartition("/")[0]).rstrip("/") for path in job.outputs})
+        self._may_write = (*self._folders, folder, "/dev/shm")
+        self._is_on = _confine(self._may_write, ("/dev",) if log_directory is None else ("/dev", log_directory))
 
     def end(self) -> None:
         """Remove the folder for temporary files."""
@@ -90,7 +91,8 @@ class Confinement:
 
     def _is_outside(self, path: str) -> bool:
         """Nothing but being confined forbids to write it (access(2) does not ask Landlock)."""
-        is_allowed = any(os.path.commonpath((each, path)) == each for each in self._may_write)
+        allowed = map(os.path.realpath, self._may_write)
+        is_allowed = any(os.path.commonpath((each, path)) == each for each in allowed)
         return not is_allowed and os.access(path if os.path.lexists(path) else os.path.dirname(path), os.W_OK)
 
 
@@ -104,8 +106,7 @@ def _confine(folders: Iterable[str], only_files: Iterable[str]) -> bool:
         return False
     files = _WRITE_FILE | (_TRUNCATE if version >= 3 else 0)
     rights = files | _REMOVE_AND_MAKE | (_REFER if version >= 2 else 0)
-    handled = ctypes.c_uint64(rights)
-    ruleset = _checked(_libc.syscall(_CREATE_RULESET, ctypes.byref(handled), ctypes.c_size_t(8), 0))
+    ruleset = _checked(_syscall(_CREATE_RULESET, rights.to_bytes(8, sys.byteorder), 8, 0))
     try:
         for allowed, paths in ((rights, folders), (files, only_files)):
             for path in paths:
@@ -113,13 +114,12 @@ def _confine(folders: Iterable[str], only_files: Iterable[str]) -> bool:
                     parent = os.open(path, os.O_PATH | os.O_CLOEXEC | os.O_DIRECTORY)
                 except FileNotFoundError:
                     continue
-                rule = _PathBeneath(allowed, parent)
                 try:
-                    _checked(_libc.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, ctypes.byref(rule), 0))
+                    _checked(_syscall(_ADD_RULE, ruleset, _PATH_BENEATH, _PATH_BENEATH_RULE.pack(allowed, parent), 0))
                 finally:
                     os.close(parent)
-        _checked(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-        _checked(_libc.syscall(_RESTRICT_SELF, ruleset, 0))
+        _checked(_prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+        _checked(_syscall(_RESTRICT_SELF, ruleset, 0))
     finally:
         os.close(ruleset)
     return True
