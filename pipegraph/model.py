@@ -321,7 +321,7 @@ class Opened(NamedTuple):
     read, written
         Relative paths; a file may be in both.
     missing
-        What it wanted to read, or removed, and is not there now; nothing that it had written itself.
+        What it wanted to read, or removed, and is not there now.
     is_cut
         There were more than are kept.
     """

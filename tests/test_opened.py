@@ -248,6 +248,65 @@ def test_more_files_than_are_kept_are_told_to_be_more(script: Script) -> None:
     assert "d/0019 and 980 more; and perhaps more" in log
 
 
+def test_as_many_inputs_as_there_are_leave_room_for_what_is_none(script: Script) -> None:
+    script.run(
+        """
+        from pathlib import Path
+        ppg.new_pipegraph()
+        os.mkdir("d")
+        names = ["data", *(f"d/{i:04}" for i in range(1100))]
+        for name in names:
+            Path(name).touch()
+        def read(output):
+            output.write_text("x".join(Path(name).read_text() for name in names[::-1]))
+        job = ppg.FileGeneratingJob("out", read)
+        for name in names[1:]:
+            job.depends_on_file(name)
+        ppg.run_pipegraph()
+        """
+    )
+
+    log = (script.folder / "logs/ppg_run.txt").read_text()
+    assert undeclared(log) == {"out": ("data", "")}
+    assert "perhaps more" not in log
+
+
+def test_what_a_slave_opens_between_jobs_is_no_job_s(script: Script) -> None:
+    script.run(
+        """
+        open("data", "w").write("x")
+        ppg.new_pipegraph()
+        loader = ppg.DataLoadingJob("load", lambda: None)
+        loader.cleanup = lambda: open("cleaned", "w").write(open("data").read())
+        first = ppg.FileGeneratingJob("a", lambda output: output.write_text("a")).depends_on(loader)
+        def wait(output):
+            while not os.path.exists("cleaned"):
+                time.sleep(0.001)
+            output.write_text("b")
+        second = ppg.FileGeneratingJob("b", wait).depends_on(first)
+        ppg.FileGeneratingJob("c", lambda output: output.write_text("c")).depends_on(second)
+        ppg.run_pipegraph()
+        """
+    )
+
+    assert script.started == ["load", "a", "b", "c"]
+    assert undeclared((script.folder / "logs/ppg_run.txt").read_text()) == {}
+
+
+def test_what_a_loader_opened_is_told_of_it_alone(script: Script) -> None:
+    script.run(
+        """
+        open("data", "w").write("x")
+        ppg.new_pipegraph()
+        loader = ppg.DataLoadingJob("load", lambda: open("data").read())
+        ppg.FileGeneratingJob("a", lambda output: output.write_text("a")).depends_on(loader)
+        ppg.run_pipegraph()
+        """
+    )
+
+    assert undeclared((script.folder / "logs/ppg_run.txt").read_text()) == {"load": ("data", "")}
+
+
 # --- the judge
 
 

@@ -111,7 +111,7 @@ class Openings:
         opened = Opened(
             tuple(sorted(read & there)),
             tuple(sorted(path for path in written & there if changed_ns[path] >= began_ns)),
-            tuple(sorted(path for path in (read | gone) - written if not changed_ns[path])),
+            tuple(sorted(path for path in read | gone if not changed_ns[path])),
             self._is_cut,
         )
         self._forget()  # this process may become a slave
