@@ -13,6 +13,7 @@ from .explanations import Change
 from .model import (
     NO_GROWTH,
     NO_USAGE,
+    NOTHING_OPENED,
     NOTHING_PRINTED,
     Counts,
     Failure,
@@ -21,6 +22,7 @@ from .model import (
     Growth,
     JobId,
     JobSpec,
+    Opened,
     Past,
     Printed,
     Reason,
@@ -111,6 +113,7 @@ class JobSucceeded(NamedTuple):
     usage: Usage = NO_USAGE
     printed: Printed = NOTHING_PRINTED
     growth: Growth = NO_GROWTH
+    opened: Opened = NOTHING_OPENED
 
 
 class JobFailed(NamedTuple):
@@ -120,6 +123,24 @@ class JobFailed(NamedTuple):
     failure: Failure
     usage: Usage = NO_USAGE
     printed: Printed = NOTHING_PRINTED
+    opened: Opened = NOTHING_OPENED
+
+
+class FilesOpened(NamedTuple):
+    """A job read files that are no inputs of it, or left files that are no outputs; a hint, and no fault by itself.
+
+    Attributes
+    ----------
+    read, written
+        Below the project's directory, relative.
+    is_cut
+        There may be more.
+    """
+
+    job: JobId
+    read: tuple[str, ...]
+    written: tuple[str, ...]
+    is_cut: bool = False
 
 
 class JobStopped(NamedTuple):
@@ -226,6 +247,7 @@ Event: TypeAlias = (
     | JobBegan
     | JobSucceeded
     | JobFailed
+    | FilesOpened
     | JobStopped
     | JobsLost
     | JobsSeen

@@ -77,6 +77,7 @@ class Graph:
         log_directory: str | None = "logs",
         log_level: int = 20,
         log_port: int | None = 5005,
+        strict: bool = False,
     ) -> None:
         self._run = run
         self.rc = resource_coordinator
@@ -88,6 +89,7 @@ class Graph:
         self.log_directory = log_directory
         self.log_level = log_level
         self.log_port = log_port
+        self.strict = strict
         self.jobs: dict[JobId, Any] = {}
         self.makers: dict[str, Any] = {}
         self.running = False

@@ -329,6 +329,25 @@ class Printed(NamedTuple):
 NOTHING_PRINTED = Printed()
 
 
+class Opened(NamedTuple):
+    """Files below the project's directory that a job opened, and that were neither its outputs nor its direct inputs.
+
+    Attributes
+    ----------
+    read, written
+        Relative paths; a file may be in both.
+    missing
+        What it wanted to read, or removed, and is not there now.
+    is_cut
+        There were more than are kept.
+    """
+
+    read: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    is_cut: bool = False
+
+
 class Growth(NamedTuple):
     """What a generator added to the graph.
 
@@ -368,6 +387,7 @@ class Usage(NamedTuple):
 
 NO_USAGE = Usage()
 NO_GROWTH = Growth()
+NOTHING_OPENED = Opened()
 
 
 class Sighting(NamedTuple):

@@ -25,6 +25,7 @@ from .engine import DropProduct, EndRun, Engine, Instruction, StartJob, Withdraw
 from .errors import StatusWriteError
 from .events import (
     Event,
+    FilesOpened,
     GraphGrew,
     JobBegan,
     JobBlocked,
@@ -44,15 +45,17 @@ from .events import (
 )
 from .explanations import Change, Explanation
 from .graph import Graph
-from .model import Failure, FailureKind, JobId, JobSpec, Place, Printed, ReasonKind, Role
+from .model import NOTHING_OPENED, Failure, FailureKind, JobId, JobSpec, Place, Printed, ReasonKind, Role
 from .outcomes import error_of_run
 from .signals import Signals
-from .slaves import LocalSlave, ended_on_request
+from .slaves import LocalSlave, ended_on_request, put_away
+from .slaves.strict import landlock_version
 from .status import StatusFile
 from .status.declarations import declare, retract
 from .status.explaining import Explaining, note_explanation, note_replaced
 from .status.survey import changed_inputs, survey
 from .targets import check_all_named
+from .undeclared import Judge, Undeclared
 from .watchers import Audience, Board, start_watchers
 
 _TICK_SECONDS = 1.0
@@ -108,6 +111,8 @@ class Run:
         self._shown_remarks: set[str] = set()
         self._is_whole = graph.is_whole
         self._changes_to_show = _SHOWN_CHANGES
+        self._judge = Judge(self._specs, self._maker_in_script, self._own_files())
+        self._warned_pairs: set[tuple[JobId, JobId]] = set()
 
     def go(self) -> None:
         """From begin to end; raises what the run has to say."""
@@ -139,6 +144,13 @@ class Run:
             for warning in early:
                 self._show(warning)
             self._show_remarks(self._declared)
+            if self._graph.strict and not landlock_version():
+                self._show(
+                    Warned(
+                        "strict=True, but this kernel has no Landlock: jobs may write everywhere",
+                        mend="Landlock is in Linux 5.13 and newer, if it is in /sys/kernel/security/lsm.",
+                    )
+                )
             try:
                 self._loop()
                 self._retract()
@@ -259,6 +271,7 @@ class Run:
             self._coordinator.end(event.job, event.usage.seconds)
             if event.failure.kind is not FailureKind.NOT_RECORDED:
                 self._write(lambda: self._status.note_failed(event.job, time.time()))
+            self._warn_of_undeclared(self._judge.judge(self._specs[event.job], event.opened).faults)
         elif isinstance(event, JobStopped):
             self._coordinator.end(event.job)
         elif isinstance(event, JobsLost):
@@ -271,6 +284,13 @@ class Run:
         self._coordinator.end(event.job, event.usage.seconds)
         changes_slave = spec.in_memory or spec.role is Role.GENERATOR
         objection = self._engine.objection_to(event)
+        verdict = self._judge.judge(spec, event.opened)
+        if verdict.faults and self._graph.strict:
+            objection = objection or _broken_by(verdict.faults[0])
+            job = self._graph.jobs.get(spec.id)  # only the slave knows those that were generated
+            put_away(spec.outputs, job is not None and job.rename_broken)
+        else:
+            self._warn_of_undeclared(verdict.faults)
         grew: GraphGrew | None = None
         if objection is None:
             try:
@@ -298,6 +318,8 @@ class Run:
             self._tell(grew)
         self._warn_of_changed_inputs(spec)
         self._tell(event)
+        if verdict.hints is not NOTHING_OPENED:
+            self._show(FilesOpened(spec.id, verdict.hints.read, verdict.hints.written, verdict.hints.is_cut))
 
     def _note_made(self, event: JobSucceeded) -> None:
         """Record a success, and what its fingerprints are of, for who asks later what has changed."""
@@ -328,6 +350,8 @@ class Run:
     def _tell(self, event: Event) -> None:
         """Show an event to everybody, and carry out what the engine makes of it."""
         self._show(event)
+        if isinstance(event, GraphGrew):
+            self._judge.grow(event)
         if isinstance(event, JobFailed):
             self._failures.append((event, self._specs[event.job]))
         for instruction in self._engine.handle(event):
@@ -501,6 +525,21 @@ class Run:
         if not declared.incomplete:
             self._write(lambda: retract(self._where.filename, declared.jobs, self._status))
 
+    def _warn_of_undeclared(self, faults: tuple[Undeclared, ...]) -> None:
+        for each in faults:
+            pair = each.job.id, each.maker.id
+            if pair not in self._warned_pairs:
+                self._warned_pairs.add(pair)
+                self._show(Warned(each.headline, each.job.id, each.mend))
+
+    def _maker_in_script(self, path: str) -> JobId | None:
+        maker = self._graph.maker(path)
+        return None if maker is None else maker.job_id
+
+    def _own_files(self) -> tuple[str, ...]:
+        logs = self._graph.log_directory
+        return (self._graph.invariant_status_filename, *(() if logs is None else (logs + "/",)))
+
     def _close_status(self) -> None:
         try:
             self._status.close()
@@ -556,6 +595,11 @@ def _is_there(path: str, may_be_empty: bool) -> bool:
     except OSError:
         return False
     return stat.S_ISREG(status.st_mode) and (may_be_empty or status.st_size > 0)
+
+
+def _broken_by(fault: Undeclared) -> Failure:
+    error = fault.error()
+    return Failure(FailureKind.BROKE_CONTRACT, "pipegraph.errors.JobContractError", str(error))
 
 
 def _not_recorded(spec: JobSpec, error: StatusWriteError | None) -> JobFailed:

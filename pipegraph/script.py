@@ -23,6 +23,7 @@ from .targets import check_all_named, names_of
 _LOG_LEVEL_INFO = 20
 _LOG_PORT = 5005
 _LOG_PORT_VARIABLE = "PIPEGRAPH_LOG_PORT"
+_STRICT_VARIABLE = "PIPEGRAPH_STRICT"
 
 
 def new_pipegraph(
@@ -35,6 +36,7 @@ def new_pipegraph(
     log_file: str | os.PathLike[str] | None = None,
     log_level: int = _LOG_LEVEL_INFO,
     log_port: int | None = _LOG_PORT,
+    strict: bool = False,
 ) -> Graph:
     """Begin a graph, which all jobs made from now on join.
 
@@ -57,13 +59,17 @@ def new_pipegraph(
     log_port
         Of this machine, to which each line of the log goes by UDP, for ``util/log_listener.py``; None: to none. The
         environment variable ``PIPEGRAPH_LOG_PORT``, a number or ``off``, goes before it.
+    strict
+        A job that opens a file of another one without depending on it fails; and jobs may write into the folders of
+        their outputs only, where the kernel can see to that. The environment variable ``PIPEGRAPH_STRICT``, 1 or 0,
+        goes before it.
 
     Raises
     ------
     TypeError
         A resource coordinator of another kind.
     JobContractError
-        What is no port; or a graph runs.
+        What is no port, or no strictness; or a graph runs.
     """
     if resource_coordinator is not None and not isinstance(resource_coordinator, LocalSystem):
         raise TypeError(
@@ -89,6 +95,7 @@ def new_pipegraph(
         log_port,
     )
     graph.log_port = _checked_port(graph)
+    graph.strict = _checked_strictness(graph, strict)
     if known is not None:
         graph.declared = known.declared
     set_current(graph)
@@ -205,7 +212,7 @@ def _go(graph: Graph, where: Place) -> None:
     run_id = f"{began_at:.6f}-{os.uname().nodename}-{os.getpid()}"
     # Before the slaves are forked: they put there what failed jobs print.
     log_folder = None if graph.log_directory is None else _new_log_folder(graph.log_directory)
-    slave = LocalSlave(graph, run_id, log_folder)
+    slave = LocalSlave(graph, run_id, log_folder, is_strict=graph.strict)
     graph.running = True
     run = None
     try:
@@ -260,6 +267,19 @@ def _new_log_folder(directory: str) -> str:
             return folder
         else:
             return folder
+
+
+def _checked_strictness(graph: Graph, given: object) -> bool:
+    """By the environment, or else by the script."""
+    text = os.environ.get(_STRICT_VARIABLE, "").strip()
+    name, value = (_STRICT_VARIABLE, {"0": False, "1": True}.get(text)) if text else ("strict", given)
+    if isinstance(value, bool):
+        return value
+    raise JobContractError(
+        f"{name} is neither on nor off",
+        [(name, repr(text or given)), ("where", graph.place_of_caller())],
+        "Pass strict=True or strict=False; in the environment, PIPEGRAPH_STRICT=1 or 0.",
+    )
 
 
 def _checked_port(graph: Graph) -> int | None:

@@ -25,6 +25,7 @@ class Job:
     rename_broken = False
     changes_slave = False
     is_generator = False
+    input_ids = ()
 
     def __init__(self, job_id: str, callback: Callable[[], object]) -> None:
         self.job_id = job_id

@@ -14,10 +14,11 @@ from io import TextIOWrapper
 
 from .. import __version__
 from ..errors import PyPipeGraphError, StatusHeldError, shown
-from . import adopt, check, clean, completion, dependents, forget, graph, inputs, run, status, why
+from . import adopt, check, clean, completion, debug, dependents, forget, graph, inputs, run, status, twice, why
 from .shared import NotThereError
 
-_OF_SCRIPTS = ("run", "why")
+_COMMANDS = (run, why, status, graph, inputs, dependents, check, twice, debug, adopt, forget, clean, completion)
+_OF_SCRIPTS = ("run", "why", "debug", "twice")
 _NOT_THERE, _REFUSED, _HELD, _INTERRUPTED = 1, 2, 3, 130
 
 
@@ -27,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"pipegraph {__version__}")
     parser.add_argument("-C", dest="goes_to", metavar="DIR", help="go to this directory first")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (run, why, status, graph, inputs, dependents, check, adopt, forget, clean, completion):
+    for command in _COMMANDS:
         command.add_to(commands)
     return parser
 

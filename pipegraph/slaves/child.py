@@ -12,13 +12,18 @@ import os
 import socket
 import sys
 import time
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..invariants import files
-from ..model import NO_GROWTH, Failure, FailureKind, FileRecord, Growth, Usage
+from ..model import NO_GROWTH, NOTHING_OPENED, Failure, FailureKind, FileRecord, Growth, Opened, Usage
 from .memory import peak_private_bytes
 from .messages import Gone, send
+from .opened import Openings
 from .protocol import Runnable, Workload
+
+if TYPE_CHECKING:
+    from .strict import Confinement
 
 _PEAK_FROM_SECONDS = 1.0
 """Memory is measured of jobs that ran as long; it takes up to 20 ms (proc(5), smaps_rollup)."""
@@ -34,20 +39,22 @@ class Report(NamedTuple):
     outputs: tuple[FileRecord, ...]
     usage: Usage
     growth: Growth = NO_GROWTH
+    opened: Opened = NOTHING_OPENED
 
 
-_Told = tuple[Failure | None, list[FileRecord], tuple[float, float, float, int], Growth]
+_Told = tuple[Failure | None, list[FileRecord], tuple[float, float, float, int], Growth, Opened]
 """A report, made of less."""
 
 
 def packed(told: _Told) -> tuple[Any, ...]:
     """As plain values."""
-    failure, outputs, usage, growth = told
+    failure, outputs, usage, growth, opened = told
     if failure is None and growth is NO_GROWTH:
-        return usage, [(path, content, *rest) for path, _, content, *rest in outputs]
+        files = [(path, content, *rest) for path, _, content, *rest in outputs]
+        return (usage, files) if opened is NOTHING_OPENED else (usage, files, tuple(opened))
     import pickle
 
-    return (pickle.dumps((failure, outputs, usage, growth), 5),)
+    return (pickle.dumps(told, 5),)
 
 
 def unpacked(parts: tuple[Any, ...]) -> Report:
@@ -55,11 +62,12 @@ def unpacked(parts: tuple[Any, ...]) -> Report:
     if len(parts) == 1:
         import pickle
 
-        failure, outputs, usage, growth = pickle.loads(parts[0])
-        return Report(failure, tuple(outputs), Usage._make(usage), growth)
+        failure, outputs, usage, growth, opened = pickle.loads(parts[0])
+        return Report(failure, tuple(outputs), Usage._make(usage), growth, opened)
     # What a job made counts by its content.
     outputs = tuple([FileRecord(path, content, content, *rest) for path, content, *rest in parts[1]])
-    return Report(None, outputs, Usage._make(parts[0]))
+    opened = Opened._make(parts[2]) if len(parts) > 2 else NOTHING_OPENED
+    return Report(None, outputs, Usage._make(parts[0]), NO_GROWTH, opened)
 
 
 class ReportChannel:
@@ -103,16 +111,28 @@ def found_as_file(folder: str, token: int) -> Report | None:
     return unpacked(message[1:])
 
 
-def run_job(workload: Workload, job: Runnable, directory: str, inherited_bytes: int, is_adopted: bool) -> _Told:
+def run_job(
+    workload: Workload,
+    job: Runnable,
+    directory: str,
+    inherited_bytes: int,
+    is_adopted: bool,
+    openings: Openings,
+    confine: Callable[[Runnable], Confinement] | None = None,
+) -> _Told:
     """Call a job, and see what it left; or only see what is there already, where that is adopted.
 
     Parameters
     ----------
     inherited_bytes
         Memory of the slave.
+    confine
+        From its call on, this process may write into the folders of the job's outputs only.
     """
     pid = os.getpid()
     growth = NO_GROWTH
+    opened = NOTHING_OPENED
+    confinement: Confinement | None = None
     failure: Failure | None = None
     started_at = time.time()
     began = time.perf_counter()
@@ -132,16 +152,25 @@ def run_job(workload: Workload, job: Runnable, directory: str, inherited_bytes: 
             workload.begin_growth(job.job_id)
         try:
             if not is_adopted:
+                if confine is not None:
+                    confinement = confine(job)
+                openings.job = job
+                openings.outputs = outputs if len(outputs) < 8 else frozenset(outputs)
+                openings.is_on = True
                 job.run()
         except SystemExit as error:
             if error.code not in (None, 0):
                 raise
+        openings.is_on = False
         if is_generator:
             growth = workload.end_growth()
     except BaseException as error:
-        failure = _failure(error)
+        openings.is_on = False
+        failure = _failure(error if confinement is None else confinement.explained(error))
     if os.getpid() != pid:
         os._exit(0)  # a fork of the job's own, that came back here
+    if confinement is not None:
+        confinement.end()
     seconds = time.perf_counter() - began
     try:
         sys.stdout.flush()
@@ -153,6 +182,8 @@ def run_job(workload: Workload, job: Runnable, directory: str, inherited_bytes: 
         pass
     try:
         os.chdir(directory)
+        if openings.is_any:
+            opened = openings.found(started_at)
         if failure is None:
             for path in outputs:
                 record = files.read(path, True)
@@ -163,11 +194,11 @@ def run_job(workload: Workload, job: Runnable, directory: str, inherited_bytes: 
         failure = _broken_contract(job) if failure is None else failure
         failure = failure or _failure(error)
     if failure is not None:
-        put_away_outputs(job)
+        put_away(outputs, job.rename_broken)
     peak = 0
     if seconds >= _PEAK_FROM_SECONDS:
         peak = peak_private_bytes(inherited_bytes)
-    return failure, records, (started_at, seconds, 0.0, peak), growth
+    return failure, records, (started_at, seconds, 0.0, peak), growth, opened
 
 
 def _remove(path: str, job: Runnable) -> None:
@@ -219,13 +250,13 @@ def _broken_contract(job: Runnable) -> Failure | None:
     return _failure(error, FailureKind.BROKE_CONTRACT)
 
 
-def put_away_outputs(job: Runnable) -> None:
+def put_away(outputs: tuple[str, ...], rename_broken: bool) -> None:
     """Nothing that a failed job left may be taken for made."""
-    for path in job.outputs:
+    for path in outputs:
         try:
             if os.path.isdir(path) and not os.path.islink(path):
                 continue
-            if job.rename_broken:
+            if rename_broken:
                 try:
                     os.rename(path, path + ".broken")
                     continue

@@ -63,6 +63,8 @@ class LocalSlave:
         Where long output of failed jobs is kept; None: nowhere.
     grace_seconds
         Between TERM and KILL.
+    is_strict
+        Jobs may write into the folders of their outputs only, where the kernel can see to that.
 
     Attributes
     ----------
@@ -70,7 +72,15 @@ class LocalSlave:
         Called in a slave that is forked in mid-run, to close what only the master may hold.
     """
 
-    def __init__(self, workload: Workload, run_id: str, log_directory: str | None, grace_seconds: float = 5.0) -> None:
+    def __init__(
+        self,
+        workload: Workload,
+        run_id: str,
+        log_directory: str | None,
+        grace_seconds: float = 5.0,
+        is_strict: bool = False,
+    ) -> None:
+        self._is_strict = is_strict
         self._workload = workload
         self._run_id = run_id
         self._log_directory = None if log_directory is None else os.path.abspath(log_directory)
@@ -135,6 +145,7 @@ class LocalSlave:
             self._folder,
             self._report_writer,
             self._grace_seconds,
+            self._is_strict,
             self._terminal,
         )
         mark = os.environ.get(_MARK)
@@ -372,7 +383,7 @@ class LocalSlave:
         spec = holder.running.pop(token)
         told = unpacked(report)
         self._deaths = 0
-        events.append(JobSucceeded(spec.id, (), told.usage, Printed._make(printed), told.growth))
+        events.append(JobSucceeded(spec.id, (), told.usage, Printed._make(printed), told.growth, told.opened))
         if threads > 1:
             events.append(
                 Warned(
@@ -401,14 +412,14 @@ class LocalSlave:
         else:
             usage = report.usage._replace(cpu_seconds=cpu_seconds)
             if exit_code == 0 and report.failure is None:
-                return JobSucceeded(spec.id, report.outputs, usage, printed, report.growth)
+                return JobSucceeded(spec.id, report.outputs, usage, printed, report.growth, report.opened)
         if report is None and exit_code in (0, FAILED):
             # It left with the status of one that has reported. Only this side knows that it did not.
             self._say(slave, ("put away", spec.id))
         if was_stopped:
             return JobStopped(spec.id)
         if report is not None and report.failure is not None and exit_code == FAILED:
-            return JobFailed(spec.id, report.failure, usage, printed)
+            return JobFailed(spec.id, report.failure, usage, printed, report.opened)
         return JobFailed(spec.id, death(spec, exit_code), usage, printed)
 
     def _on_gone(self, slave: _Slave, events: list[Event]) -> None:
@@ -459,7 +470,7 @@ class LocalSlave:
             for token, spec in slave.running.items():
                 report = self._reports.pop(token, None)
                 if report is not None and report.failure is None:
-                    events.append(JobSucceeded(spec.id, report.outputs, report.usage))
+                    events.append(JobSucceeded(spec.id, report.outputs, report.usage, opened=report.opened))
                 else:
                     lost.append(spec.id)
         return tuple(sorted(lost))

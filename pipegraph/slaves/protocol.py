@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
-from ..model import Growth, JobId, Place
+from ..model import Growth, InputId, JobId, Place
 
 
 class Runnable(Protocol):
@@ -20,6 +21,10 @@ class Runnable(Protocol):
     @property
     def outputs(self) -> tuple[str, ...]:
         """Paths relative to the run's directory."""
+
+    @property
+    def input_ids(self) -> Iterable[InputId]:
+        """Ids of the inputs, or paths of single files."""
 
     def run(self) -> None:
         """Call the callback, in the job's own process."""

@@ -18,15 +18,19 @@ import socket
 import sys
 import time
 import warnings
-from typing import NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from ..model import NOTHING_PRINTED, JobId
 from . import messages, sweep
 from .capture import Slot
-from .child import FAILED, ReportChannel, packed, put_away_outputs, run_job
+from .child import FAILED, ReportChannel, packed, put_away, run_job
 from .memory import anonymous_bytes
+from .opened import Openings
 from .protocol import Runnable, Workload
 from .terminal import Mode, restore
+
+if TYPE_CHECKING:
+    from .strict import Confinement
 
 # Without the enums of the module signal, which touch sixty pages in the process of each job.
 _set_signal = _signal.signal
@@ -47,6 +51,8 @@ class Surroundings(NamedTuple):
         For this run alone, removed at its end.
     reports
         The end that jobs' processes report by, to the master.
+    is_strict
+        Jobs may write into the folders of their outputs only.
     """
 
     workload: Workload
@@ -55,6 +61,7 @@ class Surroundings(NamedTuple):
     folder: str
     reports: socket.socket
     grace_seconds: float
+    is_strict: bool
     terminal: Mode | None
 
 
@@ -100,7 +107,11 @@ def be_keeper(around: Surroundings, control: socket.socket) -> NoReturn:
         warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)
         gc.enable()
         gc.freeze()
-        slave = Slave(around, control)
+        if around.is_strict:
+            from . import strict
+
+            strict.landlock_version()  # asked once, and not by each job
+        slave = Slave(around, control, Openings(around.directory))
         _serve(slave)
         code = 0
         del kept
@@ -142,8 +153,9 @@ def _serve(slave: Slave) -> None:
 class Slave:
     """One slave, from its first message to its last child."""
 
-    def __init__(self, around: Surroundings, control: socket.socket) -> None:
+    def __init__(self, around: Surroundings, control: socket.socket, openings: Openings) -> None:
         self._around = around
+        self._openings = openings
         self._control = control
         self._control_descriptor = control.fileno()
         self._children: dict[int, _Child] = {}
@@ -206,7 +218,8 @@ class Slave:
                     who = [(child.token, pid, child.started_at) for pid, child in self._children.items()]
                     self._tell(("who", self._bytes, who))
                 elif word == "put away":
-                    put_away_outputs(self._around.workload.job(message[1]))
+                    job = self._around.workload.job(message[1])
+                    put_away(job.outputs, job.rename_broken)
                 elif word == "retire":
                     self._is_retired = True
                 elif word == "end":
@@ -316,7 +329,7 @@ class Slave:
             # One failure is seldom alone: what puts them into words need not be imported by each.
             from . import failures  # noqa: F401
         elif exit_code:
-            put_away_outputs(child.job)
+            put_away(child.job.outputs, child.job.rename_broken)
         printed = self._take(child.slot, child.job, bool(status))
         self._tell(("ended", child.token, next_token, exit_code, child.stopped, child.started_at, cpu_seconds, printed))
         if self._kill_at:
@@ -364,7 +377,9 @@ class Slave:
         os.dup2(slot.stdout, 1)
         os.dup2(slot.stderr, 2)
         around = self._around
-        told = run_job(around.workload, job, around.directory, self._bytes, is_adopted)
+        # What a fork that stays gave up, all jobs after it would have to do without.
+        confine = self._confined if around.is_strict and successor_end is None else None
+        told = run_job(around.workload, job, around.directory, self._bytes, is_adopted, self._openings, confine)
         if successor_end is None or told[0] is not None:
             self._channel.send(token, told)
             os._exit(0 if told[0] is None else FAILED)
@@ -376,6 +391,11 @@ class Slave:
         sweep.outlive_parent()
         messages.send(control, ("loaded", token, packed(told), tuple(printed), threads))
         return control
+
+    def _confined(self, job: Runnable) -> Confinement:
+        from .strict import Confinement
+
+        return Confinement(job, self._around.folder, self._around.log_directory)
 
     def successor(self, control: socket.socket) -> Slave:
         """In the fork: wait for the master's word, then take over, with what was loaded here."""
@@ -396,7 +416,7 @@ class Slave:
         for each in [*self._slots, *(child.slot for child in self._children.values())]:
             each.close()
         gc.freeze()
-        return Slave(self._around, control)
+        return Slave(self._around, control, self._openings)
 
 
 def _answer_ending_signals(how: int) -> None:

@@ -154,10 +154,14 @@ def new_folder() -> str:
 
 
 def remove_folder(path: str) -> None:
-    """Remove a folder that holds only files, as far as that can be done."""
+    """Remove a folder with all that is in it, as far as that can be done."""
     try:
         for name in os.listdir(path):
-            os.unlink(os.path.join(path, name))
+            each = os.path.join(path, name)
+            if os.path.isdir(each) and not os.path.islink(each):
+                remove_folder(each)
+            else:
+                os.unlink(each)
         os.rmdir(path)
     except OSError:
         pass

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from ..errors import shown
 from ..events import (
     Event,
+    FilesOpened,
     JobBlocked,
     JobFailed,
     JobNotNeeded,
@@ -26,7 +27,7 @@ from ..events import (
 )
 from ..model import Counts, Failure, Frame, JobSpec, Origin, Printed, Reason
 
-_SHOWN_REASONS = 20
+_SHOWN_REASONS = _SHOWN_FILES = 20
 _TAIL_LINES = 30
 _TAIL_CHARACTERS = 10_000
 _UNFOLDED_CALLS = 6
@@ -57,6 +58,8 @@ def line_of(event: Event, specs: Mapping[str, JobSpec]) -> str:
             f"failed      {named(specs.get(event.job), event.job)} because it {event.failure.kind.value}: "
             f"{headline_of(event.failure)}"
         )
+    if isinstance(event, FilesOpened):
+        return f"undeclared  {named(specs.get(event.job), event.job)} {opened_files(event)}"
     if isinstance(event, JobBlocked):
         return f"blocked     {named(specs.get(event.job), event.job)} because of {shown(event.culprit)}"
     if isinstance(event, JobNotNeeded):
@@ -83,6 +86,21 @@ def line_of(event: Event, specs: Mapping[str, JobSpec]) -> str:
     if isinstance(event, RunEnded):
         return f"run ended   {summary_of(event.counts)} in {duration(event.seconds)}"
     return ""
+
+
+def opened_files(event: FilesOpened) -> str:
+    """Which files a job opened without a declaration; of many, the first twenty of each kind."""
+    parts = [
+        f"{what} {_listed(paths)}"
+        for what, paths in (("read, and no input:", event.read), ("written, and no output:", event.written))
+        if paths
+    ]
+    return "; ".join(parts) + ("; and perhaps more" if event.is_cut else "")
+
+
+def _listed(paths: Sequence[str]) -> str:
+    text = ", ".join(map(shown, paths[:_SHOWN_FILES]))
+    return text + (f" and {len(paths) - _SHOWN_FILES} more" if len(paths) > _SHOWN_FILES else "")
 
 
 def because_of(reasons: Sequence[Reason], most: int = _SHOWN_REASONS) -> str:

@@ -1,0 +1,191 @@
+"""One job of a script, for commands that call it by themselves: runs the script up to where its jobs are declared."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .. import script as scripts
+from ..errors import JobContractError, PyPipeGraphError, RuntimeError, shown
+from ..graph import Graph
+from ..jobs import Job
+from ..model import Role
+from ..watchers.overview import Overview
+from ..watchers.snapshot import SNAPSHOT
+
+_NEAREST = 3
+
+
+class Declared(NamedTuple):
+    """A job, at the script's call of run_pipegraph().
+
+    Attributes
+    ----------
+    run
+        Called with targets and `dry_run`, in the place of that call.
+    """
+
+    job: Job
+    run: Callable[[list[str], bool], Any]
+
+
+class _Done(BaseException):
+    """Not to be caught by the script: what was asked for is done, or has failed."""
+
+    def __init__(self, code: int, error: BaseException | None = None) -> None:
+        self.code = code
+        self.error = error
+
+
+def with_job(script: str | None, arguments: list[str], name: str, action: Callable[[Declared], int]) -> int:
+    """Run a script until it has declared a job and wants to run it; do something else there; the exit status.
+
+    Parameters
+    ----------
+    script
+        None: that of the last run in this directory.
+    name
+        An id, or a file that the job makes.
+
+    Notes
+    -----
+    Runs before it that have no such job are left out.
+    """
+    seen: list[Graph] = []
+    really_run = scripts._run
+
+    def run(graph: Graph, dry_run: bool, targets: Any) -> Any:
+        seen.append(graph)
+        job = graph.maker(name) or graph.maker(os.path.relpath(name))
+        if job is None or job.role is Role.INVARIANT:
+            return None  # it may be declared behind; and were the name wrong, all would run for nothing
+        graph.resolve()
+
+        def run_targets(targets: list[str], dry_run: bool = False) -> Any:
+            return really_run(graph, dry_run, targets)
+
+        try:
+            code = action(Declared(job, run_targets))
+        except BaseException as error:
+            raise _Done(1, error) from None
+        raise _Done(code)
+
+    scripts._run = run
+    try:
+        try:
+            _execute(script or _last_script(), arguments)
+        except _Done as done:
+            if done.error is not None:
+                raise done.error from None
+            return done.code
+    except PyPipeGraphError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1 if isinstance(error, RuntimeError) else 2
+    finally:
+        scripts._run = really_run
+    print(_not_found(name, seen), file=sys.stderr)
+    return 1
+
+
+def _last_script() -> str:
+    with contextlib.suppress(OSError, ValueError):
+        view = Overview.from_json(Path("logs/latest", SNAPSHOT).read_text(encoding="utf-8"))
+        if os.path.isfile(view.script):
+            return view.script
+    raise JobContractError("no run here tells which script it was", (), "Name it: --script SCRIPT.")
+
+
+def _execute(script: str, arguments: list[str]) -> None:
+    """As ``python script arguments`` does."""
+    try:
+        code = compile(Path(script).read_bytes(), script, "exec")
+    except (OSError, SyntaxError, ValueError) as error:
+        raise JobContractError("the script can't be read", [("script", script), ("because", error)]) from error
+    main = types.ModuleType("__main__")
+    main.__file__ = script
+    sys.modules["__main__"] = main
+    sys.path.insert(0, os.path.dirname(os.path.abspath(script)))
+    sys.argv = [script, *arguments]
+    with contextlib.suppress(SystemExit):
+        exec(code, main.__dict__)
+
+
+def _not_found(name: str, graphs: list[Graph]) -> str:
+    if not graphs:
+        return "The script never called run_pipegraph()."
+    names = {path for graph in graphs for job in graph.jobs.values() for path in (job.job_id, *job.outputs)}
+    lines = [f"The script declares no job {shown(name)}."]
+    lines += [f"    nearest: {shown(each)}" for each in difflib.get_close_matches(name, names, _NEAREST)]
+    if any(job.is_generator for graph in graphs for job in graph.jobs.values()):
+        lines.append("Jobs that a generator declares are known to its run only, and can't be called here.")
+    return "\n".join(lines)
+
+
+def prepare(declared: Declared) -> list[str]:
+    """Make and load in this process what a job needs; temporary files that were made for it, to be removed.
+
+    Raises
+    ------
+    RuntimeError
+        The ordinary run that makes what stays failed (`pipegraph.RuntimeError`).
+    """
+    job = declared.job
+    lasting, passing = _inputs(job)
+    if lasting:
+        declared.run(lasting, False)
+    must, _ = declared.run([job.job_id], True)
+    stale = {start.job for start in must}
+    made: list[str] = []
+    for each in passing:
+        if each.outputs and each.job_id not in stale and all(map(os.path.exists, each.outputs)):
+            continue
+        print(f"{'making' if each.outputs else 'loading'} {shown(each.job_id)} ({each.place})", file=sys.stderr)
+        clear(each)
+        made += each.outputs
+        each.run()
+    return made
+
+
+def _inputs(job: Job) -> tuple[list[str], list[Job]]:
+    """Ids of the jobs that an ordinary run makes; and temporary and loading jobs, each behind those that it needs."""
+    lasting: dict[str, None] = {}
+    passing: dict[Job, None] = {}
+    if job.is_final:
+        lasting.update((each.job_id, None) for each in job.graph.jobs.values() if each.role is Role.OUTPUT)
+        del lasting[job.job_id]
+    stack = [(job, iter(job.prerequisites))]
+    while stack:
+        current, rest = stack[-1]
+        for each in rest:
+            if each.role is Role.EPHEMERAL:
+                if each not in passing:
+                    stack.append((each, iter(each.prerequisites)))
+                    break
+            elif each.role is not Role.INVARIANT:
+                lasting[each.job_id] = None
+        else:
+            stack.pop()
+            if current is not job:
+                passing[current] = None
+    return list(lasting), list(passing)
+
+
+def clear(job: Job) -> None:
+    """As before a run: no old outputs, and folders for the new ones."""
+    for path in job.outputs:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+
+
+def remove(paths: list[str]) -> None:
+    """What was only needed for a while."""
+    for path in paths:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
