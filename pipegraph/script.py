@@ -153,6 +153,8 @@ def inside_ppg() -> bool:
 def _run(graph: Graph, dry_run: bool, targets: Any, changed: Any) -> Any:
     where = graph.place_of_caller()
     wished = wishes.current
+    if wished.instead is not None:
+        return wished.instead(graph)
     if changed is not None and not dry_run:
         raise TypeError(
             f"run_pipegraph: changed asks what would run, and never runs: give dry_run=True, too\n    where: {where}"

@@ -27,6 +27,8 @@ class Wishes(NamedTuple):
         Look ahead as if these had changed.
     tell
         Is given the outlook; None: it is shown, and the script ends there.
+    instead
+        Is called with the graph, and nothing else is done.
     """
 
     dry_run: bool = False
@@ -37,6 +39,7 @@ class Wishes(NamedTuple):
     directory: str = ""
     changed: tuple[str, ...] = ()
     tell: Callable[[Any], None] | None = None
+    instead: Callable[[Any], Any] | None = None
 
 
 NO_WISHES = Wishes()

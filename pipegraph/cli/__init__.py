@@ -1,6 +1,6 @@
 """The command ``pipegraph``: one subcommand a file.
 
-Its modules import what they need when they are asked: `run` forks slaves from this process, which would hold all of it.
+Only the one that is asked is imported: `run` forks slaves from this process, which would hold all of them.
 """
 
 from __future__ import annotations
@@ -10,26 +10,29 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from io import TextIOWrapper
 
 from .. import __version__
 from ..errors import PyPipeGraphError, StatusHeldError, shown
-from . import adopt, check, clean, completion, debug, dependents, forget, graph, inputs, run, status, twice, why
 from .shared import NotThereError
 
-_COMMANDS = (run, why, status, graph, inputs, dependents, check, twice, debug, adopt, forget, clean, completion)
+_COMMANDS = (
+    *("run", "why", "status", "graph", "inputs", "dependents", "check", "twice", "debug"),
+    *("adopt", "forget", "clean", "completion"),
+)
 _OF_SCRIPTS = ("run", "why", "debug", "twice")
 _NOT_THERE, _REFUSED, _HELD, _INTERRUPTED = 1, 2, 3, 130
 
 
-def parser() -> argparse.ArgumentParser:
-    """All commands and their options."""
+def parser(asked: str = "") -> argparse.ArgumentParser:
+    """The options of the command that is asked; of all, if that is none."""
     parser = argparse.ArgumentParser(prog="pipegraph", description="Run scripts, and look at what they made and know.")
     parser.add_argument("--version", action="version", version=f"pipegraph {__version__}")
     parser.add_argument("-C", dest="goes_to", metavar="DIR", help="go to this directory first")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in _COMMANDS:
-        command.add_to(commands)
+    for name in (asked,) if asked in _COMMANDS else _COMMANDS:
+        import_module(f".{name}", __name__).add_to(commands)
     return parser
 
 
@@ -71,8 +74,8 @@ def _parsed(arguments: list[str]) -> argparse.Namespace:
     words = iter(arguments)
     command = next((word for word in words if not (word == "-C" and next(words, "")) and word[:1] != "-"), "")
     if command not in _OF_SCRIPTS or "--" not in arguments:
-        return parser().parse_args(arguments)
+        return parser(command).parse_args(arguments)
     border = arguments.index("--")
-    chosen = parser().parse_args(arguments[:border])
+    chosen = parser(command).parse_args(arguments[:border])
     chosen.script_arguments = arguments[border + 1 :]
     return chosen

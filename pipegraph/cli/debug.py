@@ -20,7 +20,8 @@ from ..invariants.origins import origin_of
 from ..jobs import Job
 from ..model import Origin
 from ..slaves.child import put_away
-from .declared import Declared, clear, prepare, remove, with_job
+from .declared import clear, prepare, remove, with_job
+from .scripts import add_script, script_of
 
 _POLL_SECONDS = 0.005
 _SYSTEM_CALLS = "trace=?open,openat,?openat2,?creat,?rename,renameat,renameat2"
@@ -40,9 +41,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "the script.",
     )
     parser.add_argument("job", metavar="JOB", help="the id of the job, or a file that it makes")
-    parser.add_argument("--script", help="where it is declared (default: the script of the last run here)")
+    add_script(parser)
     parser.add_argument("--strace", action="store_true", help="show all files that it and its programs open")
-    parser.set_defaults(run=run, script_arguments=[])
+    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -52,9 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     call = _call_traced if arguments.strace else _call
 
-    def debug(declared: Declared) -> int:
-        made = prepare(declared)
-        job = declared.job
+    def debug(job: Job) -> int:
+        made = prepare(job)
         print(f"calling {shown(job.job_id)} ({job.place})", file=sys.stderr)
         clear(job)
         directory = os.getcwd()
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{what}. Nothing was recorded: a run makes it again if it must.", file=sys.stderr)
         return 0 if is_well else 1
 
-    return with_job(arguments.script, arguments.script_arguments, arguments.job, debug)
+    return with_job(script_of(arguments), arguments.script_arguments, arguments.job, debug)
 
 
 def _call(job: Job) -> bool:

@@ -6,33 +6,17 @@ import contextlib
 import difflib
 import os
 import sys
-import types
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from .. import script as scripts
-from ..errors import JobContractError, PyPipeGraphError, RuntimeError, shown
+from .. import wishes
+from ..errors import shown
 from ..graph import Graph
 from ..jobs import Job
 from ..model import Role
-from ..watchers.overview import Overview
-from ..watchers.snapshot import SNAPSHOT
+from .scripts import end_of, print_exception
 
 _NEAREST = 3
-
-
-class Declared(NamedTuple):
-    """A job, at the script's call of run_pipegraph().
-
-    Attributes
-    ----------
-    run
-        Called with targets and `dry_run`, in the place of that call.
-    """
-
-    job: Job
-    run: Callable[[list[str], bool], Any]
 
 
 class _Done(BaseException):
@@ -43,13 +27,11 @@ class _Done(BaseException):
         self.error = error
 
 
-def with_job(script: str | None, arguments: list[str], name: str, action: Callable[[Declared], int]) -> int:
+def with_job(script: str, arguments: list[str], name: str, action: Callable[[Job], int]) -> int:
     """Run a script until it has declared a job and wants to run it; do something else there; the exit status.
 
     Parameters
     ----------
-    script
-        None: that of the last run in this directory.
     name
         An id, or a file that the job makes.
 
@@ -58,62 +40,31 @@ def with_job(script: str | None, arguments: list[str], name: str, action: Callab
     Runs before it that have no such job are left out.
     """
     seen: list[Graph] = []
-    really_run = scripts._run
 
-    def run(graph: Graph, dry_run: bool, targets: Any) -> Any:
+    def run(graph: Graph) -> Any:
         seen.append(graph)
         job = graph.maker(name) or graph.maker(os.path.relpath(name))
         if job is None or job.role is Role.INVARIANT:
             return None  # it may be declared behind; and were the name wrong, all would run for nothing
+        wishes.current = wishes.NO_WISHES
         graph.resolve()
-
-        def run_targets(targets: list[str], dry_run: bool = False) -> Any:
-            return really_run(graph, dry_run, targets)
-
         try:
-            code = action(Declared(job, run_targets))
+            code = action(job)
         except BaseException as error:
             raise _Done(1, error) from None
         raise _Done(code)
 
-    scripts._run = run
     try:
-        try:
-            _execute(script or _last_script(), arguments)
-        except _Done as done:
-            if done.error is not None:
-                raise done.error from None
-            return done.code
-    except PyPipeGraphError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 1 if isinstance(error, RuntimeError) else 2
-    finally:
-        scripts._run = really_run
+        failure = end_of(script, arguments, wishes.Wishes(instead=run))
+    except _Done as done:
+        if done.error is not None:
+            raise done.error from None
+        return done.code
+    if failure is not None:
+        print_exception(failure)
+        return 2
     print(_not_found(name, seen), file=sys.stderr)
     return 1
-
-
-def _last_script() -> str:
-    with contextlib.suppress(OSError, ValueError):
-        view = Overview.from_json(Path("logs/latest", SNAPSHOT).read_text(encoding="utf-8"))
-        if os.path.isfile(view.script):
-            return view.script
-    raise JobContractError("no run here tells which script it was", (), "Name it: --script SCRIPT.")
-
-
-def _execute(script: str, arguments: list[str]) -> None:
-    """As ``python script arguments`` does."""
-    try:
-        code = compile(Path(script).read_bytes(), script, "exec")
-    except (OSError, SyntaxError, ValueError) as error:
-        raise JobContractError("the script can't be read", [("script", script), ("because", error)]) from error
-    main = types.ModuleType("__main__")
-    main.__file__ = script
-    sys.modules["__main__"] = main
-    sys.path.insert(0, os.path.dirname(os.path.abspath(script)))
-    sys.argv = [script, *arguments]
-    with contextlib.suppress(SystemExit):
-        exec(code, main.__dict__)
 
 
 def _not_found(name: str, graphs: list[Graph]) -> str:
@@ -127,7 +78,7 @@ def _not_found(name: str, graphs: list[Graph]) -> str:
     return "\n".join(lines)
 
 
-def prepare(declared: Declared) -> list[str]:
+def prepare(job: Job) -> list[str]:
     """Make and load in this process what a job needs; temporary files that were made for it, to be removed.
 
     Raises
@@ -135,11 +86,10 @@ def prepare(declared: Declared) -> list[str]:
     RuntimeError
         The ordinary run that makes what stays failed (`pipegraph.RuntimeError`).
     """
-    job = declared.job
     lasting, passing = _inputs(job)
     if lasting:
-        declared.run(lasting, False)
-    must, _ = declared.run([job.job_id], True)
+        job.graph.run(False, lasting)
+    must, _ = job.graph.run(True, [job.job_id])
     stale = {start.job for start in must}
     made: list[str] = []
     for each in passing:

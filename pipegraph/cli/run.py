@@ -6,13 +6,11 @@ Becomes the script: nothing of this module stands in its tracebacks, and its ``_
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from importlib.machinery import SourceFileLoader
-from types import ModuleType
 
 from .. import wishes
-from ..errors import PyPipeGraphError, RuntimeError, StatusHeldError, shown
+from ..errors import PyPipeGraphError, RuntimeError, StatusHeldError
+from .scripts import become
 
 _FAILED, _REFUSED, _HELD = 1, 2, 3
 
@@ -50,14 +48,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run(arguments: argparse.Namespace) -> int:
     """Carry it out; the exit status, where the script does not end with one of its own."""
-    path = os.path.join(os.getcwd(), arguments.script)
-    try:
-        with open(path, "rb") as file:
-            source = file.read()
-    except OSError as error:
-        print(f"pipegraph: can't read the script {shown(arguments.script)}: {error.strerror}", file=sys.stderr)
-        return _REFUSED
-    wishes.current = wishes.Wishes(
+    wished = wishes.Wishes(
         arguments.dry_run,
         tuple(arguments.only),
         tuple(arguments.force),
@@ -65,15 +56,9 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.cores,
         arguments.began_in,
     )
-    sys.argv[:] = [arguments.script, *arguments.script_arguments]
-    if not getattr(sys.flags, "safe_path", False):
-        sys.path[0] = os.path.dirname(os.path.realpath(path))
-    main = ModuleType("__main__")
-    main.__dict__.update(__file__=path, __cached__=None, __annotations__={}, __builtins__=sys.modules["builtins"])
-    main.__loader__ = SourceFileLoader("__main__", path)
-    sys.modules["__main__"] = main
     try:
-        exec(compile(source, path, "exec", dont_inherit=True), main.__dict__)
+        code, main = become(arguments.script, arguments.script_arguments, wished)
+        exec(code, main.__dict__)
     except RuntimeError:
         return _FAILED  # the run has said so
     except PyPipeGraphError as error:

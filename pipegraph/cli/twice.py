@@ -21,7 +21,8 @@ from typing import Any
 from ..errors import JobContractError, shown
 from ..jobs import FileGeneratingJob, Job, MultiFileGeneratingJob
 from ..model import Role
-from .declared import Declared, clear, prepare, remove, with_job
+from .declared import clear, prepare, remove, with_job
+from .scripts import add_script, script_of
 
 _BEFORE = ".before_twice"
 _CHUNK_BYTES = 1 << 20
@@ -38,38 +39,36 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "What follows -- is given to the script.",
     )
     parser.add_argument("job", metavar="JOB", help="the id of the job, or a file that it makes")
-    parser.add_argument("--script", help="where it is declared (default: the script of the last run here)")
-    parser.set_defaults(run=lambda given: check_twice(given.job, given.script, given.script_arguments))
+    add_script(parser)
+    parser.set_defaults(run=lambda given: check_twice(given.job, script_of(given), given.script_arguments))
 
 
-def check_twice(name: str, script: str | None, arguments: list[str]) -> int:
+def check_twice(name: str, script: str, arguments: list[str]) -> int:
     """0: both times the same bytes; 1: not."""
     program = f"import sys; from {__name__} import make; sys.exit(make(*sys.argv[1:]))"
-    made = subprocess.run([sys.executable, "-c", program, name, script or "", *arguments], check=False)
+    made = subprocess.run([sys.executable, "-c", program, name, script, *arguments], check=False)
     return made.returncode or with_job(script, arguments, name, _compare)
 
 
 def make(name: str, script: str, *arguments: str) -> int:
     """The first time: an ordinary run of this job."""
 
-    def run(declared: Declared) -> int:
-        job = declared.job
+    def run(job: Job) -> int:
         if job.role is not Role.OUTPUT or not job.outputs:
             raise JobContractError(
                 "only files that stay can be compared", [("job", f"{job.job_id} ({type(job).__name__}, {job.place})")]
             )
         for path in _put_back(job):
             print(f"{shown(path)}: put back, from a comparison that was killed", file=sys.stderr)
-        declared.run([job.job_id], False)
+        job.graph.run(False, [job.job_id])
         return 0
 
-    return with_job(script or None, list(arguments), name, run)
+    return with_job(script, list(arguments), name, run)
 
 
-def _compare(declared: Declared) -> int:
-    job = declared.job
+def _compare(job: Job) -> int:
     with _ended_by_signals(), tempfile.TemporaryDirectory(prefix=".pipegraph_twice_", dir=".") as folder:
-        made = prepare(declared)
+        made = prepare(job)
         try:
             second = _make_again(job, folder)
         finally:
