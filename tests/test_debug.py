@@ -138,7 +138,7 @@ def test_a_script_that_is_not_there_is_told(declared: Script) -> None:
     code, _, err = command(declared, "debug", "good.txt", "--script", "absent.py")
 
     assert code == 2
-    assert "can't be read" in err
+    assert err == "pipegraph: can't read the script absent.py: No such file or directory\n"
     assert "Traceback" not in err
 
 

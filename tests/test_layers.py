@@ -92,6 +92,11 @@ def imports_of(name: str, path: Path, known: dict[str, Path]) -> Iterator[Import
                 absolute = imported if not imported.startswith(".") else package + "." + imported.lstrip(".")
                 yield Import(name, absolute, node.lineno)
             case ast.Call(
+                func=ast.Name(id="import_module"),
+                args=[ast.JoinedStr(values=[ast.Constant(value="."), ast.FormattedValue()]), ast.Name(id="__name__")],
+            ) if path.name == "__init__.py":
+                yield from (Import(name, each, node.lineno) for each in known if each.rpartition(".")[0] == name)
+            case ast.Call(
                 func=ast.Name(id="import_module" | "__import__") | ast.Attribute(attr="import_module" | "__import__")
             ):
                 yield Import(name, "something that can't be read from the source", node.lineno)

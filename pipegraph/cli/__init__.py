@@ -14,7 +14,7 @@ from importlib import import_module
 from io import TextIOWrapper
 
 from .. import __version__
-from ..errors import PyPipeGraphError, StatusHeldError, shown
+from ..errors import PyPipeGraphError, RuntimeError, StatusHeldError, shown
 from .shared import NotThereError
 
 _COMMANDS = (
@@ -22,7 +22,7 @@ _COMMANDS = (
     *("adopt", "forget", "clean", "completion"),
 )
 _OF_SCRIPTS = ("run", "why", "debug", "twice")
-_NOT_THERE, _REFUSED, _HELD, _INTERRUPTED = 1, 2, 3, 130
+_FAILED, _REFUSED, _HELD, _INTERRUPTED = 1, 2, 3, 130
 
 
 def parser(asked: str = "") -> argparse.ArgumentParser:
@@ -56,9 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     except PyPipeGraphError as error:
         print(f"pipegraph: {error}", file=sys.stderr)
-        if isinstance(error, StatusHeldError):
-            return _HELD
-        return _NOT_THERE if isinstance(error, NotThereError) else _REFUSED
+        return code_of(error)
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:  # | head
@@ -67,6 +65,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     finally:
         gc.enable()
+
+
+def code_of(error: PyPipeGraphError) -> int:
+    """The exit status for an error."""
+    if isinstance(error, StatusHeldError):
+        return _HELD
+    return _FAILED if isinstance(error, (NotThereError, RuntimeError)) else _REFUSED
 
 
 def _parsed(arguments: list[str]) -> argparse.Namespace:

@@ -10,7 +10,7 @@ import sys
 
 from .. import wishes
 from ..errors import PyPipeGraphError, RuntimeError, StatusHeldError
-from .scripts import become
+from .scripts import become, print_exception
 
 _FAILED, _REFUSED, _HELD = 1, 2, 3
 
@@ -65,9 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"pipegraph: {error}", file=sys.stderr)
         return _HELD if isinstance(error, StatusHeldError) else _REFUSED
     except Exception as error:
-        own = error.__traceback__
-        error.__traceback__ = None if own is None else own.tb_next
-        sys.excepthook(type(error), error, error.__traceback__)
+        print_exception(error)
         return _FAILED
     return 0
 

@@ -104,6 +104,7 @@ def end_of(script: str, arguments: Sequence[str], wished: wishes.Wishes) -> Exce
 def print_exception(error: Exception) -> None:
     """As Python prints it: from the script's first call on."""
     trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+    while trace is not None and os.path.dirname(trace.tb_frame.f_code.co_filename) == os.path.dirname(__file__):
         trace = trace.tb_next
-    sys.excepthook(type(error), error.with_traceback(trace), trace)
+    error.__traceback__ = trace
+    sys.excepthook(type(error), error, trace)

@@ -18,9 +18,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import JobContractError, shown
+from ..errors import JobContractError, PyPipeGraphError, shown
 from ..jobs import FileGeneratingJob, Job, MultiFileGeneratingJob
 from ..model import Role
+from . import code_of
 from .declared import clear, prepare, remove, with_job
 from .scripts import add_script, script_of
 
@@ -63,7 +64,11 @@ def make(name: str, script: str, *arguments: str) -> int:
         job.graph.run(False, [job.job_id])
         return 0
 
-    return with_job(script, list(arguments), name, run)
+    try:
+        return with_job(script, list(arguments), name, run)
+    except PyPipeGraphError as error:
+        print(f"pipegraph: {error}", file=sys.stderr)
+        return code_of(error)
 
 
 def _compare(job: Job) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -56,9 +57,10 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     if failure is not None:
         last = traceback.extract_tb(failure.__traceback__)[-1]
+        place = f"{os.path.relpath(last.filename)}:{last.lineno}"
         print(
-            f"The script failed after it had asked for a run ({type(failure).__name__} in {shown(last.filename)}:"
-            f"{last.lineno}), since nothing was made. Jobs that it declares later are not told of.",
+            f"The script failed after it had asked for a run ({type(failure).__name__} in {shown(place)}), since nothing "
+            "was made. Jobs that it declares later are not told of.",
             file=sys.stderr,
         )
     return _answer(outlooks, arguments.names, arguments.json)
