@@ -59,8 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
         last = traceback.extract_tb(failure.__traceback__)[-1]
         place = f"{os.path.relpath(last.filename)}:{last.lineno}"
         print(
-            f"The script failed after it had asked for a run ({type(failure).__name__} in {shown(place)}), since nothing "
-            "was made. Jobs that it declares later are not told of.",
+            f"The script failed after it had asked for a run ({type(failure).__name__} in {shown(place)}), since "
+            "nothing was made. Jobs that it declares later are not told of.",
             file=sys.stderr,
         )
     return _answer(outlooks, arguments.names, arguments.json)
