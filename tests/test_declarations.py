@@ -279,10 +279,13 @@ def test_what_is_there_is_adopted_once_whatever_the_reasons(script, text, job, e
     assert calls(script) == 1
     edit(script.folder)
     wish(script, job)
+    status = script.folder / ".pipegraph_status"
+    recorded = status.stat().st_size
 
     script.run(text)
 
     assert calls(script) == 1
+    assert f"\tS\t{job}\t" not in status.read_text()[recorded:], "killed in between, the wish must stand"
     assert script.lines("end") == script.lines("a")
     log = (script.folder / "logs" / "ppg_run.txt").read_text()
     assert "; its files are there and are adopted" in log
