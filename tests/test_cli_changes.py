@@ -317,6 +317,7 @@ def test_what_to_clean_must_be_said(both, capsys):
     ("answer", "is_removed", "last"),
     [
         ("y\r", True, "Removed 1 file (7 bytes)."),
+        ("\r", False, "Nothing was removed."),
         ("n\r", False, "Nothing was removed."),
         ("\x04", False, "Nothing was"),
     ],

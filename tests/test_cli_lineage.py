@@ -161,6 +161,27 @@ def test_a_file_that_moved_to_another_job_was_made_by_that_one(script, monkeypat
     assert capsys.readouterr().out.splitlines() == ["before", "FIbefore", "FIone:::two"]
 
 
+def test_who_takes_a_whole_job_depends_on_each_of_its_files(script, monkeypatch, capsys):
+    script.run(
+        """
+        ppg.new_pipegraph(quiet=True)
+        def write(output):
+            output.write_text("x")
+        both = ppg.MultiFileGeneratingJob(["one", "two"], lambda files: [write(file) for file in files])
+        ppg.FileGeneratingJob("part", write).depends_on(both["one"])
+        ppg.FileGeneratingJob("whole", write).depends_on(both)
+        ppg.run_pipegraph()
+        """
+    )
+    monkeypatch.chdir(script.folder)
+    found = {}
+    for name in ("one", "two", "one:::two"):
+        assert main(["dependents", name, "--flat"]) == 0
+        found[name] = capsys.readouterr().out.split()
+
+    assert found == {"one": ["part", "whole"], "two": ["whole"], "one:::two": ["part", "whole"]}
+
+
 # --- the graph
 
 

@@ -228,15 +228,20 @@ ppg.run_pipegraph()
 
 
 @pytest.mark.parametrize(
-    ("option", "made"), [("--force", ["made/d.tsv"]), ("--only", ["made/d.tsv"])], ids=["force", "only"]
+    ("option", "pattern", "made"),
+    [
+        ("--force", "made/*", ["made/d.tsv"]),
+        ("--only", "made/*", ["made/d.tsv"]),
+        ("--only", "**/[ad].tsv", ["made/d.tsv", "out/a.tsv"]),
+    ],
 )
-def test_patterns_reach_what_generators_declare(script, option, made):
+def test_patterns_reach_what_generators_declare(script, option, pattern, made):
     script.write(GENERATED)
     if option == "--force":
         script.run()
         begun(script)
 
-    assert pipegraph(script, "run", "script.py", option, "made/*").code == 0
+    assert pipegraph(script, "run", "script.py", option, pattern).code == 0
     assert begun(script) == made
 
 
@@ -252,6 +257,8 @@ def test_a_name_that_nobody_has_ends_with_2_and_the_nearest(script, text, option
     assert ended.code == 2
     assert f"pipegraph: {headline}\n" in ended.stderr
     assert "nearest: out/a.tsv\n" in ended.stderr
+    if text != GENERATED:
+        assert begun(script) == []  # what is wrong is said before anything is made
 
 
 FAILING = """
