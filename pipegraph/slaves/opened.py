@@ -195,10 +195,9 @@ def _database(name: Any) -> Any:
 
 
 def _changed_ns(path: str) -> int:
-    """When a file was changed or got this name, which nobody can set; 0: it is not there; -1: it is no file."""
+    """When a file was changed, by the stamp that nobody can set; 0: it is not there; -1: it is no file."""
     try:
         found = os.stat(path)
-        named = os.lstat(path)
     except (OSError, ValueError):
         return 0
-    return max(found.st_ctime_ns, named.st_ctime_ns) if stat.S_ISREG(found.st_mode) else -1
+    return found.st_ctime_ns if stat.S_ISREG(found.st_mode) else -1
