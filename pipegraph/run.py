@@ -112,7 +112,6 @@ class Run:
         self._is_whole = graph.is_whole
         self._changes_to_show = _SHOWN_CHANGES
         self._judge = Judge(self._specs, self._maker_in_script, self._own_files())
-        self._warned_pairs: set[tuple[JobId, JobId]] = set()
 
     def go(self) -> None:
         """From begin to end; raises what the run has to say."""
@@ -527,10 +526,7 @@ class Run:
 
     def _warn_of_undeclared(self, faults: tuple[Undeclared, ...]) -> None:
         for each in faults:
-            pair = each.job.id, each.maker.id
-            if pair not in self._warned_pairs:
-                self._warned_pairs.add(pair)
-                self._show(Warned(each.headline, each.job.id, each.mend))
+            self._show(Warned(each.headline, each.job.id, each.mend))
 
     def _maker_in_script(self, path: str) -> JobId | None:
         maker = self._graph.maker(path)

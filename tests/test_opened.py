@@ -48,6 +48,7 @@ HINTS = {
     "folder": ("suppressed(lambda: open('sub'))", "", ""),
     "temporary": ("(open('gone', 'w'), os.remove('gone'))", "", ""),
     "appends nothing": ("open('untouched', 'a')", "", ""),
+    "could change": ("open('in.txt', 'r+')", "", ""),
     "in memory": ("sqlite3.connect(':memory:').close()", "", ""),
     "own log": ("open('logs/ppg_run.txt')", "", ""),
     "own status": ("open('.pipegraph_status')", "", ""),
@@ -80,7 +81,7 @@ JOBS = """
     Path("sub/data").write_text("")
     Path("data").write_bytes(b"")
     Path("own_module.py").write_text("")
-    time.sleep(0.05)  # what was written before a job began is older than the clock's tick
+    time.sleep(0.02)  # a change within a tick of the file system's clock can't be seen
 
     ppg.new_pipegraph()
     ppg.FileGeneratingJob("in.txt", lambda output: output.write_text("in"))

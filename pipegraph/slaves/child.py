@@ -183,7 +183,7 @@ def run_job(
     try:
         os.chdir(directory)
         if openings.is_any:
-            opened = openings.found(started_at)
+            opened = openings.found()
         if failure is None:
             for path in outputs:
                 record = files.read(path, True)

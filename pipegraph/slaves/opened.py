@@ -19,8 +19,6 @@ from .protocol import Runnable
 
 MOST_FILES = 1000
 """Of one job."""
-_TICK_NS = 20_000_000
-"""Stamps are as coarse as the kernel's tick, 10 ms at most (time(7), jiffies)."""
 _MODULES = (".py", ".pyc", ".pyi")
 _NO_FILES = ("/proc/", "/dev/", "/sys/")
 _ACCESS = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
@@ -96,21 +94,14 @@ class Openings:
 
         sys.addaudithook(hear)
 
-    def found(self, began_at: float) -> Opened:
-        """What was opened, as the files are now; called once, in the project's directory.
-
-        Parameters
-        ----------
-        began_at
-            Seconds since 1970; what has not changed since was not written.
-        """
+    def found(self) -> Opened:
+        """What was opened, as the files are now; called once, in the project's directory."""
         read, written, gone = self._read, self._written, self._gone
-        began_ns = int(began_at * 1e9) - _TICK_NS
-        changed_ns = {path: _changed_ns(path) for path in read | written | gone}
+        changed_ns = {path: _changed_ns(path) for path in read | written.keys() | gone}
         there = {path for path, at in changed_ns.items() if at > 0}
         opened = Opened(
             tuple(sorted(read & there)),
-            tuple(sorted(path for path in written & there if changed_ns[path] >= began_ns)),
+            tuple(sorted(path for path in written.keys() & there if changed_ns[path] != written[path])),
             tuple(sorted(path for path in read | gone if not changed_ns[path])),
             self._is_cut,
         )
@@ -121,7 +112,7 @@ class Openings:
         self.is_any = self._has_moved = self._is_cut = False
         self._last = ""
         self._read: set[str] = set()
-        self._written: set[str] = set()
+        self._written: dict[str, int] = {}  # when it had been changed before, if it may have been left as it was
         self._gone: set[str] = set()
 
     def _hear_change(self, event: str, told: tuple[Any, ...]) -> None:
@@ -132,7 +123,10 @@ class Openings:
         else:
             for name, folder, is_gone in _CHANGES[event]:
                 if folder < 0 or told[folder] == -1:
-                    self._note(told[name], self._gone if is_gone else self._written)
+                    if is_gone:
+                        self._note(told[name], self._gone)
+                    else:
+                        self._note_written(told[name], is_surely=True)
 
     def _hear_open(self, path: Any, mode: str | None, flags: int) -> None:
         if flags & os.O_DIRECTORY:
@@ -144,41 +138,51 @@ class Openings:
         if access != os.O_WRONLY and not (access == os.O_RDWR and flags & _FRESH):
             self._note(path, self._read)
         if access != os.O_RDONLY:
-            self._note(path, self._written)
+            self._note_written(path, bool(flags & _FRESH))
 
     def _may_be_relative_to_another(self, path: Any) -> bool:
         """It is os.open that tells, and does not tell of its dir_fd; by itself, or as the opener of an `open`."""
         if type(path) is str and not path.startswith("/"):
             if path == self._last:
                 self._read.discard(path)
-                self._written.discard(path)
+                self._written.pop(path, None)
             return True
         return False
 
     def _note(self, path: Any, among: set[str]) -> None:
+        name = self._name(path)
+        if not name or name in among or name in self._written or name in self.job.input_ids:
+            return
+        if self._has_room():
+            among.add(name)
+
+    def _note_written(self, path: Any, is_surely: bool) -> None:
+        name = self._name(path)
+        if name and name not in self._written and self._has_room():
+            self._written[name] = 0 if is_surely else _changed_ns(self._below + name)
+
+    def _has_room(self) -> bool:
+        self.is_any = True
+        self._is_cut = self._is_cut or len(self._read) + len(self._written) + len(self._gone) >= MOST_FILES
+        return not self._is_cut
+
+    def _name(self, path: Any) -> str:
+        """Relative to the project; empty, if it is not to be noted."""
         if type(path) is not str:
             if not isinstance(path, (bytes, os.PathLike)):
-                return  # a descriptor
+                return ""  # a descriptor
             path = os.fsdecode(path)
         if path.endswith(_MODULES) or "/__pycache__/" in path:
-            return
+            return ""
         if self._has_moved and path[:1] != "/":
             path = os.path.join(os.getcwd(), path)
         if "/." in path or "//" in path or path[:1] == ".":
             path = os.path.normpath(os.path.join(self._directory, path))
         if path[:1] == "/":
             if not path.startswith(self._below) or path.startswith(self._elsewhere):
-                return
+                return ""
             path = path[len(self._below) :]
-        if not path or path in self.outputs or path in among:
-            return
-        if among is not self._written and (path in self._written or path in self.job.input_ids):
-            return
-        if len(self._read) + len(self._written) + len(self._gone) < MOST_FILES:
-            among.add(path)
-            self.is_any = True
-        else:
-            self._is_cut = True
+        return "" if path in self.outputs else path
 
 
 def _database(name: Any) -> Any:
@@ -191,10 +195,9 @@ def _database(name: Any) -> Any:
 
 
 def _changed_ns(path: str) -> int:
-    """When a file was changed or got this name, which nobody can set; 0: it is not there; -1: it is no file."""
+    """When a file was changed, by the stamp that nobody can set; 0: it is not there; -1: it is no file."""
     try:
         found = os.stat(path)
-        named = os.lstat(path)
     except (OSError, ValueError):
         return 0
-    return max(found.st_ctime_ns, named.st_ctime_ns) if stat.S_ISREG(found.st_mode) else -1
+    return found.st_ctime_ns if stat.S_ISREG(found.st_mode) else -1
