@@ -39,11 +39,15 @@ class Declared:
         Ids of all that took part, but for invariants.
     incomplete
         Numbers (`id`) of graphs whose last run may not have got to all that they declare.
+    gone
+        What this script declared in earlier runs, and in none of these.
     """
 
     def __init__(self) -> None:
         self.jobs: set[JobId] = set()
         self.incomplete: set[int] = set()
+        self.gone: list[JobId] = []
+        self.is_told_at_exit = False
 
 
 class Graph:
@@ -129,6 +133,13 @@ class Graph:
                 name = filename[len(self.directory) + 1 :]
             place = self._places[filename, line] = Place(name, line)
         return place
+
+    def script_name(self) -> str:
+        """The file that Python was begun with; empty where there is none: notebooks, the prompt."""
+        filename = getattr(sys.modules.get("__main__"), "__file__", None)
+        if not isinstance(filename, str) or filename.startswith("<"):
+            return ""
+        return os.path.abspath(filename).removeprefix(self.directory + os.sep)
 
     def check_declarable(self, what: str) -> None:
         """Jobs may be declared now, here.

@@ -158,6 +158,8 @@ class Trace(NamedTuple):
         Seconds since 1970.
     reasons
         Why it was made; the first of them, if they are many.
+    read, written
+        Files below the project's directory that it opened without having declared them; the first of them.
     """
 
     inputs: dict[InputId, Fingerprint]
@@ -167,6 +169,8 @@ class Trace(NamedTuple):
     peak_bytes: int = 0
     ended_at: float = 0.0
     reasons: tuple[Reason, ...] = ()
+    read: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
 
 
 class Past(NamedTuple):

@@ -45,13 +45,13 @@ from .events import (
 )
 from .explanations import Change, Explanation
 from .graph import Graph
-from .model import NOTHING_OPENED, Failure, FailureKind, JobId, JobSpec, Place, Printed, ReasonKind, Role
+from .model import NOTHING_OPENED, Failure, FailureKind, JobId, JobSpec, Opened, Place, Printed, ReasonKind, Role
 from .outcomes import error_of_run
 from .signals import Signals
 from .slaves import LocalSlave, ended_on_request, put_away
 from .slaves.strict import landlock_version
 from .status import StatusFile
-from .status.declarations import declare, retract
+from .status.declarations import declare, gone_of
 from .status.explaining import Explaining, note_explanation, note_replaced
 from .status.survey import changed_inputs, survey
 from .targets import check_all_named
@@ -85,6 +85,7 @@ class Run:
         self._declared = graph.specs()
         self._where = where
         self._log_folder = log_folder
+        self._script = graph.script_name() or where.filename
         self._specs: dict[JobId, JobSpec] = {spec.id: spec for spec in self._declared}
         self._coordinator = Coordinator(graph.rc.cores, memory_of_this_machine())
         self._engine = Engine()
@@ -152,7 +153,7 @@ class Run:
                 )
             try:
                 self._loop()
-                self._retract()
+                self._note_gone()
             except BaseException as error:
                 self._show(Warned(f"the run ended early: {type(error).__name__}: {str(error).partition(chr(10))[0]}"))
                 if any(self._board.counts()):
@@ -170,7 +171,7 @@ class Run:
 
     def _loop(self) -> None:
         try:
-            declare(self._declared, self._where.filename, self._status)
+            declare(self._declared, self._script, self._status)
             self._tell(survey(self._declared, (), None, self._status, self._graph.accepts))
         except StatusWriteError as error:
             self._give_up(error)
@@ -293,8 +294,8 @@ class Run:
         grew: GraphGrew | None = None
         if objection is None:
             try:
-                self._note_made(event)
-                declare(event.growth.jobs, self._where.filename, self._status)
+                self._note_made(event, verdict.hints)
+                declare(event.growth.jobs, self._script, self._status)
                 if event.growth.jobs or event.growth.edges:
                     grew = survey(event.growth.jobs, event.growth.edges, event.job, self._status, self._graph.accepts)
             except StatusWriteError as error:
@@ -320,9 +321,11 @@ class Run:
         if verdict.hints is not NOTHING_OPENED:
             self._show(FilesOpened(spec.id, verdict.hints.read, verdict.hints.written, verdict.hints.is_cut))
 
-    def _note_made(self, event: JobSucceeded) -> None:
+    def _note_made(self, event: JobSucceeded, hints: Opened) -> None:
         """Record a success, and what its fingerprints are of, for who asks later what has changed."""
         trace = self._engine.trace_of(event)
+        if hints is not NOTHING_OPENED:
+            trace = trace._replace(read=hints.read, written=hints.written)
         for name, fingerprint in trace.inputs.items():
             spec = self._specs.get(name)
             if spec is not None and spec.fingerprint == fingerprint and not self._status.has_explained(fingerprint):
@@ -515,14 +518,18 @@ class Run:
         if trace is not None:
             self._write(lambda: self._status.note_made(job, trace))
 
-    def _retract(self) -> None:
-        """If all that could declare jobs has done so: what this script declared earlier and now did not is gone."""
+    def _note_gone(self) -> None:
+        """If all that could declare jobs has done so: what this script declared earlier and not now may be gone.
+
+        Not yet: the script may run other graphs.
+        """
         declared = self._graph.declared
         declared.jobs |= self._status.declared_jobs() & self._specs.keys()
         is_complete = self._is_whole and not (self._failures or self._stops or self._ends_early or self._write_error)
         (declared.incomplete.discard if is_complete else declared.incomplete.add)(id(self._graph))
-        if not declared.incomplete:
-            self._write(lambda: retract(self._where.filename, declared.jobs, self._status))
+        declared.gone = []
+        if not declared.incomplete and self._graph.script_name():
+            declared.gone = gone_of(self._script, declared.jobs, self._status)
 
     def _warn_of_undeclared(self, faults: tuple[Undeclared, ...]) -> None:
         for each in faults:
@@ -554,7 +561,7 @@ class Run:
             self._run_id,
             self._began_at,
             self._graph.directory,
-            self._where.filename,
+            self._script,
             os.uname().nodename,
             os.getpid(),
             self._coordinator.cores,

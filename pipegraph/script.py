@@ -6,6 +6,7 @@ make every fork of it dearer, nor `import pipegraph`.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import os
@@ -15,7 +16,7 @@ from typing import Any, NoReturn
 
 from . import wishes
 from .coordinator import LocalSystem
-from .errors import CommunicationFailure, JobContractError, RuntimeError
+from .errors import CommunicationFailure, JobContractError, PyPipeGraphError, RuntimeError
 from .graph import Graph, current, current_or_none, set_current
 from .model import Place
 from .targets import check_all_named, names_of
@@ -236,11 +237,28 @@ def _go(graph: Graph, where: Place) -> None:
         slave.end()
         graph.running = False
         graph.was_run = True
+        if graph.declared.gone and not graph.declared.is_told_at_exit:
+            graph.declared.is_told_at_exit = True
+            atexit.register(_tell_what_is_gone, graph, graph.script_name())
         if log_folder is not None:
             with contextlib.suppress(OSError):
                 os.rmdir(log_folder)  # it is empty, if the run could not begin
     if run.is_again:
         _run_again()
+
+
+def _tell_what_is_gone(graph: Graph, script: str) -> None:
+    """The script came to its end: what it declared in earlier runs and not in this one is gone."""
+    has_failed = hasattr(sys, "last_value") or hasattr(sys, "last_exc")
+    if has_failed or os.getpid() != graph.pid or not graph.declared.gone:
+        return
+    from .status import StatusFile
+    from .status.declarations import retract
+
+    with contextlib.suppress(PyPipeGraphError), contextlib.ExitStack() as stack:
+        status = StatusFile.open(graph.invariant_status_filename, lambda warning: None)
+        stack.callback(status.close)
+        retract(script, graph.declared.gone, status)
 
 
 def _run_again() -> NoReturn:

@@ -409,3 +409,29 @@ def test_a_forced_job_is_made_whatever_is_wished(script, monkeypatch):
     script.run(forced)
 
     assert calls(script) == 2
+
+
+@pytest.mark.parametrize(("end", "code"), [("1 / 0", 1), ("os.kill(os.getpid(), 9)", -9), ("os._exit(0)", 0)])
+def test_what_a_later_run_of_the_script_declares_is_not_gone_when_the_script_ends_in_between(script, end, code):
+    text = (
+        WRITE
+        + """
+    for name in ["a", "b"]:
+        ppg.FileGeneratingJob(name, write)
+        ppg.run_pipegraph()
+        END
+    """
+    )
+    run_as(script, "one.py", text.replace("END", "pass"))
+    run_as(script, "one.py", text.replace("END", end), code)
+
+    assert scripts_of(script) == {"a": ("one.py",), "b": ("one.py",)}
+
+
+def test_scripts_that_run_through_one_helping_module_are_two_scripts(script):
+    (script.folder / "helping.py").write_text("import pipegraph as ppg\ndef go(): ppg.run_pipegraph()\n")
+    text = WRITE + "import helping\n    ppg.FileGeneratingJob('NAME', write)\n    helping.go()"
+    run_as(script, "one.py", text.replace("NAME", "a"))
+    run_as(script, "two.py", text.replace("NAME", "b"))
+
+    assert scripts_of(script) == {"a": ("one.py",), "b": ("two.py",)}

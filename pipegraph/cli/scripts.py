@@ -107,4 +107,5 @@ def print_exception(error: Exception) -> None:
     while trace is not None and os.path.dirname(trace.tb_frame.f_code.co_filename) == os.path.dirname(__file__):
         trace = trace.tb_next
     error.__traceback__ = trace
+    sys.last_value = error  # as Python itself does where a script fails
     sys.excepthook(type(error), error, trace)

@@ -36,6 +36,8 @@ class Foreseen(NamedTuple):
         be read.
     seconds
         As recorded when it was made last; None: it never was.
+    read, written
+        What it opened then without having declared it.
     expected_seconds
         That, or the mean of the jobs made at the same line of the script; None where there is none.
     """
@@ -51,6 +53,8 @@ class Foreseen(NamedTuple):
     seconds: float | None = None
     expected_seconds: float | None = None
     adopts: bool = False
+    read: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
 
     @property
     def is_generator(self) -> bool:
@@ -185,6 +189,8 @@ class Outlook(tuple[list[StartJob], list[JobId]]):
             "seconds": each.seconds,
             "expected_seconds": each.expected_seconds,
             "adopts": each.adopts,
+            "read": each.read,
+            "written": each.written,
         }
 
     def __str__(self) -> str:
@@ -260,8 +266,10 @@ def _prospects(arrival: GraphGrew) -> dict[JobId, Prospect]:
 
 def _foreseen(spec: JobSpec, prospect: Prospect, arrival: GraphGrew, expected: float | None) -> Foreseen:
     past = arrival.pasts.get(spec.id)
-    seconds = None if past is None or past.trace is None else past.trace.seconds
-    return Foreseen(spec.id, spec.class_name, spec.role, spec.place, *prospect, seconds, expected, spec.adopts)
+    trace = None if past is None else past.trace
+    seconds, read, written = (None, (), ()) if trace is None else (trace.seconds, trace.read, trace.written)
+    own = (spec.id, spec.class_name, spec.role, spec.place)
+    return Foreseen(*own, *prospect, seconds, expected, spec.adopts, read, written)
 
 
 def _consequences(before: Mapping[JobId, Prospect], after: Mapping[JobId, Prospect], names: Names) -> set[JobId]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MOST_GROUPS = 20
 _MOST_REASONS = 3
 _MOST_DEPENDENTS = 20
+_MOST_FILES = 5
 NOT_KNOWN = "what they will declare is not known"
 
 
@@ -210,6 +211,9 @@ def why_lines(outlook: Outlook, spec: JobSpec) -> Iterator[str]:
     else:
         yield f"{name} can't run"
         yield from _failure_lines(outlook, each.roots[0])
+    for what, paths in (("read, and is no input", each.read), ("written, and is no output", each.written)):
+        for path in paths[:_MOST_FILES]:
+            yield f"    hint: {shown(path)} was {what}"
 
 
 def change_lines(changes: Iterable[Change]) -> Iterator[str]:

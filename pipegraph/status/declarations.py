@@ -26,15 +26,25 @@ def declare(specs: Iterable[JobSpec], script: str, status: StatusFile) -> None:
             status.note_declared(spec.id, spec.class_name, spec.role, tuple({*known.scripts, script}))
 
 
-def retract(script: str, declared: Set[JobId], status: StatusFile) -> None:
-    """The script declares these jobs and no others: what else it declared in earlier runs, it does not any more.
+def gone_of(script: str, declared: Set[JobId], status: StatusFile) -> list[JobId]:
+    """What the script declared in earlier runs, if these are all that it declares."""
+    gone = []
+    for job in status.declared_jobs() - declared:
+        known = status.declared(job)
+        if known is not None and script in known.scripts:
+            gone.append(job)
+    return gone
+
+
+def retract(script: str, gone: Iterable[JobId], status: StatusFile) -> None:
+    """The script does not declare these any more.
 
     Raises
     ------
     StatusWriteError
         It could not be recorded.
     """
-    for job in status.declared_jobs() - declared:
+    for job in gone:
         known = status.declared(job)
         if known is not None and script in known.scripts:
             others = tuple(each for each in known.scripts if each != script)

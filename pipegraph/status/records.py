@@ -8,7 +8,8 @@ where the line feed in front of it was lost (`BEGINNING`).
 Kinds and payloads::
 
     S  started          seconds since 1970
-    M  made (a trace)   [fingerprint, seconds, peak_bytes, ended_at, files, {input: fingerprint}, reasons]
+    M  made (a trace)   [fingerprint, seconds, peak_bytes, ended_at, files, {input: fingerprint}, reasons,
+                        [[read], [written]]: undeclared files; left out if there are none]
     F  failed           seconds since 1970
     V  seen again       files: the outputs of the last M, as they were when they were looked at again
     I  measured         [fingerprint, files, value_text]
@@ -45,6 +46,7 @@ HEADERS: Final = tuple(MAGIC + b"%d\n" % version for version in range(VERSION, 0
 """Of the files that are read here, newest first; all of one length."""
 HEADER: Final = HEADERS[0]
 MOST_REASONS: Final = 20
+MOST_FILES: Final = 20
 
 # Plain integers, not an enum: they are compared once a line when a file is opened.
 STARTED: Final = ord("S")
@@ -171,9 +173,12 @@ def encode_trace(job: str, trace: Trace) -> str:
             for kind, subject, before, now in trace.reasons[:MOST_REASONS]
         ]
     )
+    undeclared = ""
+    if trace.read or trace.written:
+        undeclared = "," + json.dumps([trace.read[:MOST_FILES], trace.written[:MOST_FILES]], separators=(",", ":"))
     return (
         f"[{quoted(trace.fingerprint)},{encode_time(trace.seconds)},{trace.peak_bytes},{encode_time(trace.ended_at)},"
-        f"{encode_files(job, trace.fingerprint, trace.outputs)},{{{inputs}}},[{reasons}]]"
+        f"{encode_files(job, trace.fingerprint, trace.outputs)},{{{inputs}}},[{reasons}]{undeclared}]"
     )
 
 
@@ -188,8 +193,9 @@ def decode_trace(job: str, payload: str) -> Trace:
             reasons = _NEVER_MADE if more else ()
         else:
             reasons = tuple([Reason(_REASON_KINDS[kind], *rest) for kind, *rest in more[0]])
-        return Trace(inputs, fingerprint, outputs, seconds, peak_bytes, ended_at, reasons)
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        trace = Trace(inputs, fingerprint, outputs, seconds, peak_bytes, ended_at, reasons)
+        return trace if len(more) < 2 else trace._replace(read=tuple(more[1][0]), written=tuple(more[1][1]))
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
         raise MalformedRecord from error
 
 
