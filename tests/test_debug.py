@@ -1,4 +1,4 @@
-"""`pipegraph debug` and `pipegraph twice`: one job of a script, called by itself."""
+"""`pipegraph debug` and `pipegraph check --twice`: one job of a script, called by itself."""
 
 from __future__ import annotations
 
@@ -240,7 +240,7 @@ def repeated(script: Script) -> Script:
 def test_a_job_is_made_again_and_compared_and_is_left_as_it_was(
     repeated: Script, job: str, code: int, words: str
 ) -> None:
-    told = command(repeated, "twice", job, "--script", "script.py")
+    told = command(repeated, "check", "--twice", job, "--script", "script.py")
 
     assert told[0] == code, told
     assert words in told[1]
@@ -248,7 +248,7 @@ def test_a_job_is_made_again_and_compared_and_is_left_as_it_was(
     left = {path.name for path in repeated.folder.iterdir()}
     assert not [name for name in left if "twice" in name]
     if code < 2:
-        assert "1 up to date" in command(repeated, "twice", job)[2]
+        assert "1 up to date" in command(repeated, "check", "--twice", job)[2]
 
 
 def test_a_comparison_that_is_ended_puts_back_what_was_made(repeated: Script) -> None:
@@ -268,7 +268,7 @@ def test_what_a_killed_comparison_left_is_put_back_by_the_next(repeated: Script)
     assert (repeated.folder / "o/wait.before_twice").read_text() == "same"
 
     (repeated.folder / "go").touch()
-    code, out, err = command(repeated, "twice", "o/wait")
+    code, out, err = command(repeated, "check", "--twice", "o/wait")
 
     assert code == 0
     assert "o/wait: put back, from a comparison that was killed" in err
@@ -278,7 +278,7 @@ def test_what_a_killed_comparison_left_is_put_back_by_the_next(repeated: Script)
 
 def begin_to_wait(script: Script) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipegraph", "twice", "o/wait", "--script", "script.py"],
+        [sys.executable, "-m", "pipegraph", "check", "--twice", "o/wait", "--script", "script.py"],
         cwd=script.folder,
         env=script.environment,
         stderr=subprocess.DEVNULL,

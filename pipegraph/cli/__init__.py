@@ -18,10 +18,10 @@ from ..errors import PyPipeGraphError, RuntimeError, StatusHeldError, shown
 from .shared import NotThereError
 
 _COMMANDS = (
-    *("run", "why", "status", "graph", "inputs", "dependents", "check", "twice", "debug"),
+    *("run", "why", "diff", "status", "graph", "inputs", "dependents", "check", "debug"),
     *("adopt", "forget", "clean", "completion"),
 )
-_OF_SCRIPTS = ("run", "why", "debug", "twice")
+_OF_SCRIPTS = ("run", "why", "diff", "check", "debug")
 _FAILED, _REFUSED, _HELD, _INTERRUPTED = 1, 2, 3, 130
 
 

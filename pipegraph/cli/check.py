@@ -1,10 +1,11 @@
-"""``pipegraph check``: whether all outputs are still what was recorded. Changes nothing."""
+"""``pipegraph check``: whether all outputs are still what was recorded. Changes nothing, but with ``--twice``."""
 
 from __future__ import annotations
 
 import argparse
 
 from ..errors import shown
+from .scripts import add_script, script_of
 from .shared import add_status_file, counted, knowledge_of, size_of
 
 _DIFFERENT = 1
@@ -14,18 +15,26 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     """Declare the subcommand."""
     parser = commands.add_parser(
         "check",
-        help="whether all files are still what was made",
+        help="whether all files are still what was made; or whether a job makes the same again",
         description="Compares what jobs made with what was recorded, and lists what is missing or changed. Reads "
         "files whose size, time or inode is another, or all. Temporary files may be missing; jobs that no script "
-        "declares any more are left out.",
+        "declares any more are left out. With --twice: makes a job and what it needs, as a run does, and then calls it "
+        "once more, into a folder aside if its callback takes the path, or else in place, while the files that were "
+        "made lie beside under other names; if the bytes differ, all that depends on it is made again each time.",
     )
     parser.add_argument("--all", action="store_true", help="read every file, also where nothing speaks for a change")
+    parser.add_argument("--twice", metavar="JOB", help="make a job again, aside, and compare the bytes")
     add_status_file(parser)
+    add_script(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Carry it out; the exit status."""
+    if arguments.twice:
+        from .twice import check_twice
+
+        return check_twice(arguments.twice, script_of(arguments), arguments.script_arguments)
     from ..invariants import files
     from ..model import Role
 

@@ -1,4 +1,4 @@
-"""``pipegraph twice``: makes a job once more, aside, and compares the bytes.
+"""``pipegraph check --twice``: makes a job once more, aside, and compares the bytes.
 
 If they differ, all that depends on the job is made again each time that it is. The first time is in a process of its
 own, so that sets come in another order (PYTHONHASHSEED).
@@ -6,7 +6,6 @@ own, so that sets come in another order (PYTHONHASHSEED).
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import signal
@@ -23,25 +22,9 @@ from ..jobs import FileGeneratingJob, Job, MultiFileGeneratingJob
 from ..model import Role
 from . import code_of
 from .declared import clear, prepare, remove, with_job
-from .scripts import add_script, script_of
 
 _BEFORE = ".before_twice"
 _CHUNK_BYTES = 1 << 20
-
-
-def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the subcommand."""
-    parser = commands.add_parser(
-        "twice",
-        usage="%(prog)s [-h] [--script SCRIPT] JOB [-- ARGUMENT ...]",
-        help="make a job again, aside, and compare the bytes",
-        description="Makes a job and what it needs, as a run does, and then calls it once more: into a folder aside if "
-        "its callback takes the path, or else in place, while the files that were made lie beside under other names. "
-        "What follows -- is given to the script.",
-    )
-    parser.add_argument("job", metavar="JOB", help="the id of the job, or a file that it makes")
-    add_script(parser)
-    parser.set_defaults(run=lambda given: check_twice(given.job, script_of(given), given.script_arguments))
 
 
 def check_twice(name: str, script: str, arguments: list[str]) -> int:

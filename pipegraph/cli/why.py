@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
 import sys
-import traceback
-from collections.abc import Sequence
 
-from .. import wishes
-from ..errors import JobContractError, PyPipeGraphError, shown
 from ..outlook import Outlook
-from .scripts import add_script, end_of, print_exception, script_of
+from .outlooks import named, outlooks_of
+from .scripts import add_script
+from .shared import NotThereError
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -25,7 +21,12 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "script is run for that (with what stands behind -- as its arguments), but none of its jobs, and no file is "
         "changed.",
     )
-    parser.add_argument("names", nargs="*", metavar="JOB|FILE", help="tell of these only (default: of all)")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="JOB|FILE",
+        help="tell of these only: ids, files, patterns, beginnings (default: of all)",
+    )
     add_script(parser)
     parser.add_argument(
         "--changed",
@@ -41,49 +42,19 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run(arguments: argparse.Namespace) -> int:
     """Carry it out; the exit status."""
-    script = script_of(arguments)
-    outlooks: list[Outlook] = []
-    wished = wishes.Wishes(dry_run=True, changed=tuple(arguments.changed), tell=outlooks.append)
-    # What the script itself prints is no answer.
-    with contextlib.redirect_stdout(sys.stderr):
-        failure = end_of(script, arguments.script_arguments, wished)
-    if not outlooks:
-        if isinstance(failure, PyPipeGraphError):
-            raise failure
-        if failure is None:
-            headline = f"{shown(script)} never called run_pipegraph()"
-            raise JobContractError(headline, (), "Name another script: --script SCRIPT.")
-        print_exception(failure)
-        return 2
-    if failure is not None:
-        last = traceback.extract_tb(failure.__traceback__)[-1]
-        place = f"{os.path.relpath(last.filename)}:{last.lineno}"
-        print(
-            f"The script failed after it had asked for a run ({type(failure).__name__} in {shown(place)}), since "
-            "nothing was made. Jobs that it declares later are not told of.",
-            file=sys.stderr,
-        )
-    return _answer(outlooks, arguments.names, arguments.json)
-
-
-def _answer(outlooks: Sequence[Outlook], names: Sequence[str], is_json: bool) -> int:
-    if not names:
+    outlooks = outlooks_of(arguments, arguments.changed)
+    if not arguments.names:
         for outlook in outlooks:
-            print(outlook.to_json()) if is_json else outlook.show()
+            print(outlook.to_json()) if arguments.json else outlook.show()
         return 0
     code = 0
-    for name in names:
-        knowing = [outlook for outlook in outlooks if outlook.names.named(name)[1]]
-        if knowing:
-            # Of several runs of one script, the last that has it knows most.
-            outlook = knowing[-1]
-            print(outlook.to_json(_jobs_of(outlook, name)) if is_json else outlook.why(name))
-            continue
-        code = 1
+    for name in arguments.names:
         try:
-            outlooks[-1].why(name)
-        except JobContractError as error:
-            print(error, file=sys.stderr)
+            for outlook, job in named(outlooks, name):
+                print(outlook.to_json(_jobs_of(outlook, job)) if arguments.json else outlook.why(job))
+        except NotThereError as error:
+            print(f"pipegraph: {error}", file=sys.stderr)
+            code = 1
     return code
 
 

@@ -1,0 +1,127 @@
+"""``pipegraph diff``: what has changed of the inputs of jobs since they were made: files, values, and lines of code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+
+from ..errors import shown
+from ..explanations import Change
+from ..model import JobId, Place, Reason, ReasonKind
+from .scripts import add_script
+from .shared import NotThereError, add_status_file, knowledge_of
+
+_COLORS = {"+": "\x1b[32m", "-": "\x1b[31m", "@": "\x1b[36m"}
+_SHOWN = "%Y-%m-%d %H:%M:%S"
+
+Changed = tuple[JobId, "Place | None", Sequence[Reason], Sequence[Change]]
+"""A job, where it is declared, all reasons for which it is or was made, and what is behind them."""
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the subcommand."""
+    parser = commands.add_parser(
+        "diff",
+        help="what has changed since jobs were made, down to the line of code",
+        usage="pipegraph diff [JOB|FILE ...] [--script SCRIPT] [-- ARGUMENT ...]\n"
+        "       pipegraph diff --last JOB|FILE ... [--status-file FILE]",
+        description="Shows what has changed of the inputs of jobs since they were made: sizes and times of files, "
+        "values of parameters, and of code the lines that differ, also in functions that it only uses. The script is "
+        "run for that, but none of its jobs, and no file is changed. With --last: what had changed when they were made "
+        "last, as it was recorded; no script is run.",
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="JOB|FILE", help="ids, files, patterns, beginnings (default: all that must run)"
+    )
+    parser.add_argument("--last", action="store_true", help="what had changed when they were made last")
+    add_script(parser)
+    add_status_file(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Carry it out; the exit status."""
+    if arguments.last and not arguments.names:
+        print("pipegraph diff --last: of which jobs?", file=sys.stderr)
+        return 2
+    show = _Show()
+    for each in _last(arguments) if arguments.last else _now(arguments):
+        show.changed(each)
+    return 0
+
+
+def _now(arguments: argparse.Namespace) -> Iterator[Changed | str]:
+    from .outlooks import named, outlooks_of
+
+    outlooks = outlooks_of(arguments)
+    if arguments.names:
+        asked = [each for name in arguments.names for each in named(outlooks, name)]
+    else:
+        asked = [(outlook, start.job) for outlook in outlooks for start in outlook.must]
+        if not asked:
+            yield "Nothing has changed: no job must run."
+    for outlook, name in asked:
+        specs = [spec for spec in outlook.names.named(name)[1] if spec.id in outlook.jobs]
+        if not specs:
+            raise NotThereError("this is an input, and no job", [("name", name)], f"Ask: pipegraph why {name}")
+        for spec in specs:
+            reasons = outlook.jobs[spec.id].reasons
+            changes = [change for reason in reasons for change in outlook.explain(reason)]
+            yield spec.id, spec.place, reasons, changes
+
+
+def _last(arguments: argparse.Namespace) -> Iterator[Changed | str]:
+    from ..status.explaining import Explaining
+    from .names import found, jobs_by_name
+
+    knowledge = knowledge_of(arguments.status_file)
+    explaining = Explaining(knowledge, lambda invariant: None, lambda name: knowledge.maker(name) or name)
+    for job in found(arguments.names, jobs_by_name(knowledge.jobs())):
+        trace = knowledge.past(job).trace
+        if trace is None:
+            yield f"{shown(job)} was never made here."
+            continue
+        yield f"{shown(job)} was made at {time.strftime(_SHOWN, time.localtime(trace.ended_at))}:"
+        yield job, None, trace.reasons, [change for each in trace.reasons for change in explaining.changes(each)]
+
+
+class _Show:
+    """Prints; what is the same for several jobs once."""
+
+    def __init__(self) -> None:
+        self._is_colored = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        self._known: dict[tuple[Change, ...], JobId] = {}
+
+    def changed(self, changed: Changed | str) -> None:
+        """One job, or a word on it."""
+        if isinstance(changed, str):
+            print(changed)
+            return
+        job, place, reasons, changes = changed
+        if place is not None:
+            print(f"{shown(job)} ({shown(str(place))})")
+        if not reasons:
+            print("    nothing has changed")
+        for text in _unexplained(reasons):
+            print(f"    {shown(text)}")
+        same_as = self._known.setdefault(tuple(changes), job) if changes else job
+        if same_as != job:
+            print(f"    the same as of {shown(same_as)}")
+            return
+        for change in changes:
+            for line in change.lines():
+                self._line(f"{shown(line.expandtabs())}")
+
+    def _line(self, line: str) -> None:
+        color = _COLORS.get(line[:1]) if self._is_colored else None
+        print(f"    {line}" if color is None else f"    {color}{line}\x1b[0m")
+
+
+def _unexplained(reasons: Iterable[Reason]) -> Iterator[str]:
+    """Each reason by its words: those that changes stand for too, as they tell which input it is."""
+    for reason in reasons:
+        if reason.kind is not ReasonKind.NEEDED:
+            yield str(reason)
