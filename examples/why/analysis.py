@@ -19,7 +19,6 @@ def job_for(sample: str) -> ppg.Job:
 
     job = ppg.FileGeneratingJob(f"aligned/{sample}.bam", make)
     job.depends_on_file(f"raw/{sample}.txt")
-    job.depends_on_func("align", align)
     return job
 
 

@@ -6,19 +6,22 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
+from ..engine import Fate
 from ..errors import shown
 from ..explanations import Change
-from ..model import JobId, Place, Reason, ReasonKind
+from ..model import JobId, Reason
+from ..watchers.wording import named as named_at
 from .scripts import add_script
 from .shared import NotThereError, add_status_file, knowledge_of
 
 _COLORS = {"+": "\x1b[32m", "-": "\x1b[31m", "@": "\x1b[36m"}
+_MOST_NAMES = 2
 _SHOWN = "%Y-%m-%d %H:%M:%S"
 
-Changed = tuple[JobId, "Place | None", Sequence[Reason], Sequence[Change]]
-"""A job, where it is declared, all reasons for which it is or was made, and what is behind them."""
+Behind = Sequence[tuple[Reason, tuple[Change, ...]]]
+"""Reasons for which a job is or was made, each with what is behind it."""
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -48,12 +51,13 @@ def run(arguments: argparse.Namespace) -> int:
         print("pipegraph diff --last: of which jobs?", file=sys.stderr)
         return 2
     show = _Show()
-    for each in _last(arguments) if arguments.last else _now(arguments):
-        show.changed(each)
+    for headline, job, behind in _last(arguments) if arguments.last else _now(arguments):
+        print(headline)
+        show.changes(job, behind)
     return 0
 
 
-def _now(arguments: argparse.Namespace) -> Iterator[Changed | str]:
+def _now(arguments: argparse.Namespace) -> Iterator[tuple[str, JobId, Behind]]:
     from .outlooks import named, outlooks_of
 
     outlooks = outlooks_of(arguments)
@@ -62,18 +66,26 @@ def _now(arguments: argparse.Namespace) -> Iterator[Changed | str]:
     else:
         asked = [(outlook, start.job) for outlook in outlooks for start in outlook.must]
         if not asked:
-            yield "Nothing has changed: no job must run."
+            yield "Nothing has changed: no job must run.", "", ()
     for outlook, name in asked:
         specs = [spec for spec in outlook.names.named(name)[1] if spec.id in outlook.jobs]
         if not specs:
             raise NotThereError("this is an input, and no job", [("name", name)], f"Ask: pipegraph why {name}")
         for spec in specs:
-            reasons = outlook.jobs[spec.id].reasons
-            changes = [change for reason in reasons for change in outlook.explain(reason)]
-            yield spec.id, spec.place, reasons, changes
+            foreseen = outlook.jobs[spec.id]
+            headline = named_at(spec, spec.id)
+            if foreseen.fate is Fate.MAY:
+                headline += f": nothing so far; it runs if {_listed(foreseen.inputs or foreseen.roots)} changes"
+            elif not foreseen.reasons:
+                headline += ": nothing has changed"
+            yield headline, spec.id, [(reason, tuple(outlook.explain(reason))) for reason in foreseen.reasons]
 
 
-def _last(arguments: argparse.Namespace) -> Iterator[Changed | str]:
+def _listed(names: Sequence[str]) -> str:
+    return " or ".join(map(shown, names[:_MOST_NAMES])) + (" or another" if len(names) > _MOST_NAMES else "")
+
+
+def _last(arguments: argparse.Namespace) -> Iterator[tuple[str, JobId, Behind]]:
     from ..status.explaining import Explaining
     from .names import found, jobs_by_name
 
@@ -82,10 +94,10 @@ def _last(arguments: argparse.Namespace) -> Iterator[Changed | str]:
     for job in found(arguments.names, jobs_by_name(knowledge.jobs())):
         trace = knowledge.past(job).trace
         if trace is None:
-            yield f"{shown(job)} was never made here."
+            yield f"{shown(job)}: was never made here", job, ()
             continue
-        yield f"{shown(job)} was made at {time.strftime(_SHOWN, time.localtime(trace.ended_at))}:"
-        yield job, None, trace.reasons, [change for each in trace.reasons for change in explaining.changes(each)]
+        at = time.strftime(_SHOWN, time.localtime(trace.ended_at))
+        yield f"{shown(job)}, made at {at}", job, [(reason, explaining.changes(reason)) for reason in trace.reasons]
 
 
 class _Show:
@@ -95,33 +107,18 @@ class _Show:
         self._is_colored = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         self._known: dict[tuple[Change, ...], JobId] = {}
 
-    def changed(self, changed: Changed | str) -> None:
-        """One job, or a word on it."""
-        if isinstance(changed, str):
-            print(changed)
-            return
-        job, place, reasons, changes = changed
-        if place is not None:
-            print(f"{shown(job)} ({shown(str(place))})")
-        if not reasons:
-            print("    nothing has changed")
-        for text in _unexplained(reasons):
-            print(f"    {shown(text)}")
-        same_as = self._known.setdefault(tuple(changes), job) if changes else job
-        if same_as != job:
-            print(f"    the same as of {shown(same_as)}")
-            return
-        for change in changes:
-            for line in change.lines():
-                self._line(f"{shown(line.expandtabs())}")
+    def changes(self, job: JobId, behind: Behind) -> None:
+        """Of one job."""
+        for reason, changes in behind:
+            print(f"    {shown(str(reason))}")
+            same_as = self._known.setdefault(changes, job) if changes else job
+            if same_as != job:
+                print(f"        the same as of {shown(same_as)}")
+                continue
+            for change in changes:
+                for line in change.lines():
+                    self._line(shown(line.expandtabs()))
 
     def _line(self, line: str) -> None:
         color = _COLORS.get(line[:1]) if self._is_colored else None
-        print(f"    {line}" if color is None else f"    {color}{line}\x1b[0m")
-
-
-def _unexplained(reasons: Iterable[Reason]) -> Iterator[str]:
-    """Each reason by its words: those that changes stand for too, as they tell which input it is."""
-    for reason in reasons:
-        if reason.kind is not ReasonKind.NEEDED:
-            yield str(reason)
+        print(f"        {line}" if color is None else f"        {color}{line}\x1b[0m")

@@ -85,9 +85,9 @@ def named(outlooks: list[Outlook], name: str) -> Iterator[tuple[Outlook, str]]:
     try:
         jobs = found([name], makers)
     except NotThereError as error:
-        if not any(each.is_generator for outlook in outlooks for each in outlook.jobs.values()):
-            raise NotThereError("there is no such job or file", error.facts, error.mend) from error
-        mend = "What generators will declare is not known."
+        mend = "Give an id, a file, a pattern in quotes ('out/*.tsv'), or a beginning."
+        if any(each.is_generator for outlook in outlooks for each in outlook.jobs.values()):
+            mend += " What generators will declare is not known."
         raise NotThereError("there is no such job or file", error.facts, mend) from error
     for job in jobs:
         yield next(outlook for outlook in reversed(outlooks) if job in outlook.jobs), job

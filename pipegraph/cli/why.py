@@ -34,7 +34,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         action="extend",
         default=[],
         metavar="X",
-        help="as if these had changed: jobs, files, functions, or names of FunctionInvariants and ParameterInvariants",
+        help="as if these had changed: jobs, files, functions, global variables, or names of invariants",
     )
     parser.add_argument("--json", action="store_true", help="print it as JSON")
     parser.set_defaults(run=run)

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 from ..errors import JobContractError
 from ..events import GraphGrew
+from ..explanations import Explanation
 from ..graph import Graph
 from ..model import JobId, JobSpec, Reason, ReasonKind, Role
 from .names import Names
 
 _OTHER = "as if it had changed"
-_MEND = "Name jobs, files, functions, or the names of FunctionInvariants and ParameterInvariants."
+_MEND = "Name jobs, files, functions, global variables, or the names of FunctionInvariants and ParameterInvariants."
 
 
 class Changes(NamedTuple):
@@ -114,16 +115,30 @@ def _flat(given: Any, graph: Graph) -> Iterator[Any]:
 
 
 def _invariants_of_function(function: Any, graph: Graph, names: Names) -> list[JobId]:
-    """Those that watch it; a function by itself, or by its name."""
+    """Those of the functions that are it, or use it; it may be a global variable, too, by its name."""
+    wanted = function if isinstance(function, str) else f"{function.__module__}.{function.__qualname__}"
+    holds: dict[int, bool] = {}  # Groups of parts are shared by many.
     found = []
     for job in graph.jobs.values():
+        invariant = job.job_id if job.role is Role.INVARIANT else "FI" + job.job_id
         own = job.function
-        if own is not None and (own == function or function in (getattr(own, "__qualname__", ""), _name_of(own))):
-            invariant = job.job_id if job.role is Role.INVARIANT else "FI" + job.job_id
-            if invariant in names.spec_of:
-                found.append(invariant)
+        if own is None or invariant not in names.spec_of:
+            continue
+        explanation = job.explain() or Explanation()
+        for group in explanation.shared:
+            if id(group) not in holds:
+                holds[id(group)] = any(_is_called(part.name, wanted) for part in group)
+        if (
+            own == function
+            or any(_is_called(part.name, wanted) for part in explanation.parts)
+            or any(holds[id(group)] for group in explanation.shared)
+        ):
+            found.append(invariant)
     return found
 
 
-def _name_of(function: Any) -> str:
-    return str(getattr(function, "__name__", ""))
+def _is_called(part: str, wanted: str) -> bool:
+    """Whether a part of an explanation is this function, class or variable."""
+    if part == wanted or part.endswith(f".{wanted}"):
+        return True
+    return part.startswith(f"global variable '{wanted}") and part[17 + len(wanted)] in "'.["
