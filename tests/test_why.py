@@ -190,6 +190,21 @@ def test_nothing_of_it_is_left_in_this_process(script, monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("Jobs: 2 must run.")
 
 
+def test_files_that_a_job_opened_undeclared_are_hints(script):
+    (script.folder / "notes.txt").write_text("n")
+    script.run(
+        SCRIPT.replace("output.write_text(output.name)", "output.write_text(open('notes.txt').read()); open('s', 'w')")
+    )
+
+    assert Answer(script, "a.txt").lines == [
+        "a.txt (script.py:6) is up to date",
+        "    hint: notes.txt was read, and is no input",
+        "    hint: s was written, and is no output",
+    ]
+    facts = json.loads("\n".join(Answer(script, "a.txt", "--json").lines))["jobs"][0]
+    assert (facts["read"], facts["written"]) == (["notes.txt"], ["s"])
+
+
 @pytest.mark.parametrize("columns", [100, 50])
 def test_a_terminal_shows_tables(script, columns):
     script.write(SCRIPT)
