@@ -63,9 +63,10 @@ class Change(NamedTuple):
     def lines(self, context: int = 3) -> list[str]:
         """As people read it: both values on one line, or a unified diff of the texts."""
         before, now = self.before, self.now
+        if before == now:
+            text = "" if "\n" in before else f"{before or '(there is no source)'}, "
+            return [f"{self.name}: {text}changed where it is not shown"]
         if "\n" not in before and "\n" not in now:  # of what stands in a file, a line ends so
-            if before == now:
-                return [f"{self.name}: {before or '(there is no source)'}, changed where it is not shown"]
             if not before or not now:
                 return [f"{self.name}: {f'{before} is gone' if before else f'{now} is new'}"]
             return [f"{self.name}: {before} -> {now}"]

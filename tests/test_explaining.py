@@ -197,3 +197,31 @@ def test_a_parameter_that_was_changed_after_it_was_given_is_not_explained_wrongl
 
     assert script.started == ["a.txt"]
     assert changes(script) == []
+
+
+def test_secrets_are_compared_and_never_written(script: Script) -> None:
+    text = """
+    ppg.new_pipegraph(quiet=True)
+    from types import SimpleNamespace
+    API_TOKEN = "tell-nobody-0"
+    SETTINGS = {"user": "me", "password": "tell-nobody-1", "deep": [SimpleNamespace(secret="tell-nobody-2")]}
+    def connect(password="tell-nobody-3"):
+        auth = "tell-nobody-4"
+        return "https://me:tell-nobody-5@host"
+    def make(access_key):
+        def write(output, token="tell-nobody-6"):
+            output.write_text(str(connect() and API_TOKEN and SETTINGS and access_key)[:0] + "written")
+        return write
+    job = ppg.FileGeneratingJob("a.txt", make("tell-nobody-7"))
+    job.depends_on_params({"password": "tell-nobody-8"})
+    ppg.run_pipegraph()
+    """
+    script.run(text)
+    for number in range(9):
+        script.run(textwrap.dedent(text).replace(f"tell-nobody-{number}", f"tell-nobody-{number}0"))
+        assert script.started == ["a.txt"], number
+        assert "not shown" in "\n".join(changes(script)), number
+        script.run(text)
+
+    files = [path for path in script.folder.rglob("*") if path.is_file() and path.suffix != ".py"]
+    assert not [path for path in files if b"tell-nobody" in path.read_bytes()]

@@ -13,8 +13,9 @@ from engine_world import spec_of
 
 import pipegraph as ppg
 from pipegraph.errors import shown
+from pipegraph.masking import HIDDEN, is_secret
 from pipegraph.model import NOTHING_PRINTED, Failure, FailureKind, Frame, Origin, Printed
-from pipegraph.slaves.failures import HIDDEN, MESSAGE_BYTES, failure_from, is_secret
+from pipegraph.slaves.failures import MESSAGE_BYTES, failure_from
 from pipegraph.watchers import describe_failure
 from pipegraph.watchers.wording import own_frame
 
@@ -413,7 +414,7 @@ def test_a_secret_of_a_job_is_in_none_of_the_files_of_its_run(script):
     )
 
     texts = {path: path.read_text() for path in [*script.folder.rglob("logs/run_0001/**/*.txt")]}
-    assert len(texts) == 4
+    assert len(texts) == 5
     assert not [path for path, text in texts.items() if "hunter2-and-more" in text]
     assert "hunter2-and-more" not in script.stderr
     assert f"ValueError: refused: {HIDDEN}" in script.errors

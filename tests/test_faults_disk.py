@@ -70,7 +70,7 @@ def test_a_status_file_that_can_not_grow_ends_the_run_and_the_next_goes_on(scrip
         "ppg.FileGeneratingJob('end', make('end')).depends_on(jobs)\n"
         "ppg.run_pipegraph()\n"
     )
-    with small_disk(script.folder / "status", "size=8k") as folder:
+    with small_disk(script.folder / "status", "size=20k") as folder:
         stderr = script.run(text, 1)
         assert "StatusWriteError" in stderr
         assert "status/here" in stderr

@@ -20,7 +20,7 @@ from pipegraph.watchers import logs as module
 from pipegraph.watchers.logs import KEPT_BYTES, KEPT_RUNS, Logs
 
 FAILURE = Failure(FailureKind.RAISED, "builtins.ValueError", "no\nsecond line")
-NAMES = ["ppg_errors.txt", "ppg_graph.txt", "ppg_run.txt", "ppg_runtimes.tsv"]
+NAMES = ["ppg_changes.txt", "ppg_errors.txt", "ppg_graph.txt", "ppg_run.txt", "ppg_runtimes.tsv"]
 ONE_JOB = "ppg.new_pipegraph()\nppg.FileGeneratingJob('a', lambda of: of.write_text('x'))\nppg.run_pipegraph()\n"
 
 
@@ -430,7 +430,7 @@ def test_twenty_earlier_runs_are_kept_and_what_is_not_ours_stays(tmp_path):
     }
     assert [path.name for path in (tmp_path / "run_0002").rglob("*")] == ["notes.txt"]
     assert [path.name for path in (tmp_path / "run_0003").rglob("*")] == ["failed", "mine"]
-    assert len(list((tmp_path / "run_0020").iterdir())) == 4
+    assert len(list((tmp_path / "run_0020").iterdir())) == 5
     assert (tmp_path / "mine.txt").read_text() == "x"
     assert (tmp_path / "run_0000_of_mine").is_dir()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 import sys
 from collections.abc import Callable
@@ -14,9 +13,8 @@ from ..errors import shown
 from ..graph import Graph
 from ..jobs import Job
 from ..model import Role
+from ..patterns import nearest
 from .scripts import end_of, print_exception
-
-_NEAREST = 3
 
 
 class _Done(BaseException):
@@ -72,7 +70,7 @@ def _not_found(name: str, graphs: list[Graph]) -> str:
         return "The script never called run_pipegraph()."
     names = {path for graph in graphs for job in graph.jobs.values() for path in (job.job_id, *job.outputs)}
     lines = [f"The script declares no job {shown(name)}."]
-    lines += [f"    nearest: {shown(each)}" for each in difflib.get_close_matches(name, names, _NEAREST)]
+    lines += [f"    nearest: {shown(each)}" for each in nearest(name, names)]
     if any(job.is_generator for graph in graphs for job in graph.jobs.values()):
         lines.append("Jobs that a generator declares are known to its run only, and can't be called here.")
     return "\n".join(lines)

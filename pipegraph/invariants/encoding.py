@@ -14,6 +14,7 @@ from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any, TypeAlias
 
 from ..explanations import Part
+from ..masking import is_secret
 from ..model import Origin
 from . import library
 from .beginning import Globals
@@ -172,10 +173,12 @@ class FunctionEncoder(ValueEncoder):
         finally:
             self._label = before
         if self._findings.parts is not None and not isinstance(value, (*FUNCTIONS, type, ModuleType)):
-            self._findings.parts += value_parts(label, value, lambda entry: self._digest_of(entry, value, text))
+            is_hidden = is_secret(label.rpartition(" '")[2].rstrip("'"))
+            digest_of = functools.partial(self._digest_of, value, text)
+            self._findings.parts += value_parts(label, value, digest_of, is_hidden)
         return text
 
-    def _digest_of(self, entry: object, whole: object, text: str) -> str:
+    def _digest_of(self, whole: object, text: str, entry: object) -> str:
         return digest(text if entry is whole else self._told("", entry, FunctionEncoder._bounded))
 
     def _bounded(self, value: object) -> str:

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from ..explanations import Part
+from ..masking import HIDDEN, is_secret, masked_text
 from .beginning import is_record
 from .values import type_name
 
@@ -21,39 +22,47 @@ _shortened.maxstring = _shortened.maxother = _shortened.maxlong = _MOST_CHARACTE
 _shortened.maxlist = _shortened.maxtuple = _shortened.maxdict = _shortened.maxset = _shortened.maxfrozenset = 20
 
 
-def value_parts(name: str, value: object, digest_of: Callable[[Any], str]) -> Iterator[Part]:
-    """Parts of a value: itself, or its entries, named by their paths: ``sizes['small'][0]``."""
-    entries = list(islice(_entries(name, value, ()), _MOST_ENTRIES + 1))
+def value_parts(name: str, value: object, digest_of: Callable[[Any], str], is_hidden: bool = False) -> Iterator[Part]:
+    """Parts of a value: itself, or its entries, named by their paths: ``closure variable 'sizes'['small'][0]``.
+
+    Parameters
+    ----------
+    is_hidden
+        It has the name of a secret.
+    """
+    entries = list(islice(_entries(name, value, is_hidden, ()), _MOST_ENTRIES + 1))
     if len(entries) > _MOST_ENTRIES:
-        entries = [(name, value)]
-    for path, entry in entries:
-        text = shown_value(entry)
+        entries = [(name, value, is_hidden)]
+    for path, entry, is_hidden in entries:
+        text = HIDDEN if is_hidden else shown_value(entry)
         # What is not shown completely, or says little of itself, is compared by more than its text.
-        yield Part(path, text, "" if type(entry) in _SCALARS and len(text) < _MOST_CHARACTERS else digest_of(entry))
+        is_plain = type(entry) in _SCALARS and len(text) < _MOST_CHARACTERS and HIDDEN not in text
+        yield Part(path, text, "" if is_plain else digest_of(entry))
 
 
 def shown_value(value: object) -> str:
     """On one line, and not too long."""
     try:
-        return " ".join(_shortened.repr(value).split())
+        return masked_text(" ".join(_shortened.repr(value).split()))
     except Exception:
         return f"<{type_name(type(value))}>"
 
 
-def _entries(path: str, value: Any, around: tuple[int, ...]) -> Iterator[tuple[str, object]]:
+def _entries(path: str, value: Any, is_hidden: bool, around: tuple[int, ...]) -> Iterator[tuple[str, object, bool]]:
+    """Paths and values, and whether they are secrets."""
     kind = type(value)
-    items: list[tuple[str, object]] = []
+    items: list[tuple[object, str, object]] = []
     if kind in _SCALARS or id(value) in around or len(around) == _DEEPEST:
         pass
     elif kind is dict and all(type(key) in _SCALARS for key in islice(value, _MOST_ENTRIES + 1)):
-        items = [(f"[{key!r}]", value[key]) for key in islice(value, _MOST_ENTRIES + 1)]
+        items = [(key, f"[{key!r}]", value[key]) for key in islice(value, _MOST_ENTRIES + 1)]
     elif kind is list or kind is tuple:
-        items = [(f"[{at}]", entry) for at, entry in enumerate(value[: _MOST_ENTRIES + 1])]
+        items = [(at, f"[{at}]", entry) for at, entry in enumerate(value[: _MOST_ENTRIES + 1])]
     elif is_record(value):
-        items = [(f".{name}", entry) for name, entry in vars(value).items()]
+        items = [(name, f".{name}", entry) for name, entry in vars(value).items()]
     elif hasattr(kind, "__dataclass_fields__"):
-        items = [(f".{name}", getattr(value, name, None)) for name in kind.__dataclass_fields__]
+        items = [(name, f".{name}", getattr(value, name, None)) for name in kind.__dataclass_fields__]
     if not items:
-        yield path, value
-    for step, entry in items:
-        yield from _entries(path + step, entry, (*around, id(value)))
+        yield path, value, is_hidden
+    for name, step, entry in items:
+        yield from _entries(path + step, entry, is_hidden or is_secret(name), (*around, id(value)))

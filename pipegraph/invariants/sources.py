@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
+from ..masking import masked_source
 from .code import code_digest, code_text
 from .names import Names, names_in
 from .syntax import canonical_text
@@ -43,10 +44,10 @@ class Written(NamedTuple):
     source: Source
 
     def shown(self) -> str:
-        """As it stands in the file, but not indented."""
+        """As it stands in the file, but not indented, and without secrets."""
         shown = self.source.shown
         if self.node not in shown:
-            shown[self.node] = self._cut_out()
+            shown[self.node] = masked_source(self._cut_out())
         return shown[self.node]
 
     def _cut_out(self) -> str:

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from ..errors import JobContractError
 from ..model import JobId, JobSpec, Role
-
-_NEAREST = 3
+from ..patterns import nearest
 
 
 class Names:
@@ -47,9 +46,8 @@ class Names:
 
     def unknown(self, headline: str, facts: Iterable[tuple[str, object]], name: str, mend: str) -> JobContractError:
         """The error for a name that nothing has, with the nearest that something has."""
-        import difflib
 
-        near = difflib.get_close_matches(name, {*self.spec_of, *self._makers, *self._watchers}, _NEAREST)
+        near = nearest(name, {*self.spec_of, *self._makers, *self._watchers})
         return JobContractError(headline, [*facts, *(("nearest", each) for each in near)], mend)
 
 

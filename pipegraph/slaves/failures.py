@@ -14,7 +14,6 @@ import itertools
 import linecache
 import os
 import pickle
-import re
 import reprlib
 import types
 from collections.abc import Iterable, Mapping
@@ -22,6 +21,7 @@ from types import TracebackType
 from typing import Any
 
 from ..invariants.origins import origin_of
+from ..masking import HIDDEN, is_secret, masked_source, masked_text
 from ..model import Failure, FailureKind, Frame, Origin
 
 MESSAGE_BYTES = 100_000
@@ -31,20 +31,6 @@ _VARIABLES_CHARACTERS = 200_000
 """Of all frames together; the innermost are shown first."""
 _FRAMES = 100
 
-HIDDEN = "(not shown)"
-_SECRET_NAME = re.compile(
-    r"pass(word|wd|phrase|code)|secret|credential|(api|private|access|signing|encryption)_?key|bearer|cookie"
-    r"|tokens?(_|$)|(^|_)(pwd|auth|authorization|authentication)(_|$)"
-)
-_LETTER_CASE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_QUOTED = r""" \(not\ shown\) | \\?"(?:[^"\\]|\\.)*" | \\?'(?:[^'\\]|\\.)*' """
-# name=value, "name": value, and the arguments of repr; `==` compares.
-_NAMED = re.compile(rf"""(?<![\w.-])([\w.-]+)(\\?["']\s*:\s*|\s*=(?!=)\s*)({_QUOTED}|[^\s,;&)}}\]'"]+)""", re.VERBOSE)
-_NAMED_IN_SOURCE = re.compile(
-    rf"""(?<![\w.-])([\w.-]+)(\\?["']\s*:\s*|\s*=(?!=)\s*)([bruf]?(?:{_QUOTED}))""", re.VERBOSE
-)
-_IN_ADDRESS = re.compile(r"(?<=://)([^/\s:@]*):[^/\s@]+@")
-_IN_HEADER = re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]{6,}", re.IGNORECASE)
 _RECOGNISED_CHARACTERS = 6
 """Shorter secrets are too often part of something else to be looked for."""
 _SECRET_CHARACTERS = 10_000
@@ -164,14 +150,6 @@ def _frames(traces: list[TracebackType], masked: Masked, room: int) -> tuple[lis
     return found[::-1], room
 
 
-def is_secret(name: object) -> bool:
-    """Whether what has this name is not to be shown."""
-    if not isinstance(name, str):
-        return False
-    words = _LETTER_CASE.sub("_", name[:200]).lower().replace("-", "_").replace(".", "_").strip("_")
-    return _SECRET_NAME.search(words) is not None
-
-
 class Masked(reprlib.Repr):
     """Values as bounded text, without the secrets that were found in these variables.
 
@@ -192,15 +170,13 @@ class Masked(reprlib.Repr):
         """Text from anywhere."""
         for each in self._secrets:
             text = text.replace(each, HIDDEN)
-        text = _NAMED.sub(_hide, text)
-        text = _IN_ADDRESS.sub(rf"\1:{HIDDEN}@", text)
-        return _IN_HEADER.sub(rf"\1 {HIDDEN}", text)
+        return masked_text(text)
 
     def source(self, text: str) -> str:
         """A line of a script: only what stands there as a value is a secret."""
         for each in self._secrets:
             text = text.replace(each, HIDDEN)
-        return _IN_ADDRESS.sub(rf"\1:{HIDDEN}@", _NAMED_IN_SOURCE.sub(_hide, text))
+        return masked_source(text)
 
     def variables(self, values: Mapping[str, object], room: int) -> tuple[tuple[str, str], ...]:
         """Names and texts, of so many characters at most."""
@@ -249,10 +225,6 @@ class Masked(reprlib.Repr):
             half = self.maxother // 2
             text = f"{text[:half]}...{text[-half:]}"
         return text
-
-
-def _hide(found: re.Match[str]) -> str:
-    return f"{found[1]}{found[2]}{HIDDEN}" if is_secret(found[1]) else found[0]
 
 
 def _secret_texts(frames: Iterable[Mapping[str, object]]) -> set[str]:

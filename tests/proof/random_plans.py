@@ -311,15 +311,19 @@ def _what_functions_say(text: str) -> dict[str, str]:
     functions = {each.name: each for each in tree.body if isinstance(each, ast.FunctionDef)}
     written = {name: "\n".join(lines[each.lineno : each.end_lineno]) for name, each in functions.items()}
     declared = set(re.findall(r"^J\.(\w+) =", text, re.MULTILINE))
+    names = {name: re.findall(r"\bmake_\w+", each) for name, each in written.items()}
+    assigned = {name: set(re.findall(r"\bJ\.(\w+) =", each)) for name, each in written.items()}
+    read = {name: declared.intersection(re.findall(r"\bJ\.(\w+)", each)) for name, each in written.items()}
     said = {}
     for name in functions:
-        used = [name]
-        for other in used:  # It grows meanwhile.
-            used += [each for each in re.findall(r"\bmake_\w+", written[other]) if each not in used]
-        whole = "\n".join(written[other] for other in used)
-        assigned = set(re.findall(r"\bJ\.(\w+) =", whole))
-        found = set(re.findall(r"\bJ\.(\w+)", whole)) - assigned
-        said[name] = f"{whole}\n{sorted(found & declared)}"
+        used = {name: None}
+        stack = [name]
+        while stack:
+            new = [each for each in names[stack.pop()] if each not in used]
+            used |= dict.fromkeys(new)
+            stack += new
+        found = set().union(*(read[each] for each in used)) - set().union(*(assigned[each] for each in used))
+        said[name] = "\n".join([*(written[each] for each in used), str(sorted(found))])
     return said
 
 
