@@ -106,12 +106,6 @@ class FunctionEncoder(ValueEncoder):
         self._followed = followed
         self._globals = known
         self._depth = depth
-        self.begin_anew()
-
-    def begin_anew(self) -> None:
-        """Forget all that was met."""
-        self._open = {}
-        self._texts = {}
         # Functions and classes already met; with the object, as an id is good only while its owner lives.
         self._numbers: dict[int, tuple[object, int]] = {}
         self._imports: dict[Imported, int] = {}

@@ -69,11 +69,9 @@ def explain_function(
 def _look(function: Callable[..., object] | None, follow: Follow, followed: Followed, is_explained: bool) -> Seen:
     from .encoding import FunctionEncoder
 
-    findings = Findings(is_explained)
-    encoder = FunctionEncoder(findings, follow is True, followed.globals, followed)
+    def look() -> Seen:
+        findings = Findings(is_explained)
+        encoder = FunctionEncoder(findings, follow is True, followed.globals, followed)
+        return findings.seen(digest(encoder.encode_callback(function, follow)))
 
-    def encode() -> str:
-        encoder.begin_anew()
-        return encoder.encode_callback(function, follow)
-
-    return findings.seen(digest(with_room(encode)))
+    return with_room(look)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from xxhash import xxh3_128_hexdigest
 
@@ -25,6 +25,8 @@ DEEPEST = 500
 """Levels of containers."""
 
 METHOD = "__pipegraph_fingerprint__"
+
+_T = TypeVar("_T")
 
 
 class UnstableValueError(Exception):
@@ -199,7 +201,7 @@ def _step(key: object) -> str:
     return f"[{shown if len(shown) <= 60 else shown[:57] + '...'}]"
 
 
-def with_room(encode: Callable[[], str]) -> str:
+def with_room(encode: Callable[[], _T]) -> _T:
     """Call it; once more with a higher limit of recursion if that was in the way.
 
     How deep a value may be must not depend on how deep the caller stands: `DEEPEST` is what decides.
