@@ -957,3 +957,13 @@ def test_a_compiled_module_of_ones_own_counts_by_its_file(folder: Folder, monkey
 
     assert found[0][0] != found[1][0] == found[2][0]
     assert found[0][1] == found[1][1]
+
+
+def test_lambdas_of_one_line_that_return_constants_are_found(folder: Folder) -> None:
+    text = "D = {'a': {'f': lambda: 'one'}, 'b': [lambda: 'two', lambda x=(lambda: 3): lambda: x]}\ndef f(): return D"
+    module = folder.load(text)
+
+    for function in (module.D["a"]["f"], *module.D["b"], module.D["b"][1](), module.D["b"][1].__defaults__[0]):
+        assert look_at_function(function).remarks == ()
+    assert differ(folder, text, "'two'", "'three'")
+    assert explain_function(module.D["b"][0]).parts[0].text == "lambda: 'two'"

@@ -110,10 +110,14 @@ class Source:
                 node.end_lineno = (node.end_lineno or 0) * _LINES_APART  # type: ignore[attr-defined]
         for node, name in _named(self.tree, ""):
             if isinstance(node, ast.Lambda):
-                number = lambdas[node.lineno] = lambdas.get(node.lineno, -1) + 1
-                node.lineno += min(number, _LINES_APART - 1)
-                # What begins and ends on one line is compiled otherwise than what does not.
-                node.end_lineno = (node.end_lineno or 0) + min(number, _LINES_APART - 1)
+                line = node.lineno // _LINES_APART * _LINES_APART
+                number = lambdas[line] = lambdas.get(line, -1) + 1
+                # All of it: a change of line within a function leaves traces in its code.
+                by = line + min(number, _LINES_APART - 1) - node.lineno
+                for part in ast.walk(node):
+                    if hasattr(part, "lineno"):
+                        part.lineno += by
+                        part.end_lineno += by  # type: ignore[attr-defined]
                 nodes[node.lineno, "<lambda>"] = node
             elif isinstance(node, ast.ClassDef):
                 self.classes.setdefault(name, []).append(node)
