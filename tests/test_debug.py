@@ -72,7 +72,7 @@ def test_a_job_that_fails_opens_the_debugger_in_the_users_own_code(declared: Scr
     assert "{'loaded': 3, 'temporary': 't of a'}" in out
     assert "in fail" in err
     assert "pipegraph/cli" not in err
-    assert "what it left was put away" in err
+    assert "It failed. Nothing was recorded, and what was there before still is." in err
     assert {path.name for path in declared.folder.glob("*.txt")} == {"a.txt"}
 
 
@@ -189,13 +189,13 @@ REPEATED = """
     from pathlib import Path
     ppg.new_pipegraph()
     def wait():
-        if os.path.exists("o/wait.before_twice") and not os.path.exists("go"):
+        if os.path.exists("o/wait.aside") and not os.path.exists("go"):
             Path("waits").touch()
             while True:
                 time.sleep(0.01)
         Path("o/wait").write_text("same")
     def once():
-        if os.path.exists("o/once.before_twice"):
+        if os.path.exists("o/once.aside"):
             raise ValueError("only once")
         Path("o/once").write_text("same")
     ppg.FileGeneratingJob("o/path", lambda output: output.write_text("same"))
@@ -265,7 +265,7 @@ def test_what_a_killed_comparison_left_is_put_back_by_the_next(repeated: Script)
     process = begin_to_wait(repeated)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait(20)
-    assert (repeated.folder / "o/wait.before_twice").read_text() == "same"
+    assert (repeated.folder / "o/wait.aside").read_text() == "same"
 
     (repeated.folder / "go").touch()
     code, out, err = command(repeated, "check", "--twice", "o/wait")
@@ -288,3 +288,20 @@ def begin_to_wait(script: Script) -> subprocess.Popen[str]:
     script.begun.append(process)
     wait_until((script.folder / "waits").exists)
     return process
+
+
+@pytest.mark.parametrize(("old", "code"), [('output.write_text("other")', 0), ("1 / 0", 1)])
+def test_the_good_file_of_an_earlier_run_survives(script: Script, old: str, code: int) -> None:
+    text = """
+    ppg.new_pipegraph(quiet=True)
+    ppg.FileGeneratingJob("other.txt", lambda output: output.write_text("good"))
+    ppg.run_pipegraph()
+    """
+    script.run(text)
+    script.write(text.replace('output.write_text("good")', old))
+
+    assert command(script, "debug", "other.txt", typed="q\n")[0] == code
+    assert (script.folder / "other.txt").read_text() == "good"
+    assert (script.folder / "other.txt.debug").exists() == (code == 0)
+    script.run(text)
+    assert script.started == []

@@ -51,6 +51,16 @@ def test_nothing_has_changed(analysis: Script) -> None:
     assert diff(analysis, "third.txt")[1] == ["third.txt (script.py:11): nothing has changed"]
 
 
+def test_of_jobs_that_are_asked_for_each_is_told(analysis: Script) -> None:
+    edit(analysis, "helping.py", "FACTOR = 2", "FACTOR = 3")
+
+    assert diff(analysis, "out/first.txt", "out/second.txt")[1][3:] == [
+        "out/second.txt (script.py:10)",
+        "    input changed: FIout/second.txt",
+        "        the same as of out/first.txt",
+    ]
+
+
 def test_the_changed_line_of_a_helper_is_shown_once_for_all_jobs(analysis: Script) -> None:
     edit(analysis, "helping.py", "x * FACTOR", "x * FACTOR - 1")
 
@@ -66,9 +76,7 @@ def test_the_changed_line_of_a_helper_is_shown_once_for_all_jobs(analysis: Scrip
                      def deep(x):
                     -    return x * FACTOR
                     +    return x * FACTOR - 1
-            out/second.txt (script.py:10)
-                input changed: FIout/second.txt
-                    the same as of out/first.txt"""
+            the same as of out/first.txt: out/second.txt"""
         ).splitlines(),
         "",
     )

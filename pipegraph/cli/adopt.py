@@ -7,6 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from ..model import Role
 from .shared import NotThereError, add_status_file, counted, listed, writing
 
 if TYPE_CHECKING:
@@ -57,7 +58,11 @@ def _jobs(names: list[str], status: StatusFile) -> list[str]:
         job = id_of(paths)
         # Of a job that never ran here, the files are the id.
         is_new = job not in known and all(os.path.isfile(path) and not os.path.isabs(path) for path in paths)
-        jobs += [job] if is_new else found([name], known)
+        if is_new:
+            jobs.append(job)
+            continue
+        several = found([name], known)
+        jobs += several if len(several) == 1 else [each for each in several if not _is_temporary(each, status)]
     jobs = list(dict.fromkeys(jobs))
     for job in jobs:
         paths = paths_in(job)
@@ -69,3 +74,8 @@ def _jobs(names: list[str], status: StatusFile) -> list[str]:
                 "Put the files there, or let the next run make them.",
             )
     return jobs
+
+
+def _is_temporary(job: str, status: StatusFile) -> bool:
+    declared = status.declared(job)
+    return declared is not None and declared.role is Role.EPHEMERAL

@@ -85,7 +85,7 @@ def _jobs(knowledge: Knowledge) -> tuple[list[str], list[str], dict[str, str]]:
     from .names import jobs_by_name
 
     temporary, orphans, others = [], [], []
-    for job in knowledge.jobs():
+    for job in sorted(knowledge.jobs()):
         declared = knowledge.declared(job)
         if declared is not None and not declared.scripts:
             orphans.append(job)

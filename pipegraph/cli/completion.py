@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from .shared import NotThereError, add_status_file, knowledge_of
 
-_OF_NAMES = ("JOB", "FILE", "TARGET")
+_OF_NAMES = ("JOB", "FILE", "JOB|FILE", "TARGET")
 """What arguments are called that take names of jobs."""
 
 

@@ -20,9 +20,10 @@ from ..invariants.origins import origin_of
 from ..jobs import Job
 from ..model import Origin
 from ..slaves.child import put_away
-from .declared import clear, prepare, remove, with_job
+from .declared import prepare, put_back, remove, set_aside, with_job
 from .scripts import add_script, script_of
 
+_DEBUG = ".debug"
 _POLL_SECONDS = 0.005
 _SYSTEM_CALLS = "trace=?open,openat,?openat2,?creat,?rename,renameat,renameat2"
 # strace(1), -y: descriptors stand with their paths, so that what was opened is the path behind the answer.
@@ -54,19 +55,26 @@ def run(arguments: argparse.Namespace) -> int:
     call = _call_traced if arguments.strace else _call
 
     def debug(job: Job) -> int:
+        for path in put_back(job):
+            print(f"{shown(path)}: put back, from a call that was killed", file=sys.stderr)
         made = prepare(job)
         print(f"calling {shown(job.job_id)} ({job.place})", file=sys.stderr)
-        clear(job)
         directory = os.getcwd()
-        try:
-            is_well = call(job) and _kept_its_contract(job)
-        finally:
-            os.chdir(directory)
-            remove(made)
-        if not is_well:
-            put_away(job.outputs, job.rename_broken)
-        what = "It went well" if is_well else "It failed, and what it left was put away"
-        print(f"{what}. Nothing was recorded: a run makes it again if it must.", file=sys.stderr)
+        with set_aside(job) as aside:
+            try:
+                is_well = call(job) and _kept_its_contract(job)
+            finally:
+                os.chdir(directory)
+                remove(made)
+            kept = [path for path in job.outputs if is_well and os.path.isfile(path)]
+            for path in kept if aside else ():
+                os.replace(path, path + _DEBUG)
+            if not is_well:
+                put_away(job.outputs, job.rename_broken)
+        for path in kept:
+            print(f"what it made: {shown(path + _DEBUG if aside else path)}", file=sys.stderr)
+        what = "It went well" if is_well else "It failed"
+        print(f"{what}. Nothing was recorded, and what was there before still is.", file=sys.stderr)
         return 0 if is_well else 1
 
     return with_job(script_of(arguments), arguments.script_arguments, arguments.job, debug)

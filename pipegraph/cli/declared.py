@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from .. import wishes
@@ -14,7 +14,10 @@ from ..graph import Graph
 from ..jobs import Job
 from ..model import Role
 from ..patterns import nearest
-from .scripts import end_of, print_exception
+from .scripts import end_of, print_exception, restored
+
+ASIDE = ".aside"
+"""Behind the names of files that are out of the way while a job is called by itself."""
 
 
 class _Done(BaseException):
@@ -53,7 +56,8 @@ def with_job(script: str, arguments: list[str], name: str, action: Callable[[Job
         raise _Done(code)
 
     try:
-        failure = end_of(script, arguments, wishes.Wishes(instead=run))
+        with restored():
+            failure = end_of(script, arguments, wishes.Wishes(instead=run))
     except _Done as done:
         if done.error is not None:
             raise done.error from None
@@ -122,6 +126,31 @@ def _inputs(job: Job) -> tuple[list[str], list[Job]]:
             if current is not job:
                 passing[current] = None
     return list(lasting), list(passing)
+
+
+@contextlib.contextmanager
+def set_aside(job: Job) -> Iterator[list[str]]:
+    """As before a run: no old outputs, and folders for new ones. Afterwards the old ones are back, whatever happens.
+
+    Those that were put aside; whoever is killed leaves them with `ASIDE` behind their names.
+    """
+    aside = [path for path in job.outputs if os.path.lexists(path)]
+    try:
+        for path in aside:
+            os.rename(path, path + ASIDE)
+        for path in job.outputs:
+            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        yield aside
+    finally:
+        put_back(job)
+
+
+def put_back(job: Job) -> list[str]:
+    """What was set aside, also by a process that was killed."""
+    found = [path for path in job.outputs if os.path.lexists(path + ASIDE)]
+    for path in found:
+        os.replace(path + ASIDE, path)
+    return found
 
 
 def clear(job: Job) -> None:

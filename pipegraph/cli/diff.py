@@ -12,11 +12,13 @@ from ..engine import Fate
 from ..errors import shown
 from ..explanations import Change
 from ..model import JobId, Reason
+from ..outlook import Outlook
 from ..watchers.wording import named as named_at
 from .scripts import add_script
 from .shared import NotThereError, add_status_file, knowledge_of
 
 _COLORS = {"+": "\x1b[32m", "-": "\x1b[31m", "@": "\x1b[36m"}
+_MOST_LIKE = 10
 _MOST_NAMES = 2
 _SHOWN = "%Y-%m-%d %H:%M:%S"
 
@@ -50,21 +52,32 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.last and not arguments.names:
         print("pipegraph diff --last: of which jobs?", file=sys.stderr)
         return 2
-    show = _Show()
+    show = _Show(bool(arguments.names))
     for headline, job, behind in _last(arguments) if arguments.last else _now(arguments):
-        print(headline)
-        show.changes(job, behind)
+        show.changes(headline, job, behind)
+    show.end()
     return 0
 
 
 def _now(arguments: argparse.Namespace) -> Iterator[tuple[str, JobId, Behind]]:
-    from .outlooks import named, outlooks_of
+    from .outlooks import outlooks_of
 
-    outlooks = outlooks_of(arguments)
-    if arguments.names:
-        asked = [each for name in arguments.names for each in named(outlooks, name)]
+    with outlooks_of(arguments) as outlooks:
+        yield from _asked(arguments.names, outlooks)
+
+
+def _asked(names: Sequence[str], outlooks: list[Outlook]) -> Iterator[tuple[str, JobId, Behind]]:
+    from .outlooks import named
+
+    if names:
+        asked = [each for name in names for each in named(outlooks, name)]
     else:
-        asked = [(outlook, start.job) for outlook in outlooks for start in outlook.must]
+        asked = [
+            (outlook, start.job)
+            for outlook in outlooks
+            for start in outlook.must
+            if not outlook.jobs[start.job].is_generator
+        ]
         if not asked:
             yield "Nothing has changed: no job must run.", "", ()
     for outlook, name in asked:
@@ -101,14 +114,27 @@ def _last(arguments: argparse.Namespace) -> Iterator[tuple[str, JobId, Behind]]:
 
 
 class _Show:
-    """Prints; what is the same for several jobs once."""
+    """Prints; what is the same for several jobs once.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    is_each
+        Each job by itself; else those of which nothing new is to be said are told together, in the end.
+    """
+
+    def __init__(self, is_each: bool) -> None:
+        self._is_each = is_each
         self._is_colored = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         self._known: dict[tuple[Change, ...], JobId] = {}
+        self._like: dict[JobId, list[JobId]] = {}
 
-    def changes(self, job: JobId, behind: Behind) -> None:
+    def changes(self, headline: str, job: JobId, behind: Behind) -> None:
         """Of one job."""
+        alike = {self._known.get(changes, "") for _, changes in behind}
+        if len(alike) == 1 and "" not in alike and not self._is_each:
+            self._like.setdefault(alike.pop(), []).append(job)
+            return
+        print(headline)
         for reason, changes in behind:
             print(f"    {shown(str(reason))}")
             same_as = self._known.setdefault(changes, job) if changes else job
@@ -118,6 +144,12 @@ class _Show:
             for change in changes:
                 for line in change.lines():
                     self._line(shown(line.expandtabs()))
+
+    def end(self) -> None:
+        """Tell of those that are like others."""
+        for job, like in self._like.items():
+            more = f" and {len(like) - _MOST_LIKE:,} more" if len(like) > _MOST_LIKE else ""
+            print(f"the same as of {shown(job)}: {', '.join(map(shown, like[:_MOST_LIKE]))}{more}")
 
     def _line(self, line: str) -> None:
         color = _COLORS.get(line[:1]) if self._is_colored else None

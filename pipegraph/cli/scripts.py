@@ -81,23 +81,22 @@ def restored() -> Iterator[None]:
 
 
 def end_of(script: str, arguments: Sequence[str], wished: wishes.Wishes) -> Exception | None:
-    """Run a script for what it asks of pipegraph; what it raised, if that was not its own end.
+    """Run a script for what it asks of pipegraph, inside of `restored`; what it raised, if that was not its own end.
 
     Raises
     ------
     PyPipeGraphError
         It can't be read.
     """
-    with restored():
-        try:
-            code, main = become(script, arguments, wished)
-            exec(code, main.__dict__)
-        except SystemExit:
-            return None
-        except Exception as error:
-            if isinstance(error, PyPipeGraphError) and wishes.current is wishes.NO_WISHES:
-                raise
-            return error
+    try:
+        code, main = become(script, arguments, wished)
+        exec(code, main.__dict__)
+    except SystemExit:
+        return None
+    except Exception as error:
+        if isinstance(error, PyPipeGraphError) and wishes.current is wishes.NO_WISHES:
+            raise
+        return error
     return None
 
 

@@ -21,9 +21,8 @@ from ..errors import JobContractError, PyPipeGraphError, shown
 from ..jobs import FileGeneratingJob, Job, MultiFileGeneratingJob
 from ..model import Role
 from . import code_of
-from .declared import clear, prepare, remove, with_job
+from .declared import prepare, put_back, remove, set_aside, with_job
 
-_BEFORE = ".before_twice"
 _CHUNK_BYTES = 1 << 20
 
 
@@ -42,7 +41,7 @@ def make(name: str, script: str, *arguments: str) -> int:
             raise JobContractError(
                 "only files that stay can be compared", [("job", f"{job.job_id} ({type(job).__name__}, {job.place})")]
             )
-        for path in _put_back(job):
+        for path in put_back(job):
             print(f"{shown(path)}: put back, from a comparison that was killed", file=sys.stderr)
         job.graph.run(False, [job.job_id])
         return 0
@@ -92,25 +91,12 @@ def _make_again(job: Job, folder: str) -> dict[str, str] | None:
                     "Let it use its argument, or take none. The next run makes the file again.",
                 )
         return second if is_well else None
-    # Whoever is killed here leaves them under these names, and `make` puts them back.
-    try:
-        for path in job.outputs:
-            os.rename(path, path + _BEFORE)
-        clear(job)
+    with set_aside(job):
         is_well = _in_fork(job.run)
         for path, aside in second.items():
             with contextlib.suppress(FileNotFoundError):
                 os.rename(path, aside)
-    finally:
-        _put_back(job)
     return second if is_well else None
-
-
-def _put_back(job: Job) -> list[str]:
-    found = [path for path in job.outputs if os.path.lexists(path + _BEFORE)]
-    for path in found:
-        os.replace(path + _BEFORE, path)
-    return found
 
 
 def _paths_given(job: Job) -> Any:

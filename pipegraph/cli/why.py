@@ -42,20 +42,20 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run(arguments: argparse.Namespace) -> int:
     """Carry it out; the exit status."""
-    outlooks = outlooks_of(arguments, arguments.changed)
-    if not arguments.names:
-        for outlook in outlooks:
-            print(outlook.to_json()) if arguments.json else outlook.show()
-        return 0
-    code = 0
-    for name in arguments.names:
-        try:
-            for outlook, job in named(outlooks, name):
-                print(outlook.to_json(_jobs_of(outlook, job)) if arguments.json else outlook.why(job))
-        except NotThereError as error:
-            print(f"pipegraph: {error}", file=sys.stderr)
-            code = 1
-    return code
+    with outlooks_of(arguments, arguments.changed) as outlooks:
+        if not arguments.names:
+            for outlook in outlooks:
+                print(outlook.to_json()) if arguments.json else outlook.show()
+            return 0
+        code = 0
+        for name in arguments.names:
+            try:
+                for outlook, job in named(outlooks, name):
+                    print(outlook.to_json(_jobs_of(outlook, job)) if arguments.json else outlook.why(job))
+            except NotThereError as error:
+                print(f"pipegraph: {error}", file=sys.stderr)
+                code = 1
+        return code
 
 
 def _jobs_of(outlook: Outlook, name: str) -> list[str]:

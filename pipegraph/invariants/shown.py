@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -17,6 +18,8 @@ _DEEPEST = 8
 _SCALARS = frozenset((str, bytes, int, float, bool, complex, type(None)))
 _MOST_CHARACTERS = 1000
 
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+"""Where an object is in memory, which says nothing."""
 _shortened = reprlib.Repr()
 _shortened.maxstring = _shortened.maxother = _shortened.maxlong = _MOST_CHARACTERS
 _shortened.maxlist = _shortened.maxtuple = _shortened.maxdict = _shortened.maxset = _shortened.maxfrozenset = 20
@@ -43,7 +46,7 @@ def value_parts(name: str, value: object, digest_of: Callable[[Any], str], is_hi
 def shown_value(value: object) -> str:
     """On one line, and not too long."""
     try:
-        return masked_text(" ".join(_shortened.repr(value).split()))
+        return masked_text(_ADDRESS.sub("", " ".join(_shortened.repr(value).split())))
     except Exception:
         return f"<{type_name(type(value))}>"
 
