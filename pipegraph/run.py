@@ -61,6 +61,7 @@ from .watchers import Audience, Board, start_watchers
 _TICK_SECONDS = 1.0
 _LOOK_SHARE = 0.01
 _SHOWN_CHANGES = 1000
+_WITH_CHANGES = {ReasonKind.INPUT_CHANGED, ReasonKind.OUTPUT_CHANGED}
 _NOT_BELIEVED = {ReasonKind.FORCED, ReasonKind.OUTPUT_MISSING, ReasonKind.OUTPUT_EMPTY}
 """Reasons to make a job although it is to be adopted."""
 
@@ -123,6 +124,7 @@ class Run:
             stack.callback(self._close_status)
             self._slave.close_in_fork.append(self._status.close_in_fork)
             self._explaining = Explaining(self._status, self._explain, self._graph.maker_id)
+            self._explaining.inputs_now = self._engine.inputs_of
             self._audience = start_watchers(
                 self._board,
                 self._specs,
@@ -341,10 +343,10 @@ class Run:
         return None if spec is None else spec.explanation or self._graph.explain(name)
 
     def _changes_behind(self, start: StartJob) -> tuple[Change, ...]:
-        """Of the first thousand inputs; to look them up takes time."""
+        """Of the first thousand files and values; to look them up takes time."""
         found: list[Change] = []
         for reason in start.reasons:
-            if reason.kind is ReasonKind.INPUT_CHANGED and self._changes_to_show:
+            if reason.kind in _WITH_CHANGES and self._changes_to_show:
                 self._changes_to_show -= 1
                 found += self._explaining.changes(reason)
         return tuple(found)
@@ -489,12 +491,17 @@ class Run:
             self._tell(StopRequested(0, False))
 
     def _show_remarks(self, specs: Iterable[JobSpec]) -> None:
-        """Each once, of the first job that it is true of."""
+        """Each once, of the first job that it is true of; of what was made with the same code before, no more."""
+        found: dict[tuple[str, str], list[JobId]] = {}
         for spec in specs:
-            for headline, mend in spec.remarks:
-                if headline not in self._shown_remarks:
-                    self._shown_remarks.add(headline)
-                    self._show(Warned(headline, spec.id.removeprefix("FI"), mend))
+            if spec.remarks and not self._status.has_explained(spec.fingerprint or ""):
+                for remark in spec.remarks:
+                    found.setdefault(remark, []).append(spec.id.removeprefix("FI"))
+        for (headline, mend), jobs in found.items():
+            if headline not in self._shown_remarks:
+                self._shown_remarks.add(headline)
+                more = f" (and {len(jobs) - 1} more jobs)" if len(jobs) > 1 else ""
+                self._show(Warned(headline + more, jobs[0], mend))
 
     def _warn_of_changed_inputs(self, spec: JobSpec) -> None:
         watched = [

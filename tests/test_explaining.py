@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
@@ -225,3 +227,53 @@ def test_secrets_are_compared_and_never_written(script: Script) -> None:
 
     files = [path for path in script.folder.rglob("*") if path.is_file() and path.suffix != ".py"]
     assert not [path for path in files if b"tell-nobody" in path.read_bytes()]
+
+
+LOADING = """
+ppg.new_pipegraph(quiet=True)
+data = {}
+def helper(): return 1
+def load(): data["a"] = helper(), open("in.txt").read()
+first = ppg.DataLoadingJob("first", load)
+first.depends_on_file("in.txt")
+second = ppg.DataLoadingJob("second", lambda: data.update(b=data["a"])).depends_on(first)
+ppg.FileGeneratingJob("out.txt", lambda output: output.write_text(str(data["b"]))).depends_on(second)
+ppg.run_pipegraph()
+"""
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "told"),
+    [
+        ("script.py", "return 1", "return 2", "+def helper(): return 2"),
+        ("in.txt", "hello", "hello, you", "size of in.txt: 5 bytes -> 10 bytes"),
+        ("script.py", "(second)\n", "(second)\nfirst.depends_on_params(1)\n", "input PIfirst of first: "),
+    ],
+)
+def test_what_changed_behind_jobs_that_load_is_told(script: Script, file: str, old: str, new: str, told: str) -> None:
+    (script.folder / "in.txt").write_text("hello")
+    script.run(LOADING)
+    edit(script.folder / file, old, new)
+    asked = [sys.executable, "-m", "pipegraph", "diff", "out.txt"]
+    foretold = subprocess.run(asked, cwd=script.folder, env=script.environment, capture_output=True, text=True)
+    script.run()
+    found = changes(script)
+    last = subprocess.run([*asked, "--last"], cwd=script.folder, env=script.environment, capture_output=True, text=True)
+
+    assert found[0] == "out.txt (script.py:11) because input changed: second"
+    assert any(line.strip().startswith(told) for line in found)
+    assert f"        {told}" in foretold.stdout
+    assert f"        {told}" in last.stdout
+
+
+def test_of_an_output_that_was_edited_the_content_is_told(script: Script) -> None:
+    text = """
+    ppg.new_pipegraph(quiet=True)
+    ppg.FileGeneratingJob("out.txt", lambda output: output.write_text("a"))
+    ppg.run_pipegraph()
+    """
+    script.run(text)
+    (script.folder / "out.txt").write_text("edited")
+    script.run()
+
+    assert changes(script)[1].startswith("    content of out.txt: ")

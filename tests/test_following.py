@@ -967,3 +967,37 @@ def test_lambdas_of_one_line_that_return_constants_are_found(folder: Folder) -> 
         assert look_at_function(function).remarks == ()
     assert differ(folder, text, "'two'", "'three'")
     assert explain_function(module.D["b"][0]).parts[0].text == "lambda: 'two'"
+
+
+def test_what_decorates_as_a_class_is_seen_with_what_it_holds(folder: Folder) -> None:
+    text = """
+    class Timed:
+        def __init__(self, function):
+            self.held = function
+        def __call__(self): return self.held()
+    @Timed
+    def step(): return 1
+    def f(): return step()
+    """
+    before, now = (folder.seen(textwrap.dedent(each)) for each in (text, text.replace("return 1", "return 2")))
+
+    assert before.fingerprint != now.fingerprint
+
+
+def test_what_is_not_watched_is_told_of_all_its_jobs_and_not_again_while_nothing_changes(script) -> None:  # type: ignore[no-untyped-def]
+    text = """
+    ppg.new_pipegraph(quiet=True)
+    class Model:
+        def __init__(self): self.weights = [1]
+    model = Model()
+    for name in "abc":
+        ppg.FileGeneratingJob(name * 3, lambda output: output.write_text(str(model.weights)))
+    ppg.run_pipegraph()
+    """
+    first = script.run(text)
+    second = script.run()
+    third = script.run(text.replace("str(model", "repr(model"))
+
+    for told in (first, third):
+        assert told.count("not watched: global variable 'model' (__main__.Model) (and 2 more jobs)") == 1
+    assert "not watched" not in second

@@ -1109,3 +1109,21 @@ def test_a_value_of_endless_shared_parts_has_no_text() -> None:
         value = [value, value]
 
     assert value_text(value) == ""
+
+
+def test_classes_and_modules_of_ones_own_do_not_go_by_their_names_only():
+    def make(value):
+        class Settings:
+            limit = value
+
+            def method(self):
+                return 1
+
+        Settings.__qualname__ = "Settings"
+        return Settings
+
+    one, same, other = (fingerprint_parameters([make(value)]) for value in (1, 1, 2))
+    assert one == same != other
+    assert fingerprint_parameters(int) != fingerprint_parameters(str)
+    with pytest.raises(FingerprintError, match="what of the module"):
+        fingerprint_parameters({"a": sys.modules[__name__]})

@@ -251,3 +251,12 @@ def test_the_document_shows_what_is_printed(script):
 
         assert answer.errors == ""
         assert settled("\n".join(answer.lines)) == settled(shown)
+
+
+def test_what_is_to_be_adopted_is_told_so(script):
+    script.run(SCRIPT)
+    script.write(SCRIPT.replace("output.name)", "output.name * 2)"))
+    assert Answer(script, "a.txt", command="adopt").code == 0
+
+    assert Answer(script, "a.txt").lines[-1] == "    its files are adopted if they are there: then nothing is called"
+    assert json.loads("\n".join(Answer(script, "a.txt", "--json").lines))["jobs"][0]["adopts"] is True

@@ -81,6 +81,14 @@ class Engine:
         """What is to come of each job, as far as it is known now."""
         return prospects_of(self._ledger)
 
+    def inputs_of(self, job: JobId) -> dict[InputId, Fingerprint] | None:
+        """The inputs of a job with their fingerprints, once all have one; else None."""
+        ledger = self._ledger
+        number = ledger.number_of.get(job)
+        if number is None or ledger.unsettled[number] or ledger.spec[number].role is Role.INVARIANT:
+            return None
+        return ledger.current_inputs(number)
+
     # --- what happened
 
     def handle(self, event: Event) -> list[Instruction]:

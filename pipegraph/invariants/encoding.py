@@ -56,6 +56,7 @@ _SAY_NOTHING = frozenset(
         "_collections._tuplegetter",
         "collections._tuplegetter",
         # They do what they do whatever they hold.
+        *("weakref.WeakKeyDictionary", "weakref.WeakValueDictionary", "os._Environ"),
         *("logging.Logger", "logging.RootLogger", "_thread.lock", "_thread.RLock", "typing.TypeVar"),
     )
 )
@@ -425,6 +426,13 @@ class FunctionEncoder(ValueEncoder):
         kind = type(value)
         call = next((vars(part)["__call__"] for part in kind.__mro__ if "__call__" in vars(part)), None)
         text = f"?{type_name(kind)};" + self._used(f"{type_name(kind)}.__call__", call)
+        # What decorates as a class keeps what it decorates, under whatever name.
+        held = (
+            sorted((name, each) for name, each in vars(value).items() if isinstance(each, FUNCTIONS))
+            if (type(getattr(value, "__dict__", None)) is dict)
+            else []
+        )
+        text += "".join([self._used(f"'{name}' of {type_name(kind)}", each) for name, each in held])
         wrapped = getattr(value, "__wrapped__", None)
         return text if wrapped is None else text + "W" + self._used("wrapped function", wrapped)
 

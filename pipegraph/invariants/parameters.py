@@ -6,11 +6,13 @@ Owns the error that names the path to what has no stable fingerprint. Never fall
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 from ..errors import FingerprintError
 from ..model import Fingerprint
 from .functions import fingerprint_function, is_function
+from .origins import is_own, is_own_module
 from .values import METHOD, UnstableValueError, ValueEncoder, digest, message_of, type_name, with_room
 
 
@@ -31,8 +33,8 @@ def fingerprint_parameters(value: object, name: str = "params") -> Fingerprint:
 
     Notes
     -----
-    Objects can bring their own: ``__pipegraph_fingerprint__()``, which returns a str. Functions go by their code
-    and what they close over, classes and modules by their names.
+    Objects can bring their own: ``__pipegraph_fingerprint__()``, which returns a str. Functions and classes of the
+    user's own go by their code and what they close over, those of libraries, and their modules, by their names.
     """
     try:
         return digest(with_room(lambda: _ParameterEncoder().encode(value)))
@@ -53,6 +55,15 @@ def fingerprint_parameters(value: object, name: str = "params") -> Fingerprint:
 
 class _ParameterEncoder(ValueEncoder):
     __slots__ = ()
+
+    def encode_class(self, value: type) -> str:
+        text = super().encode_class(value)
+        return text + fingerprint_function(value)[0] if is_own(value.__module__) else text
+
+    def encode_module(self, value: ModuleType) -> str:
+        if is_own_module(value):
+            raise UnstableValueError("module", f"what of the module '{value.__name__}' counts, is not said")
+        return super().encode_module(value)
 
     def other(self, value: object) -> str:
         kind = type_name(type(value))

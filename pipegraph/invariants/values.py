@@ -131,6 +131,10 @@ class ValueEncoder:
         """Text of a class as a value."""
         return _named("class", type_name(value))
 
+    def encode_module(self, value: ModuleType) -> str:
+        """Text of a module as a value."""
+        return _named("module", value.__name__)
+
     def other(self, value: object) -> str:
         """Text of what is not plain."""
         raise NotImplementedError
@@ -332,7 +336,7 @@ def _slice(encoder: ValueEncoder, value: slice) -> str:
 
 
 def _module(encoder: ValueEncoder, value: ModuleType) -> str:
-    return _named("module", value.__name__)
+    return encoder.encode_module(value)
 
 
 def _class(encoder: ValueEncoder, value: type) -> str:

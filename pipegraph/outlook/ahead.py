@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ..engine import Engine, Fate, Prospect, StartJob
 from ..events import GraphGrew
 from ..explanations import Change
-from ..model import Failure, InputId, JobId, JobSpec, Place, Reason, ReasonKind, Role
+from ..model import Failure, Fingerprint, InputId, JobId, JobSpec, Place, Reason, ReasonKind, Role
 from ..watchers.estimates import Estimates
 from ..watchers.overview import Estimate
 from . import wording
@@ -20,6 +20,8 @@ _FORMAT = 1
 
 Explain = Callable[[Reason], Sequence[Change]]
 """What is behind a reason, with what it was and what it is now."""
+
+InputsOf = Callable[[JobId], "Mapping[InputId, Fingerprint] | None"]
 
 
 class Foreseen(NamedTuple):
@@ -205,7 +207,8 @@ def outlook_of(
     cores: int,
     changes: Changes | None = None,
     warnings: Sequence[str] = (),
-    explain: Explain = lambda reason: (),
+    explained: Callable[[InputsOf], Explain] = lambda inputs_of: lambda reason: (),
+    wished: Callable[[JobId], bool] = lambda job: False,
 ) -> Outlook:
     """Look ahead from the arrival of the script's jobs.
 
@@ -215,10 +218,16 @@ def outlook_of(
         Of a run.
     changes
         As if these had happened.
+    explained
+        Is given what jobs depend on now, and gives what is behind a reason.
+    wished
+        Whether the files of a job are to be believed, whatever the reasons are.
     """
     specs = {spec.id: spec for spec in arrival.jobs}
     names = Names(arrival.jobs)
-    prospects = _prospects(arrival)
+    engine = Engine()
+    engine.handle(arrival)
+    prospects = engine.prospects()
     chosen = {job for job, each in prospects.items() if each.fate in (Fate.MUST, Fate.MAY)}
     anyway: tuple[JobId, ...] = ()
     if changes is not None:
@@ -238,7 +247,7 @@ def outlook_of(
             estimates.change(specs[job], 1)
         outlook.estimate_all = _estimate([*must, *may], cores, names, estimates)
     outlook.jobs = {
-        job: _foreseen(specs[job], prospect, arrival, estimates.seconds_of(specs[job]))
+        job: _foreseen(specs[job], prospect, arrival, estimates.seconds_of(specs[job]), wished(job))
         for job, prospect in prospects.items()
     }
     outlook.cores = cores
@@ -247,7 +256,7 @@ def outlook_of(
     outlook.failures = arrival.unmeasured
     outlook.warnings = tuple(warnings)
     outlook.names = names
-    outlook.explain = explain
+    outlook.explain = explained(engine.inputs_of)
     return outlook
 
 
@@ -264,12 +273,16 @@ def _prospects(arrival: GraphGrew) -> dict[JobId, Prospect]:
     return engine.prospects()
 
 
-def _foreseen(spec: JobSpec, prospect: Prospect, arrival: GraphGrew, expected: float | None) -> Foreseen:
+def _foreseen(
+    spec: JobSpec, prospect: Prospect, arrival: GraphGrew, expected: float | None, is_wished: bool
+) -> Foreseen:
     past = arrival.pasts.get(spec.id)
     trace = None if past is None else past.trace
     seconds, read, written = (None, (), ()) if trace is None else (trace.seconds, trace.read, trace.written)
     own = (spec.id, spec.class_name, spec.role, spec.place)
-    return Foreseen(*own, *prospect, seconds, expected, spec.adopts, read, written)
+    kinds = {reason.kind for reason in prospect.reasons}
+    adopts = spec.adopts and kinds == {ReasonKind.NEVER_MADE}
+    return Foreseen(*own, *prospect, seconds, expected, adopts or is_wished, read, written)
 
 
 def _consequences(before: Mapping[JobId, Prospect], after: Mapping[JobId, Prospect], names: Names) -> set[JobId]:

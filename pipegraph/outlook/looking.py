@@ -9,7 +9,7 @@ from ..invariants.clock import FileClocks
 from ..status import Glance
 from ..status.explaining import Explaining
 from ..status.survey import survey
-from .ahead import Outlook, outlook_of
+from .ahead import Explain, InputsOf, Outlook, outlook_of
 from .changes import changes_of
 
 
@@ -34,4 +34,9 @@ def look_ahead(graph: Graph, changed: Any) -> Outlook:
         name = graph.invariant_status_filename
         warnings = [f"{name} is not a status file of pipegraph: a run will set it aside, and make everything."]
     explaining = Explaining(status, graph.explain, graph.maker_id)
-    return outlook_of(arrival, graph.rc.cores, changes, warnings, explaining.changes)
+
+    def explained(inputs_of: InputsOf) -> Explain:
+        explaining.inputs_now = inputs_of
+        return explaining.changes
+
+    return outlook_of(arrival, graph.rc.cores, changes, warnings, explained, status.is_to_be_adopted)

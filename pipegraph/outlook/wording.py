@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..engine import Fate
 from ..errors import shown
 from ..explanations import Change
-from ..model import JobSpec, ReasonKind, Role
+from ..model import JobSpec, Role
 from ..watchers.overview import Estimate
 from ..watchers.wording import because_of, duration, named
 
@@ -160,12 +160,8 @@ def _because(each: Foreseen, outlook: Outlook) -> str:
         return _condition(each)
     if each.fate is Fate.BLOCKED:
         return f"because of {shown(each.roots[0])}, which can't be read"
-    adoption = "; its files are adopted if they are there" if _is_adopted(each) else ""
+    adoption = "; its files are adopted if they are there" if each.adopts else ""
     return because_of(each.reasons, _MOST_REASONS) + adoption
-
-
-def _is_adopted(each: Foreseen) -> bool:
-    return each.adopts and all(why.kind is ReasonKind.NEVER_MADE for why in each.reasons)
 
 
 def _condition(each: Foreseen) -> str:
@@ -192,7 +188,7 @@ def why_lines(outlook: Outlook, spec: JobSpec) -> Iterator[str]:
         for reason in each.reasons:
             yield f"    because {shown(str(reason))}"
             yield from change_lines(outlook.explain(reason))
-        if _is_adopted(each):
+        if each.adopts:
             yield "    its files are adopted if they are there: then nothing is called"
     elif each.fate is Fate.MAY:
         yield f"{name} may run{time}"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from ..engine.reasons import fingerprint_of_inputs
 from ..explanations import Change, Explanation, Part, changes_between, packed, unpacked
 from ..model import FileRecord, Fingerprint, InputId, InvariantRecord, JobId, Reason, ReasonKind, Trace
 from .glance import Glance
 from .recollection import Recollection
 from .store import StatusFile
+
+_INPUT = "input "
 
 Explain = Callable[[JobId], "Explanation | None"]
 """Of a function or a parameter, as it is now."""
@@ -42,10 +45,19 @@ def note_replaced(
     """
     if before is None or before.fingerprint == now.fingerprint:
         return
+    if isinstance(before, Trace) and not before.outputs:
+        if not status.has_explained(before.fingerprint):
+            note_explanation(before.fingerprint, explain_inputs(before.inputs), status)
+        return
     kept = {record.fingerprint for record in _files(now)}
     for fingerprint, records in _of_files(before):
         if fingerprint not in kept and not status.has_explained(fingerprint):
             note_explanation(fingerprint, explain_files(records), status)
+
+
+def explain_inputs(inputs: Mapping[InputId, Fingerprint]) -> Explanation:
+    """Of a transparent job: which inputs, and their fingerprints."""
+    return Explanation(tuple(Part(_INPUT + name, fingerprint) for name, fingerprint in sorted(inputs.items())))
 
 
 def explain_files(records: Iterable[FileRecord]) -> Explanation:
@@ -71,19 +83,45 @@ class Explaining:
         What functions and parameters are now.
     maker
         The job with an id, or that makes a file.
+
+    Attributes
+    ----------
+    inputs_now
+        What a job that is settled depends on now; None of all others.
     """
 
     def __init__(self, memory: Recollection, explain: Explain, maker: Callable[[InputId], JobId | None]) -> None:
         self._memory = memory
         self._explain = explain
         self._maker = maker
+        self.inputs_now: Callable[[JobId], Mapping[InputId, Fingerprint] | None] = lambda job: None
 
     def changes(self, reason: Reason) -> tuple[Change, ...]:
-        """What has changed of an input; empty for all other reasons, and where nothing is known of what it was."""
+        """What has changed of an input or output; empty for other reasons, and where it is not known what it was.
+
+        Of a job that loads or declares, what has changed of its inputs.
+        """
+        if reason.kind is ReasonKind.OUTPUT_CHANGED and reason.before:
+            return (Change(f"content of {reason.subject}", reason.before, reason.now),)
         if reason.kind is not ReasonKind.INPUT_CHANGED:
             return ()
-        before = self._of(reason.subject, reason.before)
-        return changes_between(before, self._of(reason.subject, reason.now) or self._explain(reason.subject))
+        return tuple(self._changes(reason.subject, reason.before, reason.now, set()))
+
+    def _changes(
+        self, name: InputId, before: Fingerprint, now: Fingerprint, told: set[tuple[str, ...]]
+    ) -> Iterator[Change]:
+        if (name, before, now) in told:
+            return
+        told.add((name, before, now))
+        was, is_now = self._of(name, before), self._of(name, now) or self._explain(name)
+        for change in changes_between(was, is_now):
+            deeper = change.name.removeprefix(_INPUT)
+            if deeper == change.name:
+                yield change
+            elif change.before and change.now:
+                yield from self._changes(deeper, change.before, change.now, told)
+            else:
+                yield Change(f"input {deeper} of {name}", change.before, change.now)
 
     def _of(self, name: InputId, fingerprint: Fingerprint) -> Explanation | None:
         memory = self._memory
@@ -95,6 +133,11 @@ class Explaining:
             for each, records in () if record is None else _of_files(record):
                 if each == fingerprint:
                     return explain_files(records)
+            if isinstance(record, Trace) and not record.outputs and record.fingerprint == fingerprint:
+                return explain_inputs(record.inputs)
+        inputs = None if maker is None else self.inputs_now(maker)
+        if inputs is not None and fingerprint_of_inputs(inputs) == fingerprint:
+            return explain_inputs(inputs)
         return None
 
 
