@@ -278,6 +278,8 @@ def test_a_long_chain_and_a_dense_net_of_functions_end(folder: Folder) -> None:
         "class C:\n    @staticmethod\n    def m(): return ONE\ndef f(): return C.m()",
         "class C:\n    def __call__(self): return ONE\nf = C.__call__",
         "class C:\n    x = ONE\ndef f(): return C.x",
+        "class C:\n    ONE = ONE\ndef f(): return C",
+        "def f():\n    class C:\n        x = ONE\n        ONE = 2\n    return C",
         "class B:\n    def m(self): return ONE\nclass C(B): pass\ndef f(): return C",
         "class M(type):\n    def m(self): return ONE\nclass C(metaclass=M): pass\ndef f(): return C",
         "import dataclasses\n@dataclasses.dataclass\nclass C:\n    x: int = 1\n    def m(self): return ONE\n"
@@ -366,6 +368,97 @@ def test_what_functions_change_themselves_counts_as_it_is_at_first(folder: Folde
     assert differ(folder, "ONE, TWO = {'a': int(1)}, 2\n" + text, "int(1)", "int(2)")
     assert differ(folder, "START = 1\nONE = {'a': START}\n" + text, "START = 1", "START = 2")
     assert not differ(folder, "START = 1\nONE = {'a': 1}\n" + text, "START = 1", "START = 2")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import helping\ndef f(): return helping.add(1)",
+        "import helping\ndef f(): return helping.Box.add(1)",
+        "import helping\ndef f(): return helping.box.add(1)",
+        "import helping\ndef f(): helping.box.size = 1",
+        "from helping import add, sort\ndef f(): return sort.add(add(1))",
+        "from helping import Box\ndef f(): return Box.add(1)",
+        "from helping import box\ndef f(): return box.add(1)",
+        "from helping import box\ndef f():\n    box.size = 1\n    return box",
+        "def f():\n    global helping\n    import helping\n    return helping.add(1)",
+        "import helping\ndef f():\n    helping.box = None\n    return helping.box",
+    ],
+)
+def test_what_only_has_a_method_of_a_list_is_none(folder: Folder, text: str) -> None:
+    helping = "class Box:\n    @classmethod\n    def add(cls, x): return x + 1\nbox = Box()\nadd = sort = Box.add\n"
+    folder.write(helping, "helping.py")
+    before = folder.seen(text).fingerprint
+    folder.write(helping.replace("x + 1", "x + 2"), "helping.py")
+
+    assert folder.seen(text).fingerprint != before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ONE = {}\ndef f(): ONE['a'] = 1",
+        "from helping import ONE\ndef f(): ONE['a'] = 1",
+        "import helping\ndef f(): helping.ONE['a'] = 1",
+        "import helping as h\nclass C:\n    one = h.ONE\ndef f(): C.one.update(a=1)",
+        "class C:\n    one = {}\ndef f(): C.one.update(a=1)",
+        "from types import SimpleNamespace\nN = SimpleNamespace(one={})\ndef f():\n    N.one = [N.one]",
+        "if True:\n    ONE = {}\ndef f(): ONE['a'] = 1",
+        "try:\n    ONE\nexcept NameError:\n    with open(__file__):\n        ONE = {}\ndef f(): ONE['a'] = 1",
+        "ONE: dict = {}\ndef f(): ONE['a'] = 1",
+        "ONE = []\nONE += {}\ndef f(): ONE.append(1)",
+        "ONE = {1: 1}\nONE['b'] = {}\ndef f(): ONE['a'] = 1",
+        "ONE = {1: 1}\nONE.update({})\ndef f(): ONE['a'] = 1",
+        "def one(): return {}\ndef f():\n    global one\n    one = lambda: 1",
+    ],
+)
+def test_how_it_begins_is_found_wherever_it_is_written(folder: Folder, text: str) -> None:
+    folder.write("ONE = {}\n", "helping.py")
+    before = folder.fingerprint(text)
+    folder.write("ONE = {5: 6}\n", "helping.py")
+
+    assert folder.fingerprint(text.replace("{}", "{5: 6}")) != before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ONE, TWO = {}, sys.now\ndef f(): ONE['a'] = 1",
+        "ONE = {}\nfor name in [sys.now]: ONE[name] = name\ndef f(): ONE['a'] = 1",
+        "ONE = {}\ndef fill(): ONE['b'] = sys.now\nfill()\ndef f(): ONE['a'] = 1",
+    ],
+)
+def test_what_else_is_assigned_beside_it_or_filled_in_does_not_count(folder: Folder, text: str) -> None:
+    text = "import sys\nsys.now = getattr(sys, 'now', 0) + 1\n" + text
+
+    assert folder.fingerprint(text) == folder.fingerprint(text)
+
+
+def test_what_is_assigned_beside_a_notebook_counts_where_it_is_used(folder: Folder) -> None:
+    text = "import sys\nONE, TWO = {}, sys.two\ndef f():\n    ONE['a'] = TWO"
+    found = []
+    for sys.two in (1, 2):  # type: ignore[attr-defined]
+        found.append(folder.fingerprint(text))
+
+    assert found[0] != found[1]
+
+
+def test_what_is_evaluated_where_a_notebook_begins_is_told(folder: Folder) -> None:
+    seen = folder.seen("ONE = eval('{}')\ndef f(): ONE['a'] = 1")
+
+    assert seen.unwatched == ("what eval() leads to in 'ONE'",)
+
+
+def test_names_that_a_module_or_a_metaclass_makes_up_are_followed(folder: Folder) -> None:
+    made_up = "def __getattr__(name):\n    if name.startswith('_'): raise AttributeError(name)\n    return 1\n"
+    folder.write(made_up, "helping.py")
+    text = "import helping\nclass M(type):\n    def __getattr__(cls, name): return 3\nclass C(metaclass=M): pass\n"
+    text += "def f(): return helping.X, C.x"
+    before = folder.fingerprint(text)
+    folder.write(made_up.replace("return 1", "return 2"), "helping.py")
+
+    assert folder.fingerprint(text) != before
+    assert differ(folder, text, "return 3", "return 4")
 
 
 def test_a_counter_in_a_class_and_in_a_module_of_ones_own_does_not_count(folder: Folder) -> None:

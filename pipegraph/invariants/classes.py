@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from enum import EnumMeta
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 
@@ -39,7 +40,7 @@ def beside_source(
     names
         What is in the class.
     """
-    members: Mapping[str, Any] | None = getattr(kind, "__members__", None)
+    members: Mapping[str, Any] | None = kind.__members__ if isinstance(kind, EnumMeta) else None
     if members is not None:
         yield from ((name, member.value) for name, member in members.items())
     for name, item in names.items():
