@@ -278,6 +278,12 @@ def test_a_long_chain_and_a_dense_net_of_functions_end(folder: Folder) -> None:
         "class C:\n    @staticmethod\n    def m(): return ONE\ndef f(): return C.m()",
         "class C:\n    def __call__(self): return ONE\nf = C.__call__",
         "class C:\n    x = ONE\ndef f(): return C.x",
+        "class B:\n    x = 2\nclass C(B):\n    x = ONE\ndef f(): return C.x",
+        "class C:\n    x = ONE\n    @classmethod\n    def m(cls): return cls.x\ndef f(): return C.m()",
+        "class D:\n    def __get__(self, one, kind): return kind.y\nclass C:\n    x, y = D(), ONE\ndef f(): return C.x",
+        "class C: m = sys.modules[__name__]\ndef f(): return C.m.ONE",
+        "class D(dict):\n    def __getitem__(self, key): return ONE\nd = D(a=1)\ndef f(): return d['a']",
+        "import argparse\nargs = argparse.Namespace(one=ONE)\ndef f(): return args.__dict__",
         "class C:\n    ONE = ONE\ndef f(): return C",
         "def f():\n    class C:\n        x = ONE\n        ONE = 2\n    return C",
         "class B:\n    def m(self): return ONE\nclass C(B): pass\ndef f(): return C",
@@ -293,7 +299,7 @@ def test_a_long_chain_and_a_dense_net_of_functions_end(folder: Folder) -> None:
     ],
 )
 def test_a_global_is_seen_wherever_it_is_used(folder: Folder, text: str) -> None:
-    text = "ONE = {'a': 1}\n" + text
+    text = "import sys\nONE = {'a': 1}\n" + text
 
     assert differ(folder, text, "{'a': 1}", "{'a': 2}")
 
@@ -310,6 +316,7 @@ def test_a_global_is_seen_wherever_it_is_used(folder: Folder, text: str) -> None
         "def f(x: ONE) -> ONE: return x",
         "class C:\n    size = 1\n    other = ONE\ndef f(): return C.size",
         "import argparse\nargs = argparse.Namespace(one=ONE, two=2)\ndef f(): return args.two",
+        "import argparse\nargs = argparse.Namespace(one=ONE, two=2)\ndef f(): return args.three",
         "ONE['b'] = {2: 3}\ndef f(): return ONE['b'][2], ONE['c']",
     ],
 )
@@ -352,6 +359,8 @@ CHANGING = [
     "def f(): return ONE.setdefault('a', 3)",
     "def f(): del ONE['a']",
     "def f(): ONE['a'] += 1\ndef g(): return f(), ONE['a']",
+    "def f():\n    ONE['b'] = 3\n    return ONE['a']",
+    "def f():\n    global ONE, LATE\n    ONE = LATE = 3\n    return LATE",
     "def g(): ONE.clear()\ndef f(): return g(), ONE",
     "def g(): ONE.clear()\ndef f(): return ONE, g()",
 ]
@@ -363,11 +372,30 @@ def test_what_functions_change_themselves_counts_as_it_is_at_first(folder: Folde
     before = look_at_function(module.f)
     module.ONE["a"] = 5
     module.ONE = {"a": 7}
+    module.LATE = 7
 
     assert look_at_function(module.f) == before
     assert differ(folder, "ONE, TWO = {'a': int(1)}, 2\n" + text, "int(1)", "int(2)")
     assert differ(folder, "START = 1\nONE = {'a': START}\n" + text, "START = 1", "START = 2")
     assert not differ(folder, "START = 1\nONE = {'a': 1}\n" + text, "START = 1", "START = 2")
+
+
+@pytest.mark.parametrize(
+    ("text", "change"),
+    [
+        ("def f():\n    N.a = 2\n    return N.a, N.b", "N.a = 5"),
+        ("def f():\n    N.a = 2\n    return N.a, N.b", "del N.a"),
+        ("def f():\n    global N\n    N = 1\n    return N.b", "N.b = 5"),
+    ],
+)
+def test_attributes_that_functions_change_count_as_they_are_at_first(folder: Folder, text: str, change: str) -> None:
+    text = "from types import SimpleNamespace\nN = SimpleNamespace(a=1, b=2)\n" + text
+    module = folder.load(text)
+    before = look_at_function(module.f)
+    exec(change, vars(module))
+
+    assert look_at_function(module.f) == before
+    assert differ(folder, text, "a=1", "a=3")
 
 
 @pytest.mark.parametrize(

@@ -272,7 +272,9 @@ class FunctionEncoder(ValueEncoder):
 
     def _used_names(self, written: Written | None, names: dict[str, Any], function: Any) -> str:
         if written is None:
-            return self._used_chains(chains_in_code(function.__code__, names), names, function.__qualname__)
+            return self._used_chains(
+                chains_in_code(function.__code__, names, self._globals), names, function.__qualname__
+            )
         for chains, place_of in ((written.names.changed, changed_by), (written.names.filled, filled_by)):
             self._changed.update(
                 place for chain in chains if (place := place_of(chain, names, self._globals)) is not None

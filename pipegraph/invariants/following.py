@@ -140,10 +140,10 @@ def _names_of(value: Any, known: Globals) -> dict[str, Any] | None:
 
 def _is_plain(value: object) -> bool:
     # Methods may use all that the class has; what is a descriptor is not what one gets.
-    return not callable(value) and not hasattr(type(value), "__get__") and not isinstance(value, ModuleType)
+    return not callable(value) and not hasattr(type(value), "__get__")
 
 
-def chains_in_code(code: CodeType, names: dict[str, Any]) -> tuple[Chain, ...]:
+def chains_in_code(code: CodeType, names: dict[str, Any], known: Globals) -> tuple[Chain, ...]:
     """What may be used by code whose source is not there: each name, and each with each where that leads further."""
     words: set[str] = set()
     stack = [code]
@@ -152,11 +152,12 @@ def chains_in_code(code: CodeType, names: dict[str, Any]) -> tuple[Chain, ...]:
         words.update(one.co_names)
         stack.extend(each for each in one.co_consts if isinstance(each, CodeType))
     chains: set[Chain] = set()
+    names = known.names_in(names)
     for word in words:
         value = names.get(word)
         further: set[Chain] = set()
         if isinstance(value, ModuleType) and is_own_module(value):
-            further = {(word, other) for other in words if other in vars(value)}
+            further = {(word, other) for other in words if other in known.names_in(vars(value))}
         elif word not in names and not hasattr(builtins, word):
             further = {(f":0:{word}", other) for other in words}  # Perhaps a module that it imports.
         chains |= further or {(word,)}
