@@ -197,3 +197,24 @@ def test_a_parameter_that_was_changed_after_it_was_given_is_not_explained_wrongl
 
     assert script.started == ["a.txt"]
     assert changes(script) == []
+
+
+def test_what_was_edited_while_the_graph_ran_does_not_explain_what_was_made(script: Script) -> None:
+    text = """
+    ppg.new_pipegraph(quiet=True)
+    def write(output):
+        from helping import used
+        output.write_text(f"{used()}")
+        open("helping.py", "w").write("def used(): return 2\\n")
+    ppg.FileGeneratingJob("a.txt", write)
+    ppg.run_pipegraph()
+    """
+    (script.folder / "helping.py").write_text("def used(): return 1\n")
+    script.run(text)
+    knowledge = Knowledge.read(script.folder / ".pipegraph_status")
+    (fingerprint,) = knowledge.inputs_of("a.txt").values()
+    script.run()
+
+    assert knowledge.explanation(fingerprint) is None
+    assert script.started == ["a.txt"]
+    assert changes(script) == []

@@ -1078,3 +1078,34 @@ def test_a_compiled_module_of_ones_own_counts_by_its_file(folder: Folder, monkey
 
     assert found[0][0] != found[1][0] == found[2][0]
     assert found[0][1] == found[1][1]
+
+
+def test_what_was_loaded_counts_as_it_was_loaded_whatever_its_file_holds_by_now(folder: Folder) -> None:
+    text = """
+    import helping
+    SEEN = {}
+    def f():
+        from helping import used
+        SEEN["a"] = 1
+        return used(), helping.Box
+    """
+    texts = [f"SIZE = {n}\ndef used(): return SIZE\nclass Box:\n    _size = {n}\n" for n in (1, 22)]
+    folder.write(texts[0], "helping.py")
+    module = folder.load(textwrap.dedent(text))
+    before = look_at_function(module.f)
+    folder.write(texts[1], "helping.py")
+    folder.write(textwrap.dedent(text).replace("{}", "{5: 6}"))
+    same = look_at_function(module.f)
+    importlib.reload(module.helping)
+    reloaded = look_at_function(module.f)
+    importlib.reload(module)
+
+    assert same == before != reloaded
+    assert reloaded != look_at_function(module.f)
+
+
+@pytest.mark.parametrize("text", [CIRCLE, "class C:\n    x = [{1}, len]\ndef f(a=[len, C]): return C.x, a, C()"])
+def test_an_explanation_is_of_what_the_fingerprint_is_of(folder: Folder, text: str) -> None:
+    module = folder.load(text)
+
+    assert look_at_function(module.f, is_explained=True).fingerprint == look_at_function(module.f).fingerprint

@@ -18,7 +18,7 @@ from ..model import Origin
 from .beginning import Globals, is_record
 from .names import Chain, imported_names
 from .origins import is_own, is_own_module, origin_of
-from .sources import Source, Written, source_at
+from .sources import Source, Written, source_at, source_of
 
 _SIMPLE = (
     *(ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr, ast.ImportFrom),
@@ -190,13 +190,15 @@ def imported_by(chain: Chain, package: str) -> Imported | None:
 def find_source(module: str) -> Source | None:
     """The source of a module of the user's own, loaded or not; None of all others."""
     filename = _file_of(module) if module else None
-    return source_at(filename) if filename is not None and origin_of(filename) is Origin.SCRIPT else None
+    if filename is None or origin_of(filename) is not Origin.SCRIPT:
+        return None
+    loaded = getattr(sys.modules.get(module), "__dict__", {})
+    return source_of(loaded) if loaded.get("__file__") == filename else source_at(filename)
 
 
 def assignments_of(name: str, names: dict[str, Any]) -> Iterator[Written | Imported]:
     """What is written where a module, which has these names, binds or fills one of them, outside of its functions."""
-    filename = names.get("__file__")
-    source = source_at(filename) if isinstance(filename, str) else None
+    source = source_of(names)
     if source is None:
         return
     package = names.get("__package__") or ""
