@@ -8,6 +8,7 @@ import signal
 import pytest
 from scripts import Script, wait_until
 
+from pipegraph.graph import Graph
 from pipegraph.model import ReasonKind, Role
 from pipegraph.status import StatusFile
 from pipegraph.status.knowledge import Knowledge
@@ -227,6 +228,12 @@ def test_a_failure_in_one_graph_of_a_process_keeps_the_next_from_making_its_jobs
     script.run(two.format("0"))
 
     assert set(scripts_of(script).values()) == {("script.py",)}
+
+
+def test_no_graph_is_taken_for_one_that_is_gone():
+    marks = [Graph(lambda *given: None).mark for _ in range(100)]
+
+    assert len(set(marks)) == 100
 
 
 def test_a_whole_run_of_a_graph_makes_up_for_one_of_some_targets(script):

@@ -261,6 +261,17 @@ def test_a_long_chain_and_a_dense_net_of_functions_end(folder: Folder) -> None:
     [
         "def f(): return [ONE for x in range(3)]",
         "def f(): return lambda: (lambda: ONE)",
+        "def f(): return ONE, lambda: (ONE := 2)",
+        "def f(): return [ONE for ONE in ONE]",
+        "def f(): return [1 for x in range(3) if ONE]",
+        "def f(): return [y for x in range(3) for y in ONE]",
+        "def f(): return {ONE['a']: x for x in range(3)}",
+        "def f():\n    def g(x=ONE): return x\n    return g",
+        "def f():\n    def g(*, x=ONE): return x\n    return g",
+        "def f():\n    @ONE.get\n    class C: pass",
+        "def f():\n    class C(ONE): pass",
+        "def f():\n    class C(metaclass=ONE): pass",
+        "def f():\n    class C:\n        ONE = 2\n        def m(self): return ONE\n    return C",
         "async def f(): return [x async for x in ONE]",
         "def f():\n    def g():\n        yield ONE\n    return g",
         "def f():\n    class C:\n        x = ONE\n    return C",
@@ -310,6 +321,11 @@ def test_a_global_is_seen_wherever_it_is_used(folder: Folder, text: str) -> None
         "def f(ONE): return ONE",
         "def f():\n    ONE = 2\n    return ONE",
         "def f():\n    for ONE in range(3): pass",
+        "def f():\n    try: pass\n    except ValueError as ONE: return ONE",
+        "def f(x):\n    match x:\n        case [1, *ONE]: return ONE",
+        "def f(x):\n    match x:\n        case {'a': 1, **ONE}: return ONE",
+        "def f(x):\n    match x:\n        case int() as ONE: return ONE",
+        "def f(x):\n    match x:\n        case ONE: return ONE",
         "def f(): return [ONE for ONE in range(3)]",
         "def f():\n    with open('a') as ONE: return ONE",
         "def f():\n    import json as ONE\n    return ONE",
@@ -355,6 +371,8 @@ def test_an_entry_that_comes_or_goes_counts(folder: Folder) -> None:
 CHANGING = [
     "def f():\n    global ONE\n    ONE = 3",
     "def f(): ONE['a'] = 3",
+    "def f(): ONE['a']: int = 3",
+    "def f(): ONE[1][2].append(3)",
     "def f(): ONE['b', 1]['c'] += 3",
     "def f(): return ONE.setdefault('a', 3)",
     "def f(): del ONE['a']",
@@ -410,6 +428,7 @@ def test_attributes_that_functions_change_count_as_they_are_at_first(folder: Fol
         "from helping import box\ndef f(): return box.add(1)",
         "from helping import box\ndef f():\n    box.size = 1\n    return box",
         "def f():\n    global helping\n    import helping\n    return helping.add(1)",
+        "def f():\n    import helping as h\n    def g():\n        nonlocal h\n        h = h.add(1)\n    return g",
         "import helping\ndef f():\n    helping.box = None\n    return helping.box",
     ],
 )
@@ -490,7 +509,7 @@ def test_names_that_a_module_or_a_metaclass_makes_up_are_followed(folder: Folder
 
 
 def test_a_counter_in_a_class_and_in_a_module_of_ones_own_does_not_count(folder: Folder) -> None:
-    class_text = "class C:\n    made = 0\n    def __init__(self): C.made += 1\n{}\ndef f(): return C()\n"
+    class_text = "class C:\n    made, seen = 0, []\n    def __init__(self): C.made += 1\n{}\ndef f(): return C()\n"
     folder.write("COUNT = 0\nSEEN = []\n", "helping.py")
     module_text = """
     import helping
@@ -501,6 +520,7 @@ def test_a_counter_in_a_class_and_in_a_module_of_ones_own_does_not_count(folder:
     """
 
     assert not differ(folder, class_text, "{}", "C(), C()")
+    assert not differ(folder, class_text.replace("C.made += 1", "self.seen.append(1)"), "{}", "C.seen.append(2)")
     assert not differ(folder, textwrap.dedent(module_text), "{}", "f()")
 
 
@@ -542,11 +562,14 @@ OTHER = "Y = 2\n\ndef deep(x): return x + Y\n\ndef shallow(): return 5\n"
         "import tools.inner as t; t.used()",
         "from tools import inner; inner.used()",
         "from tools.inner import used as u; return lambda: u()",
+        "from tools import used; used()",
+        "from tools.all import used; used()",
     ],
 )
 def test_imports_inside_of_a_function_are_followed_without_importing(folder: Folder, statement: str) -> None:
     text = IMPORTING.replace("{}", statement)
-    folder.write("", "tools/__init__.py")
+    folder.write("from .inner import used\n", "tools/__init__.py")
+    folder.write("from tools.inner import *\n", "tools/all.py")
     folder.write(INNER, "tools/inner.py")
     folder.write(OTHER, "tools/other.py")
     base = folder.fingerprint(text)
@@ -570,6 +593,15 @@ def test_imports_inside_of_a_function_are_followed_without_importing(folder: Fol
 
 
 # ---- what can't be followed
+
+
+def test_what_is_imported_and_not_used_does_not_count(folder: Folder) -> None:
+    text = "def f():\n    import helping\n    return 1\n"
+    folder.write("X = 1\n", "helping.py")
+    before = folder.fingerprint(text)
+    folder.write("X = 2\n", "helping.py")
+
+    assert folder.fingerprint(text) == before
 
 
 @pytest.mark.parametrize(

@@ -299,8 +299,7 @@ def _bound_in(tree: ast.Module) -> dict[str, list[ast.stmt]]:
                     inner = inner.value
                 if isinstance(inner, ast.Name):
                     names.add(inner.id)
-            if not isinstance(node, ast.Lambda):
-                stack.extend(ast.iter_child_nodes(node))
+            stack.extend(ast.iter_child_nodes(node))
         for name in names:
             found.setdefault(name, []).append(statement)
     return found

@@ -101,7 +101,6 @@ class _Scope:
             node = stack.pop()
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
                 self.bound[node.name] = None
-                stack += node.decorator_list
                 continue
             if isinstance(node, ast.Lambda):
                 continue
