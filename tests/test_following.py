@@ -496,6 +496,18 @@ def test_what_is_evaluated_where_a_notebook_begins_is_told(folder: Folder) -> No
     assert seen.unwatched == ("what eval() leads to in 'ONE'",)
 
 
+@pytest.mark.parametrize(
+    "text", ["_limit = len({})", "__limit = len({})", "_limit: int = len({})", "_a, limit = len({}), 1"]
+)
+def test_computed_constants_of_classes_count_also_where_they_are_hidden(folder: Folder, text: str) -> None:
+    text = f"class C:\n    {text.replace('{}', 'sys.found')}\ndef f(): return C()"
+    found = []
+    for sys.found in ([], [1]):  # type: ignore[attr-defined]
+        found.append(folder.fingerprint("import sys\n" + text))
+
+    assert found[0] != found[1]
+
+
 def test_names_that_a_module_or_a_metaclass_makes_up_are_followed(folder: Folder) -> None:
     made_up = "def __getattr__(name):\n    if name.startswith('_'): raise AttributeError(name)\n    return 1\n"
     folder.write(made_up, "helping.py")

@@ -116,7 +116,7 @@ def changed_by(chain: Chain, names: dict[str, Any], known: Globals) -> tuple[int
 def filled_by(chain: Chain, names: dict[str, Any], known: Globals) -> tuple[int, str] | None:
     """The place that changes where this chain is changed in place: not what only has a function ``add`` or ``sort``."""
     found = look_up(chain, names, known)
-    if found is not None and found.is_end and isinstance(found.value, (ModuleType, type, FunctionType)):
+    if found is not None and found.is_end and isinstance(found.value, (ModuleType, type)):
         return None
     return changed_by(chain, names, known)
 
