@@ -373,6 +373,7 @@ CHANGING = [
     "def f():\n    global ONE\n    ONE = 3",
     "def f(): ONE['a'] = 3",
     "def f(): ONE['a']: int = 3",
+    "def f():\n    class C:\n        global ONE\n        ONE = 3",
     "def f(): ONE[1][2].append(3)",
     "def f(): ONE['b', 1]['c'] += 3",
     "def f(): return ONE.setdefault('a', 3)",
@@ -503,6 +504,24 @@ def test_computed_constants_of_classes_count_also_where_they_are_hidden(folder: 
     found = []
     for sys.found in ([], [1]):  # type: ignore[attr-defined]
         found.append(folder.fingerprint("import sys\n" + text))
+
+    assert found[0] != found[1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def f():\n    class C:\n        ONE = 3\n    return ONE",
+        "def f():\n    class C:\n        for ONE in (): pass\n    return ONE",
+        "def f():\n    ONE = []\n    ONE.append(1)\n    ONE[0] = 2\n    return g()\ndef g(): return ONE",
+        "def f(ONE):\n    del ONE[0]\n    return g()\ndef g(): return ONE",
+        "import math as m\ndef f():\n    for m.x in (): pass\n    return ONE",
+    ],
+)
+def test_what_is_changed_under_the_same_name_is_not_the_global_variable(folder: Folder, text: str) -> None:
+    found = []
+    for sys.found in ([], [1]):  # type: ignore[attr-defined]
+        found.append(folder.fingerprint("import sys\nONE = len(sys.found)\n" + text))
 
     assert found[0] != found[1]
 
