@@ -261,6 +261,7 @@ def test_a_long_chain_and_a_dense_net_of_functions_end(folder: Folder) -> None:
     [
         "def f(): return [ONE for x in range(3)]",
         "def f(): return lambda: (lambda: ONE)",
+        "x = ONE\nfor _ in range(400): x = [x]\ndef f(): return x",
         "def f(): return ONE, lambda: (ONE := 2)",
         "def f(): return [ONE for ONE in ONE]",
         "def f(): return [1 for x in range(3) if ONE]",
@@ -1074,6 +1075,7 @@ def test_a_mistake_of_ours_is_loud_and_never_a_fingerprint(graph, monkeypatch: p
 
 def test_objects_that_fail_when_they_are_looked_at_are_told(folder: Folder) -> None:
     text = """
+    import datetime
     class Strange(type):
         def __getattr__(cls, name): raise OSError(name)
     class Thing(metaclass=Strange): pass
@@ -1081,12 +1083,15 @@ def test_objects_that_fail_when_they_are_looked_at_are_told(folder: Folder) -> N
         def __call__(self): return 1
         def __getattr__(self, name): raise OSError(name)
     call = Callable()
-    def f(): return Thing, call()
+    class Zone(datetime.tzinfo): pass
+    day = datetime.datetime(2020, 1, 1, tzinfo=Zone())
+    def f(): return Thing, call(), day
     """
 
     seen = folder.seen(textwrap.dedent(text))
 
-    assert [each for each in seen.unwatched if "OSError when looked at" in each]
+    for kind in ("OSError", "NotImplementedError"):
+        assert [each for each in seen.unwatched if f"{kind} when looked at" in each]
 
 
 GROWING = """
@@ -1127,20 +1132,27 @@ def test_what_a_generator_assigns_counts_for_its_jobs_and_what_others_loaded_doe
 
 
 def test_a_compiled_module_of_ones_own_counts_by_its_file(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = folder.load("import math\ndef f(): return math.floor(1)\ndef g(): return 1")
+    module = folder.load("import math\ndef f(): return math.floor(1)\ndef g(): return 1\ndef h(): return math.Thing")
+    explained = []
     compiled = ModuleType("compiled")
     compiled.__file__ = str(folder.path / "compiled.so")
     monkeypatch.setitem(sys.modules, "math", compiled)
     compiled.floor = math.floor  # type: ignore[attr-defined]
+    compiled.Thing = type("Thing", (), {"__module__": "math"})  # type: ignore[attr-defined]
     monkeypatch.setattr(module, "math", compiled)
     found = []
     for content in (b"one", b"two", b"two"):
         Path(compiled.__file__).write_bytes(content)
         _digest_of_file.cache_clear()
-        found.append((look_at_function(module.f).fingerprint, look_at_function(module.g).fingerprint))
+        found.append([look_at_function(each) for each in (module.f, module.g, module.h)])
+        explained.append(explain_function(module.f))
 
-    assert found[0][0] != found[1][0] == found[2][0]
-    assert found[0][1] == found[1][1]
+    for at, is_changed in ((0, True), (1, False), (2, True)):
+        assert (found[0][at] != found[1][at]) is is_changed
+        assert found[1][at] == found[2][at]
+    assert [line for change in changes_between(*explained[:2]) for line in change.lines()] == [
+        "math.floor: math.floor, changed where it is not shown"
+    ]
 
 
 def test_what_was_loaded_counts_as_it_was_loaded_whatever_its_file_holds_by_now(folder: Folder) -> None:

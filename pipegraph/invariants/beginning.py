@@ -52,8 +52,7 @@ class Globals:
         ]
         copies: dict[int, Any] = {}
         for names in (*own, *more):
-            if id(names) not in self._kept:
-                self._keep(names, names, copies)
+            self._keep(names, names, copies)
 
     def forget(self) -> None:
         """From now on what is there counts."""

@@ -148,7 +148,8 @@ class FunctionEncoder(ValueEncoder):
         while queue or later:
             if queue:
                 self._label, value, encoded = queue.popleft()
-                texts.append(self._told(self._label, value, encoded, is_value=False))
+                label = self._label
+                texts.append(self._named(label, self._told(label, value, encoded, is_value=False)))
             else:
                 # All that functions change themselves is known as far as it can be.
                 used = later.popleft()
@@ -304,15 +305,24 @@ class FunctionEncoder(ValueEncoder):
         if isinstance(value, ModuleType):
             if used.is_end and is_own_module(value):
                 self._findings.unwatched.add(f"module '{used.name}', which is not used by the names in it")
+            if self._findings.parts is not None:
+                self._findings.parts.append(Part(used.name, value.__name__))
             return f"m{value.__name__};"
         if isinstance(value, (*FUNCTIONS, type)):
-            return self._used(f"'{used.name}'", value)
+            return self._named(f"'{used.name}'", self._used(f"'{used.name}'", value))
         # What the user's functions change themselves is known when all of them have been met.
         place = (used.owner, used.key)
         if place not in self._values:
             self._values[place] = len(self._values)
             self._later.append(used)
         return f"v{self._values[place]};"
+
+    def _named(self, label: str, text: str) -> str:
+        """What goes by its name is told."""
+        if self._findings.parts is not None and text.startswith("G"):
+            length, _, name = text[1:].partition(":")
+            self._findings.parts.append(Part(label.strip("'"), name[: int(length)], digest(text)))
+        return text
 
     def _assigned_text(self, used: Used) -> str:
         """Of what functions change: by what is written where it is assigned at first, not by what it has become."""
@@ -325,6 +335,7 @@ class FunctionEncoder(ValueEncoder):
             if isinstance(each, Imported):
                 texts.append(self._imported(each))
             else:
+                self._describe(f"global variable '{used.variable}'", each, each.text)
                 # What it assigns beside is none of the functions' notebooks.
                 chains = [chain for chain in each.names.read if chain not in each.names.changed]
                 texts.append(each.text + self._used_chains(chains, used.names, used.name))
