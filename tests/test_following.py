@@ -12,7 +12,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import pytest
@@ -406,6 +406,8 @@ def test_what_functions_change_themselves_counts_as_it_is_at_first(folder: Folde
     [
         ("def f():\n    N.a = 2\n    return N.a, N.b", "N.a = 5"),
         ("def f():\n    N.a = 2\n    return N.a, N.b", "del N.a"),
+        ("class C: n = 1\ndef f():\n    C.n = N.a\n    return C()", "C.n = 5"),
+        ("exec('class C: n = 1')\ndef f():\n    C.n = N.a\n    return C()", "C.n = 5"),
         ("def f():\n    global N\n    N = 1\n    return N.b", "N.b = 5"),
     ],
 )
@@ -1184,3 +1186,53 @@ def test_an_explanation_is_of_what_the_fingerprint_is_of(folder: Folder, text: s
     module = folder.load(text)
 
     assert look_at_function(module.f, is_explained=True).fingerprint == look_at_function(module.f).fingerprint
+
+
+def test_one_code_in_two_modules_uses_the_names_of_each(folder: Folder) -> None:
+    module = folder.load("ONE = 1\ndef f(): return ONE\n")
+    other = FunctionType(module.f.__code__, {**vars(module), "ONE": 2})
+    followed = Followed()
+
+    assert look_at_function(module.f, True, followed) != look_at_function(other, True, followed)
+
+
+def test_a_class_that_was_looked_at_by_itself_is_followed_where_that_is_wanted(folder: Folder) -> None:
+    module = folder.load("ONE = 1\nclass C:\n    def m(self): return ONE\ndef f(x=C): return x\n")
+    followed = Followed()
+    look_at_function(module.f, False, followed)
+
+    assert look_at_function(module.f, True, followed) == look_at_function(module.f)
+
+
+def test_of_several_values_only_the_one_that_changed_is_told(folder: Folder) -> None:
+    texts = [f"ONE = {{'a': {{1}}, 'b': {{{n}}}}}\ndef f(): return ONE" for n in (2, 3)]
+    before, now = (explain_function(folder.load(each).f) for each in texts)
+
+    assert [change.name for change in changes_between(before, now)] == ["global variable 'ONE'['b']"]
+
+
+def test_code_that_is_changed_where_it_is_not_shown_and_values_without_words_are_told(folder: Folder) -> None:
+    text = """
+    class C:
+        def __repr__(self): raise OSError
+    class D: pass
+    x = [C(), D(), 'a' * 2000 + 'b' + 'a' * 2000, 'one\\ntwo']
+    def f(): return x
+    """
+    before, now = (explain_function(folder.load(each).f) for each in (text, text.replace("'b'", "'c'")))
+    (change,) = changes_between(before, now)
+
+    assert change.name == "global variable 'x'[2]"
+    assert change.lines()[0].endswith("changed where it is not shown")
+    assert {"<C instance>", "<mine.D object>", "'one\\ntwo'"} <= {part.text for part in before.all_parts()}
+
+
+def test_what_is_told_of_a_class_is_told_of_each_function_that_uses_it(folder: Folder) -> None:
+    text = (
+        "x = object()\nclass C:\n    def m(self): return x\ndef make(c):\n    return lambda: c\nf, g = make(C), make(C)"
+    )
+    module = folder.load(text)
+    followed = Followed()
+
+    for function in (module.f, module.g):
+        assert look_at_function(function, True, followed).unwatched == ("global variable 'x' (builtins.object)",)

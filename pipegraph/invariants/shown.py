@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -15,6 +16,7 @@ _MOST_ENTRIES = 200
 _DEEPEST = 8
 _SCALARS = frozenset((str, bytes, int, float, bool, complex, type(None)))
 _MOST_CHARACTERS = 1000
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+(?=>)")
 
 _shortened = reprlib.Repr()
 _shortened.maxstring = _shortened.maxother = _shortened.maxlong = _MOST_CHARACTERS
@@ -33,9 +35,9 @@ def value_parts(name: str, value: object, digest_of: Callable[[Any], str]) -> It
 
 
 def shown_value(value: object) -> str:
-    """On one line, and not too long."""
+    """On one line, not too long, and without addresses in memory."""
     try:
-        return " ".join(_shortened.repr(value).split())
+        return _ADDRESS.sub("", " ".join(_shortened.repr(value).split()))
     except Exception:
         return f"<{type_name(type(value))}>"
 
