@@ -1236,3 +1236,28 @@ def test_what_is_told_of_a_class_is_told_of_each_function_that_uses_it(folder: F
 
     for function in (module.f, module.g):
         assert look_at_function(function, True, followed).unwatched == ("global variable 'x' (builtins.object)",)
+
+
+def test_values_are_shown_entry_by_entry_and_not_without_end(folder: Folder) -> None:
+    text = """
+    from dataclasses import dataclass
+    from types import SimpleNamespace
+    @dataclass
+    class D:
+        size: int = 1
+    around = [1]
+    around.append(around)
+    deep = 1
+    for _ in range(20): deep = [deep]
+    many = list(range(300))
+    x = [around, D(), SimpleNamespace(a=2), (3, b'4')]
+    def f(): return x, deep, many
+    """
+    found = {part.name for part in explain_function(folder.load(text).f).all_parts()}
+
+    assert {name for name in found if "'x'" in name} == {
+        *("global variable 'x'[0][0]", "global variable 'x'[0][1]", "global variable 'x'[1].size"),
+        *("global variable 'x'[2].a", "global variable 'x'[3][0]", "global variable 'x'[3][1]"),
+    }
+    assert "global variable 'deep'" + 8 * "[0]" in found
+    assert "global variable 'many'" in found
