@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 from scripts import Script, wait_until
@@ -442,3 +444,17 @@ def test_scripts_that_run_through_one_helping_module_are_two_scripts(script):
     run_as(script, "two.py", text.replace("NAME", "b"))
 
     assert scripts_of(script) == {"a": ("one.py",), "b": ("two.py",)}
+
+
+def test_what_is_typed_and_not_typed_again_is_not_gone(script):
+    text = """import pipegraph as ppg
+ppg.new_pipegraph(quiet=True)
+for name in {!r}:
+    ppg.FileGeneratingJob(name, lambda output: output.write_text("x"))
+ppg.run_pipegraph()
+"""
+    for names in ("ab", "a"):
+        command = [sys.executable, "-c", text.format(names)]
+        subprocess.run(command, cwd=script.folder, env=script.environment, check=True)
+
+    assert scripts_of(script) == {"a": ("<string>",), "b": ("<string>",)}
