@@ -462,3 +462,20 @@ ppg.run_pipegraph()
         subprocess.run(command, cwd=script.folder, env=script.environment, check=True)
 
     assert scripts_of(script) == {"a": ("<string>",), "b": ("<string>",)}
+
+
+def test_a_child_of_the_script_that_ends_makes_nothing_gone(script):
+    script.run(WRITE + 'ppg.FileGeneratingJob("a", write)\n    ppg.run_pipegraph()')
+    script.run(
+        WRITE
+        + """
+    ppg.FileGeneratingJob("new", write)
+    ppg.run_pipegraph()
+    if os.fork() == 0:
+        sys.exit(0)
+    os.wait()
+    os._exit(0)
+"""
+    )
+
+    assert scripts_of(script) == {"a": ("script.py",), "new": ("script.py",)}
