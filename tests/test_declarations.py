@@ -450,7 +450,8 @@ def test_scripts_that_run_through_one_helping_module_are_two_scripts(script):
     assert scripts_of(script) == {"a": ("one.py",), "b": ("two.py",)}
 
 
-def test_what_is_typed_and_not_typed_again_is_not_gone(script):
+@pytest.mark.parametrize("arguments", [["-c", "{}"], ["-"]])
+def test_what_is_typed_and_not_typed_again_is_not_gone(script, arguments):
     text = """import pipegraph as ppg
 ppg.new_pipegraph(quiet=True)
 for name in {!r}:
@@ -458,10 +459,12 @@ for name in {!r}:
 ppg.run_pipegraph()
 """
     for names in ("ab", "a"):
-        command = [sys.executable, "-c", text.format(names)]
-        subprocess.run(command, cwd=script.folder, env=script.environment, check=True)
+        typed = text.format(names)
+        command = [sys.executable, *(each.replace("{}", typed) for each in arguments)]
+        subprocess.run(command, cwd=script.folder, env=script.environment, check=True, input=typed, text=True)
 
-    assert scripts_of(script) == {"a": ("<string>",), "b": ("<string>",)}
+    assert len(scripts_of(script)) == 2
+    assert all(scripts_of(script).values())
 
 
 def test_a_child_of_the_script_that_ends_makes_nothing_gone(script):
