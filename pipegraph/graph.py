@@ -38,14 +38,14 @@ class Declared:
     jobs
         Ids of all that took part, but for invariants.
     incomplete
-        Numbers (`id`) of graphs whose last run may not have got to all that they declare.
+        Marks of graphs whose last run may not have got to all that they declare.
     gone
         What this script declared in earlier runs, and in none of these.
     """
 
     def __init__(self) -> None:
         self.jobs: set[JobId] = set()
-        self.incomplete: set[int] = set()
+        self.incomplete: set[object] = set()
         self.gone: list[JobId] = []
         self.is_told_at_exit = False
 
@@ -113,6 +113,7 @@ class Graph:
         self.followed = Followed()
         self.wishes = NO_WISHES
         self.declared = Declared()
+        self.mark = object()  # outlasts the graph where somebody keeps it, as an id would not
 
     # --- declaring
 

@@ -533,7 +533,7 @@ class Run:
         declared = self._graph.declared
         declared.jobs |= self._status.declared_jobs() & self._specs.keys()
         is_complete = self._is_whole and not (self._failures or self._stops or self._ends_early or self._write_error)
-        (declared.incomplete.discard if is_complete else declared.incomplete.add)(id(self._graph))
+        (declared.incomplete.discard if is_complete else declared.incomplete.add)(self._graph.mark)
         declared.gone = []
         if not declared.incomplete and self._graph.script_name():
             declared.gone = gone_of(self._script, declared.jobs, self._status)

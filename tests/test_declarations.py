@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 from scripts import Script, wait_until
 
+from pipegraph.graph import Graph
 from pipegraph.model import ReasonKind, Role
 from pipegraph.status import StatusFile
 from pipegraph.status.knowledge import Knowledge
@@ -146,8 +149,9 @@ def test_a_run_that_does_not_get_to_all_that_a_script_declares_makes_nothing_gon
         'raise ValueError("wrong")',
         "os.kill(os.getpid(), signal.SIGKILL)",
         "os.kill(os.getppid(), signal.SIGTERM); time.sleep(60)",
+        "os.kill(os.getppid(), signal.SIGINT); time.sleep(60)",
     ],
-    ids=["failed", "died", "stopped"],
+    ids=["failed", "died", "stopped", "interrupted"],
 )
 def test_a_run_that_fails_or_is_stopped_makes_nothing_gone(script, end):
     script.run(WRITE + 'ppg.FileGeneratingJob("a", write)\n    ppg.run_pipegraph()')
@@ -157,7 +161,10 @@ def test_a_run_that_fails_or_is_stopped_makes_nothing_gone(script, end):
     def end(output):
         {end.replace("os.getppid()", "run")}
     ppg.FileGeneratingJob("new", end)
-    ppg.run_pipegraph()
+    try:
+        ppg.run_pipegraph()
+    except BaseException:
+        pass
 """
 
     script.run(text, code=None)
@@ -227,6 +234,12 @@ def test_a_failure_in_one_graph_of_a_process_keeps_the_next_from_making_its_jobs
     script.run(two.format("0"))
 
     assert set(scripts_of(script).values()) == {("script.py",)}
+
+
+def test_no_graph_is_taken_for_one_that_is_gone():
+    marks = [Graph(lambda *given: None).mark for _ in range(100)]
+
+    assert len(set(marks)) == 100
 
 
 def test_a_whole_run_of_a_graph_makes_up_for_one_of_some_targets(script):
@@ -435,3 +448,37 @@ def test_scripts_that_run_through_one_helping_module_are_two_scripts(script):
     run_as(script, "two.py", text.replace("NAME", "b"))
 
     assert scripts_of(script) == {"a": ("one.py",), "b": ("two.py",)}
+
+
+@pytest.mark.parametrize("arguments", [["-c", "{}"], ["-"]])
+def test_what_is_typed_and_not_typed_again_is_not_gone(script, arguments):
+    text = """import pipegraph as ppg
+ppg.new_pipegraph(quiet=True)
+for name in {!r}:
+    ppg.FileGeneratingJob(name, lambda output: output.write_text("x"))
+ppg.run_pipegraph()
+"""
+    for names in ("ab", "a"):
+        typed = text.format(names)
+        command = [sys.executable, *(each.replace("{}", typed) for each in arguments)]
+        subprocess.run(command, cwd=script.folder, env=script.environment, check=True, input=typed, text=True)
+
+    assert len(scripts_of(script)) == 2
+    assert all(scripts_of(script).values())
+
+
+def test_a_child_of_the_script_that_ends_makes_nothing_gone(script):
+    script.run(WRITE + 'ppg.FileGeneratingJob("a", write)\n    ppg.run_pipegraph()')
+    script.run(
+        WRITE
+        + """
+    ppg.FileGeneratingJob("new", write)
+    ppg.run_pipegraph()
+    if os.fork() == 0:
+        sys.exit(0)
+    os.wait()
+    os._exit(0)
+"""
+    )
+
+    assert scripts_of(script) == {"a": ("script.py",), "new": ("script.py",)}

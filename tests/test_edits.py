@@ -16,7 +16,8 @@ from textwrap import dedent
 
 import pytest
 
-from pipegraph.invariants.functions import look_at_function
+from pipegraph.explanations import changes_between
+from pipegraph.invariants.functions import Seen, look_at_function
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "functions.rst"
 
@@ -212,20 +213,20 @@ def write(folder: Path, project: dict[str, str]) -> None:
         path.write_text(dedent(text).lstrip("\n"))
 
 
-def fingerprints(folder: Path, project: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def looked_at(folder: Path, project: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, Seen]:
     write(folder, project)
     tops = ("analysis", "helpers", "steps", "late")
     with monkeypatch.context() as patch:
         patch.syspath_prepend(str(folder))
         try:
             jobs = importlib.import_module("analysis").JOBS
-            seen = {name: look_at_function(function) for name, function in jobs.items()}
+            seen = {name: look_at_function(function, is_explained=True) for name, function in jobs.items()}
         finally:
             for name in [name for name in sys.modules if name.partition(".")[0] in tops]:
                 del sys.modules[name]
     assert [name for name, one in seen.items() if one.remarks] == []
     assert [name for name, one in seen.items() if one.unwatched] == ["method"]
-    return {name: one.fingerprint for name, one in seen.items()}
+    return seen
 
 
 def test_the_document_and_the_edits_are_the_same_forty_and_more() -> None:
@@ -241,11 +242,13 @@ def test_an_edit_makes_again_what_the_table_says(edit: str, tmp_path: Path, monk
     project["helpers.py"] += "\n\nfrom os.path import join\n"
     edited = {**project, name: project[name].replace(old, new)}
 
-    before = fingerprints(tmp_path / "before", project, monkeypatch)
-    after = fingerprints(tmp_path / "after", edited, monkeypatch)
-    changed = {job for job in before if before[job] != after[job]}
+    before = looked_at(tmp_path / "before", project, monkeypatch)
+    after = looked_at(tmp_path / "after", edited, monkeypatch)
+    changed = {job for job in before if before[job].fingerprint != after[job].fingerprint}
+    explained = {job for job in before if changes_between(before[job].explanation, after[job].explanation)}
 
     assert changed == rows()[edit]
+    assert explained == changed
 
 
 KINDS = """
@@ -405,13 +408,13 @@ def use() -> Any:
 
 EXPECTED = """
 58cf5de332cd8ec50e1c78ce878eb7c6
-8ed36775d005fa4cc0390bc17dff50c5
+7cfcf8d073d7f9d7b73603b007893f05
 945f441c118608a2c9a06e707dd328ad
 dd8d805dd0e86fdd4ee2573aa7400813
 1dfbdda2c1b8310e60cc1ca159d2c078
 148b9412a21882f4a42a9afb3b560e35
 1531d2738ad37ef5a28e141a795ecc55
-c3091fdd7c1892c75ff550ef4a3c540e
+1ebe902fc5903441e353c9f9d28d5a66
 """
 
 SHOW = """

@@ -277,3 +277,50 @@ def test_of_an_output_that_was_edited_the_content_is_told(script: Script) -> Non
     script.run()
 
     assert changes(script)[1].startswith("    content of out.txt: ")
+
+
+def test_what_was_edited_while_the_graph_ran_does_not_explain_what_was_made(script: Script) -> None:
+    text = """
+    ppg.new_pipegraph(quiet=True)
+    def write(output):
+        from helping import used
+        output.write_text(f"{used()}")
+        open("helping.py", "w").write("def used(): return 2\\n")
+    ppg.FileGeneratingJob("a.txt", write)
+    ppg.run_pipegraph()
+    """
+    (script.folder / "helping.py").write_text("def used(): return 1\n")
+    script.run(text)
+    knowledge = Knowledge.read(script.folder / ".pipegraph_status")
+    (fingerprint,) = knowledge.inputs_of("a.txt").values()
+    script.run()
+
+    assert knowledge.explanation(fingerprint) is None
+    assert script.started == ["a.txt"]
+    assert changes(script) == []
+
+
+def test_of_several_files_what_they_were_is_kept_once_and_only_of_those_that_changed(script: Script) -> None:
+    text = """
+    ppg.new_pipegraph(quiet=True)
+    def make(number):
+        def write(files):
+            files[0].write_text("same")
+            files[1].write_text(str(number))
+        return write
+    several = ppg.MultiFileGeneratingJob(["a.txt", "b.txt"], make(N))
+    ppg.FileGeneratingJob("c.txt", lambda output: output.write_text("c")).depends_on(several)
+    ppg.FileGeneratingJob("d.txt", lambda output: output.write_text("d")).depends_on(several["b.txt"])
+    ppg.run_pipegraph()
+    """
+    for number in (1, 100, 1, 100):
+        script.run(text.replace("N)", f"{number})"))
+    lines = [line.split("\t") for line in (script.folder / ".pipegraph_status").read_text().splitlines()]
+    kept = [line[2:4] for line in lines if line[1:2] == ["E"]]
+    told = "\n".join(changes(script))
+
+    assert script.started == ["a.txt:::b.txt", "c.txt", "d.txt"]
+    assert told.count("size of b.txt: 1 bytes -> 3 bytes") == 2
+    assert "content of a.txt" not in told
+    assert len(kept) == len({str(each) for each in kept})
+    assert not [each for each in kept if "of a.txt" in str(each) and "of b.txt" not in str(each)]

@@ -12,7 +12,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import pytest
@@ -261,6 +261,18 @@ def test_a_long_chain_and_a_dense_net_of_functions_end(folder: Folder) -> None:
     [
         "def f(): return [ONE for x in range(3)]",
         "def f(): return lambda: (lambda: ONE)",
+        "x = ONE\nfor _ in range(400): x = [x]\ndef f(): return x",
+        "def f(): return ONE, lambda: (ONE := 2)",
+        "def f(): return [ONE for ONE in ONE]",
+        "def f(): return [1 for x in range(3) if ONE]",
+        "def f(): return [y for x in range(3) for y in ONE]",
+        "def f(): return {ONE['a']: x for x in range(3)}",
+        "def f():\n    def g(x=ONE): return x\n    return g",
+        "def f():\n    def g(*, x=ONE): return x\n    return g",
+        "def f():\n    @ONE.get\n    class C: pass",
+        "def f():\n    class C(ONE): pass",
+        "def f():\n    class C(metaclass=ONE): pass",
+        "def f():\n    class C:\n        ONE = 2\n        def m(self): return ONE\n    return C",
         "async def f(): return [x async for x in ONE]",
         "def f():\n    def g():\n        yield ONE\n    return g",
         "def f():\n    class C:\n        x = ONE\n    return C",
@@ -278,6 +290,15 @@ def test_a_long_chain_and_a_dense_net_of_functions_end(folder: Folder) -> None:
         "class C:\n    @staticmethod\n    def m(): return ONE\ndef f(): return C.m()",
         "class C:\n    def __call__(self): return ONE\nf = C.__call__",
         "class C:\n    x = ONE\ndef f(): return C.x",
+        "class B:\n    x = 2\nclass C(B):\n    x = ONE\ndef f(): return C.x",
+        "class C:\n    x = ONE\n    @classmethod\n    def m(cls): return cls.x\ndef f(): return C.m()",
+        "class D:\n    def __get__(self, one, kind): return kind.y\nclass C:\n    x, y = D(), ONE\ndef f(): return C.x",
+        "class C: m = sys.modules[__name__]\ndef f(): return C.m.ONE",
+        "class D(dict):\n    def __getitem__(self, key): return ONE\nd = D(a=1)\ndef f(): return d['a']",
+        "import argparse\nargs = argparse.Namespace(one=ONE)\ndef f(): return args.__dict__",
+        "class C:\n    ONE = ONE\ndef f(): return C",
+        "def f():\n    class C:\n        x = ONE\n        ONE = 2\n    return C",
+        "def f():\n    class C:\n        ONE = ONE\n    return C",
         "class B:\n    def m(self): return ONE\nclass C(B): pass\ndef f(): return C",
         "class M(type):\n    def m(self): return ONE\nclass C(metaclass=M): pass\ndef f(): return C",
         "import dataclasses\n@dataclasses.dataclass\nclass C:\n    x: int = 1\n    def m(self): return ONE\n"
@@ -291,7 +312,7 @@ def test_a_long_chain_and_a_dense_net_of_functions_end(folder: Folder) -> None:
     ],
 )
 def test_a_global_is_seen_wherever_it_is_used(folder: Folder, text: str) -> None:
-    text = "ONE = {'a': 1}\n" + text
+    text = "import sys\nONE = {'a': 1}\n" + text
 
     assert differ(folder, text, "{'a': 1}", "{'a': 2}")
 
@@ -302,12 +323,18 @@ def test_a_global_is_seen_wherever_it_is_used(folder: Folder, text: str) -> None
         "def f(ONE): return ONE",
         "def f():\n    ONE = 2\n    return ONE",
         "def f():\n    for ONE in range(3): pass",
+        "def f():\n    try: pass\n    except ValueError as ONE: return ONE",
+        "def f(x):\n    match x:\n        case [1, *ONE]: return ONE",
+        "def f(x):\n    match x:\n        case {'a': 1, **ONE}: return ONE",
+        "def f(x):\n    match x:\n        case int() as ONE: return ONE",
+        "def f(x):\n    match x:\n        case ONE: return ONE",
         "def f(): return [ONE for ONE in range(3)]",
         "def f():\n    with open('a') as ONE: return ONE",
         "def f():\n    import json as ONE\n    return ONE",
         "def f(x: ONE) -> ONE: return x",
         "class C:\n    size = 1\n    other = ONE\ndef f(): return C.size",
         "import argparse\nargs = argparse.Namespace(one=ONE, two=2)\ndef f(): return args.two",
+        "import argparse\nargs = argparse.Namespace(one=ONE, two=2)\ndef f(): return args.three",
         "ONE['b'] = {2: 3}\ndef f(): return ONE['b'][2], ONE['c']",
     ],
 )
@@ -346,10 +373,15 @@ def test_an_entry_that_comes_or_goes_counts(folder: Folder) -> None:
 CHANGING = [
     "def f():\n    global ONE\n    ONE = 3",
     "def f(): ONE['a'] = 3",
+    "def f(): ONE['a']: int = 3",
+    "def f():\n    class C:\n        global ONE\n        ONE = 3",
+    "def f(): ONE[1][2].append(3)",
     "def f(): ONE['b', 1]['c'] += 3",
     "def f(): return ONE.setdefault('a', 3)",
     "def f(): del ONE['a']",
     "def f(): ONE['a'] += 1\ndef g(): return f(), ONE['a']",
+    "def f():\n    ONE['b'] = 3\n    return ONE['a']",
+    "def f():\n    global ONE, LATE\n    ONE = LATE = 3\n    return LATE",
     "def g(): ONE.clear()\ndef f(): return g(), ONE",
     "def g(): ONE.clear()\ndef f(): return ONE, g()",
 ]
@@ -361,6 +393,7 @@ def test_what_functions_change_themselves_counts_as_it_is_at_first(folder: Folde
     before = look_at_function(module.f)
     module.ONE["a"] = 5
     module.ONE = {"a": 7}
+    module.LATE = 7
 
     assert look_at_function(module.f) == before
     assert differ(folder, "ONE, TWO = {'a': int(1)}, 2\n" + text, "int(1)", "int(2)")
@@ -368,8 +401,148 @@ def test_what_functions_change_themselves_counts_as_it_is_at_first(folder: Folde
     assert not differ(folder, "START = 1\nONE = {'a': 1}\n" + text, "START = 1", "START = 2")
 
 
+@pytest.mark.parametrize(
+    ("text", "change"),
+    [
+        ("def f():\n    N.a = 2\n    return N.a, N.b", "N.a = 5"),
+        ("def f():\n    N.a = 2\n    return N.a, N.b", "del N.a"),
+        ("class C: n = 1\ndef f():\n    C.n = N.a\n    return C()", "C.n = 5"),
+        ("exec('class C: n = 1')\ndef f():\n    C.n = N.a\n    return C()", "C.n = 5"),
+        ("def f():\n    global N\n    N = 1\n    return N.b", "N.b = 5"),
+    ],
+)
+def test_attributes_that_functions_change_count_as_they_are_at_first(folder: Folder, text: str, change: str) -> None:
+    text = "from types import SimpleNamespace\nN = SimpleNamespace(a=1, b=2)\n" + text
+    module = folder.load(text)
+    before = look_at_function(module.f)
+    exec(change, vars(module))
+
+    assert look_at_function(module.f) == before
+    assert differ(folder, text, "a=1", "a=3")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import helping\ndef f(): return helping.add(1)",
+        "import helping\ndef f(): return helping.Box.add(1)",
+        "import helping\ndef f(): return helping.box.add(1)",
+        "import helping\ndef f(): helping.box.size = 1",
+        "from helping import add, sort\ndef f(): return sort.add(add(1))",
+        "from helping import Box\ndef f(): return Box.add(1)",
+        "from helping import box\ndef f(): return box.add(1)",
+        "from helping import box\ndef f():\n    box.size = 1\n    return box",
+        "def f():\n    global helping\n    import helping\n    return helping.add(1)",
+        "def f():\n    import helping as h\n    def g():\n        nonlocal h\n        h = h.add(1)\n    return g",
+        "import helping\ndef f():\n    helping.box = None\n    return helping.box",
+    ],
+)
+def test_what_only_has_a_method_of_a_list_is_none(folder: Folder, text: str) -> None:
+    helping = "class Box:\n    @classmethod\n    def add(cls, x): return x + 1\nbox = Box()\nadd = sort = Box.add\n"
+    folder.write(helping, "helping.py")
+    before = folder.seen(text).fingerprint
+    folder.write(helping.replace("x + 1", "x + 2"), "helping.py")
+
+    assert folder.seen(text).fingerprint != before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ONE = {}\ndef f(): ONE['a'] = 1",
+        "from helping import ONE\ndef f(): ONE['a'] = 1",
+        "import helping\ndef f(): helping.ONE['a'] = 1",
+        "import helping as h\nclass C:\n    one = h.ONE\ndef f(): C.one.update(a=1)",
+        "class C:\n    one = {}\ndef f(): C.one.update(a=1)",
+        "from types import SimpleNamespace\nN = SimpleNamespace(one={})\ndef f():\n    N.one = [N.one]",
+        "if True:\n    ONE = {}\ndef f(): ONE['a'] = 1",
+        "try:\n    ONE\nexcept NameError:\n    with open(__file__):\n        ONE = {}\ndef f(): ONE['a'] = 1",
+        "ONE: dict = {}\ndef f(): ONE['a'] = 1",
+        "ONE = []\nONE += {}\ndef f(): ONE.append(1)",
+        "ONE = {1: 1}\nONE['b'] = {}\ndef f(): ONE['a'] = 1",
+        "ONE = {1: 1}\nONE.update({})\ndef f(): ONE['a'] = 1",
+        "def one(): return {}\ndef f():\n    global one\n    one = lambda: 1",
+    ],
+)
+def test_how_it_begins_is_found_wherever_it_is_written(folder: Folder, text: str) -> None:
+    folder.write("ONE = {}\n", "helping.py")
+    before = folder.fingerprint(text)
+    folder.write("ONE = {5: 6}\n", "helping.py")
+
+    assert folder.fingerprint(text.replace("{}", "{5: 6}")) != before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ONE, TWO = {}, sys.now\ndef f(): ONE['a'] = 1",
+        "ONE = {}\nfor name in [sys.now]: ONE[name] = name\ndef f(): ONE['a'] = 1",
+        "ONE = {}\ndef fill(): ONE['b'] = sys.now\nfill()\ndef f(): ONE['a'] = 1",
+    ],
+)
+def test_what_else_is_assigned_beside_it_or_filled_in_does_not_count(folder: Folder, text: str) -> None:
+    text = "import sys\nsys.now = getattr(sys, 'now', 0) + 1\n" + text
+
+    assert folder.fingerprint(text) == folder.fingerprint(text)
+
+
+def test_what_is_assigned_beside_a_notebook_counts_where_it_is_used(folder: Folder) -> None:
+    text = "import sys\nONE, TWO = {}, sys.two\ndef f():\n    ONE['a'] = TWO"
+    found = []
+    for sys.two in (1, 2):  # type: ignore[attr-defined]
+        found.append(folder.fingerprint(text))
+
+    assert found[0] != found[1]
+
+
+def test_what_is_evaluated_where_a_notebook_begins_is_told(folder: Folder) -> None:
+    seen = folder.seen("ONE = eval('{}')\ndef f(): ONE['a'] = 1")
+
+    assert seen.unwatched == ("what eval() leads to in 'ONE'",)
+
+
+@pytest.mark.parametrize("name", ["limit", "_limit", "__limit", "_limit: int", "(_limit, other)"])
+def test_computed_constants_of_classes_count_also_where_they_are_hidden(folder: Folder, name: str) -> None:
+    text = f"class C:\n    {name} = divmod(len(sys.found), 5)\n    def add(self): return 1\ndef f(): return C.add(1)"
+    found = []
+    for sys.found in ([], [1]):  # type: ignore[attr-defined]
+        found.append(folder.fingerprint("import sys\n" + text))
+
+    assert found[0] != found[1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def f():\n    class C:\n        ONE = 3\n    return ONE",
+        "def f():\n    class C:\n        for ONE in (): pass\n    return ONE",
+        "def f():\n    ONE = []\n    ONE.append(1)\n    ONE[0] = 2\n    return g()\ndef g(): return ONE",
+        "def f(ONE):\n    del ONE[0]\n    return g()\ndef g(): return ONE",
+        "import math as m\ndef f():\n    for m.x in (): pass\n    return ONE",
+    ],
+)
+def test_what_is_changed_under_the_same_name_is_not_the_global_variable(folder: Folder, text: str) -> None:
+    found = []
+    for sys.found in ([], [1]):  # type: ignore[attr-defined]
+        found.append(folder.fingerprint("import sys\nONE = len(sys.found)\n" + text))
+
+    assert found[0] != found[1]
+
+
+def test_names_that_a_module_or_a_metaclass_makes_up_are_followed(folder: Folder) -> None:
+    made_up = "def __getattr__(name):\n    if name.startswith('_'): raise AttributeError(name)\n    return 1\n"
+    folder.write(made_up, "helping.py")
+    text = "import helping\nclass M(type):\n    def __getattr__(cls, name): return 3\nclass C(metaclass=M): pass\n"
+    text += "def f(): return helping.X, C.x"
+    before = folder.fingerprint(text)
+    folder.write(made_up.replace("return 1", "return 2"), "helping.py")
+
+    assert folder.fingerprint(text) != before
+    assert differ(folder, text, "return 3", "return 4")
+
+
 def test_a_counter_in_a_class_and_in_a_module_of_ones_own_does_not_count(folder: Folder) -> None:
-    class_text = "class C:\n    made = 0\n    def __init__(self): C.made += 1\n{}\ndef f(): return C()\n"
+    class_text = "class C:\n    made, seen = 0, []\n    def __init__(self): C.made += 1\n{}\ndef f(): return C()\n"
     folder.write("COUNT = 0\nSEEN = []\n", "helping.py")
     module_text = """
     import helping
@@ -380,6 +553,7 @@ def test_a_counter_in_a_class_and_in_a_module_of_ones_own_does_not_count(folder:
     """
 
     assert not differ(folder, class_text, "{}", "C(), C()")
+    assert not differ(folder, class_text.replace("C.made += 1", "self.seen.append(1)"), "{}", "C.seen.append(2)")
     assert not differ(folder, textwrap.dedent(module_text), "{}", "f()")
 
 
@@ -421,11 +595,14 @@ OTHER = "Y = 2\n\ndef deep(x): return x + Y\n\ndef shallow(): return 5\n"
         "import tools.inner as t; t.used()",
         "from tools import inner; inner.used()",
         "from tools.inner import used as u; return lambda: u()",
+        "from tools import used; used()",
+        "from tools.all import used; used()",
     ],
 )
 def test_imports_inside_of_a_function_are_followed_without_importing(folder: Folder, statement: str) -> None:
     text = IMPORTING.replace("{}", statement)
-    folder.write("", "tools/__init__.py")
+    folder.write("from .inner import used\n", "tools/__init__.py")
+    folder.write("from tools.inner import *\n", "tools/all.py")
     folder.write(INNER, "tools/inner.py")
     folder.write(OTHER, "tools/other.py")
     base = folder.fingerprint(text)
@@ -451,12 +628,22 @@ def test_imports_inside_of_a_function_are_followed_without_importing(folder: Fol
 # ---- what can't be followed
 
 
+def test_what_is_imported_and_not_used_does_not_count(folder: Folder) -> None:
+    text = "def f():\n    import helping\n    return 1\n"
+    folder.write("X = 1\n", "helping.py")
+    before = folder.fingerprint(text)
+    folder.write("X = 2\n", "helping.py")
+
+    assert folder.fingerprint(text) == before
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
         ("x = object()\ndef f(): return x", "global variable 'x' (builtins.object)"),
         ("x = open(__file__)\ndef f(): return x", "global variable 'x' (_io.TextIOWrapper)"),
         ("import helping\ndef f(): return getattr(helping, 'x')", "module 'helping', which is not used by the names"),
+        ("import helping\ndef f(): return helping.__dict__", "module 'helping', which is not used by the names in it"),
         ("def f(): return eval('x')", "what eval() leads to in 'f'"),
         ("import importlib\ndef f(n): importlib.import_module(n)", "what importlib.import_module() leads to in 'f'"),
         ("x = list(range(200_000))\ndef f(): return x", "global variable 'x' (builtins.list: 200000 elements"),
@@ -890,6 +1077,7 @@ def test_a_mistake_of_ours_is_loud_and_never_a_fingerprint(graph, monkeypatch: p
 
 def test_objects_that_fail_when_they_are_looked_at_are_told(folder: Folder) -> None:
     text = """
+    import datetime
     class Strange(type):
         def __getattr__(cls, name): raise OSError(name)
     class Thing(metaclass=Strange): pass
@@ -897,12 +1085,15 @@ def test_objects_that_fail_when_they_are_looked_at_are_told(folder: Folder) -> N
         def __call__(self): return 1
         def __getattr__(self, name): raise OSError(name)
     call = Callable()
-    def f(): return Thing, call()
+    class Zone(datetime.tzinfo): pass
+    day = datetime.datetime(2020, 1, 1, tzinfo=Zone())
+    def f(): return Thing, call(), day
     """
 
     seen = folder.seen(textwrap.dedent(text))
 
-    assert [each for each in seen.unwatched if "OSError when looked at" in each]
+    for kind in ("OSError", "NotImplementedError"):
+        assert [each for each in seen.unwatched if f"{kind} when looked at" in each]
 
 
 GROWING = """
@@ -943,20 +1134,133 @@ def test_what_a_generator_assigns_counts_for_its_jobs_and_what_others_loaded_doe
 
 
 def test_a_compiled_module_of_ones_own_counts_by_its_file(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = folder.load("import math\ndef f(): return math.floor(1)\ndef g(): return 1")
+    module = folder.load("import math\ndef f(): return math.floor(1)\ndef g(): return 1\ndef h(): return math.Thing")
+    explained = []
     compiled = ModuleType("compiled")
     compiled.__file__ = str(folder.path / "compiled.so")
     monkeypatch.setitem(sys.modules, "math", compiled)
     compiled.floor = math.floor  # type: ignore[attr-defined]
+    compiled.Thing = type("Thing", (), {"__module__": "math"})  # type: ignore[attr-defined]
     monkeypatch.setattr(module, "math", compiled)
     found = []
     for content in (b"one", b"two", b"two"):
         Path(compiled.__file__).write_bytes(content)
         _digest_of_file.cache_clear()
-        found.append((look_at_function(module.f).fingerprint, look_at_function(module.g).fingerprint))
+        found.append([look_at_function(each) for each in (module.f, module.g, module.h)])
+        explained.append(explain_function(module.f))
 
-    assert found[0][0] != found[1][0] == found[2][0]
-    assert found[0][1] == found[1][1]
+    for at, is_changed in ((0, True), (1, False), (2, True)):
+        assert (found[0][at] != found[1][at]) is is_changed
+        assert found[1][at] == found[2][at]
+    assert [line for change in changes_between(*explained[:2]) for line in change.lines()] == [
+        "math.floor: math.floor, changed where it is not shown"
+    ]
+
+
+def test_what_was_loaded_counts_as_it_was_loaded_whatever_its_file_holds_by_now(folder: Folder) -> None:
+    text = """
+    import helping
+    SEEN = {}
+    def f():
+        from helping import used
+        SEEN["a"] = 1
+        return used(), helping.Box
+    """
+    texts = [f"SIZE = {n}\ndef used(): return SIZE\nclass Box:\n    _size = {n}\n" for n in (1, 22)]
+    folder.write(texts[0], "helping.py")
+    module = folder.load(textwrap.dedent(text))
+    before = look_at_function(module.f)
+    folder.write(texts[1], "helping.py")
+    folder.write(textwrap.dedent(text).replace("{}", "{5: 6}"))
+    same = look_at_function(module.f)
+    importlib.reload(module.helping)
+    reloaded = look_at_function(module.f)
+    importlib.reload(module)
+
+    assert same == before != reloaded
+    assert reloaded != look_at_function(module.f)
+
+
+@pytest.mark.parametrize("text", [CIRCLE, "class C:\n    x = [{1}, len]\ndef f(a=[len, C]): return C.x, a, C()"])
+def test_an_explanation_is_of_what_the_fingerprint_is_of(folder: Folder, text: str) -> None:
+    module = folder.load(text)
+
+    assert look_at_function(module.f, is_explained=True).fingerprint == look_at_function(module.f).fingerprint
+
+
+def test_one_code_in_two_modules_uses_the_names_of_each(folder: Folder) -> None:
+    module = folder.load("ONE = 1\ndef f(): return ONE\n")
+    other = FunctionType(module.f.__code__, {**vars(module), "ONE": 2})
+    followed = Followed()
+
+    assert look_at_function(module.f, True, followed) != look_at_function(other, True, followed)
+
+
+def test_a_class_that_was_looked_at_by_itself_is_followed_where_that_is_wanted(folder: Folder) -> None:
+    module = folder.load("ONE = 1\nclass C:\n    def m(self): return ONE\ndef f(x=C): return x\n")
+    followed = Followed()
+    look_at_function(module.f, False, followed)
+
+    assert look_at_function(module.f, True, followed) == look_at_function(module.f)
+
+
+def test_of_several_values_only_the_one_that_changed_is_told(folder: Folder) -> None:
+    texts = [f"ONE = {{'a': {{1}}, 'b': {{{n}}}}}\ndef f(): return ONE" for n in (2, 3)]
+    before, now = (explain_function(folder.load(each).f) for each in texts)
+
+    assert [change.name for change in changes_between(before, now)] == ["global variable 'ONE'['b']"]
+
+
+def test_code_that_is_changed_where_it_is_not_shown_and_values_without_words_are_told(folder: Folder) -> None:
+    text = """
+    class C:
+        def __repr__(self): raise OSError
+    class D: pass
+    x = [C(), D(), 'a' * 2000 + 'b' + 'a' * 2000, 'one\\ntwo']
+    def f(): return x
+    """
+    before, now = (explain_function(folder.load(each).f) for each in (text, text.replace("'b'", "'c'")))
+    (change,) = changes_between(before, now)
+
+    assert change.name == "global variable 'x'[2]"
+    assert change.lines()[0].endswith("changed where it is not shown")
+    assert {"<C instance>", "<mine.D object>", "'one\\ntwo'"} <= {part.text for part in before.all_parts()}
+
+
+def test_what_is_told_of_a_class_is_told_of_each_function_that_uses_it(folder: Folder) -> None:
+    text = (
+        "x = object()\nclass C:\n    def m(self): return x\ndef make(c):\n    return lambda: c\nf, g = make(C), make(C)"
+    )
+    module = folder.load(text)
+    followed = Followed()
+
+    for function in (module.f, module.g):
+        assert look_at_function(function, True, followed).unwatched == ("global variable 'x' (builtins.object)",)
+
+
+def test_values_are_shown_entry_by_entry_and_not_without_end(folder: Folder) -> None:
+    text = """
+    from dataclasses import dataclass
+    from types import SimpleNamespace
+    @dataclass
+    class D:
+        size: int = 1
+    around = [1]
+    around.append(around)
+    deep = 1
+    for _ in range(20): deep = [deep]
+    many = list(range(300))
+    x = [around, D(), SimpleNamespace(a=2), (3, b'4')]
+    def f(): return x, deep, many
+    """
+    found = {part.name for part in explain_function(folder.load(text).f).all_parts()}
+
+    assert {name for name in found if "'x'" in name} == {
+        *("global variable 'x'[0][0]", "global variable 'x'[0][1]", "global variable 'x'[1].size"),
+        *("global variable 'x'[2].a", "global variable 'x'[3][0]", "global variable 'x'[3][1]"),
+    }
+    assert "global variable 'deep'" + 8 * "[0]" in found
+    assert "global variable 'many'" in found
 
 
 def test_lambdas_of_one_line_that_return_constants_are_found(folder: Folder) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import collections
 import dataclasses
@@ -397,6 +398,9 @@ DIFFERENT: list[Callable[[], object]] = [
     lambda: types.SimpleNamespace(a=1),
     lambda: types.SimpleNamespace(a=2),
     lambda: types.SimpleNamespace(b=1),
+    lambda: argparse.Namespace(),
+    lambda: argparse.Namespace(a=1),
+    lambda: argparse.Namespace(a=2),
     lambda: {"a": 1},
     lambda: types.MappingProxyType({"a": 1}),
     lambda: collections.OrderedDict(a=1, b=2),

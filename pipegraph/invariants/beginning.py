@@ -15,7 +15,12 @@ from .bounds import too_large
 from .origins import is_own, is_own_module
 
 _RECORDS = frozenset((("argparse", "Namespace"), ("types", "SimpleNamespace")))
-_COPIED = frozenset(("collections", name) for name in ("OrderedDict", "defaultdict", "Counter", "deque"))
+_COPIED = frozenset(
+    (
+        *(("builtins", name) for name in ("list", "dict", "set", "bytearray")),
+        *(("collections", name) for name in ("OrderedDict", "defaultdict", "Counter", "deque")),
+    )
+)
 
 
 def is_record(value: object) -> bool:
@@ -28,7 +33,8 @@ class Globals:
     """What global names lead to; until `begin`, to what is there now."""
 
     def __init__(self) -> None:
-        # By the id of what has the names, a module's dict or a class; with it, as an id is good while its owner lives.
+        # By the id of what has the names, a class or the dict of a module or an object; with it, as an id is good while
+        # its owner lives.
         self._kept: dict[int, tuple[Any, dict[str, Any]]] = {}
         self._before: dict[int, dict[str, Any]] = {}
 
@@ -41,13 +47,12 @@ class Globals:
 
     def begin(self, more: Iterable[dict[str, Any]]) -> None:
         """Keep what is there now, of the user's own modules and of these; lists, dicts and the like as copies."""
-        self.forget()
         own = [
             vars(each) for each in list(sys.modules.values()) if isinstance(each, ModuleType) and is_own_module(each)
         ]
+        copies: dict[int, Any] = {}
         for names in (*own, *more):
-            if id(names) not in self._kept:
-                self._keep(names, names)
+            self._keep(names, names, copies)
 
     def forget(self) -> None:
         """From now on what is there counts."""
@@ -60,52 +65,53 @@ class Globals:
 
     def end_growth(self) -> None:
         """It is over."""
+        copies: dict[int, Any] = {}
         for key, before in self._before.items():
             owner, kept = self._kept[key]
             now = _live(owner)
             for name, value in now.items():
                 if name not in before or before[name] is not value:
-                    kept[name] = self._copy(value, {})
+                    kept[name] = self._copy(value, copies)
             for name in before.keys() - now.keys():
                 kept.pop(name, None)
         self._before = {}
 
-    def _keep(self, owner: Any, names: Any) -> None:
+    def _keep(self, owner: Any, names: Any, copies: dict[int, Any]) -> None:
         kept: dict[str, Any] = {}
         self._kept[id(owner)] = (owner, kept)
-        copies: dict[int, Any] = {}
         for name, value in list(names.items()):
             kept[name] = self._copy(value, copies)
 
     def _copy(self, value: Any, copies: dict[int, Any]) -> Any:
         """A value that does not change when this one does; what is no container stands for itself."""
         kind = type(value)
-        if kind is list or kind is dict or kind is set or kind is tuple:
-            pass
-        elif isinstance(value, type):
+        if isinstance(value, type):
             if is_own(value.__module__) and id(value) not in self._kept:
-                self._keep(value, vars(value))
+                self._keep(value, vars(value), copies)
             return value
-        elif (kind.__module__, kind.__qualname__) not in _COPIED and not is_record(value):
+        if isinstance(value, tuple) and (kind is tuple or hasattr(kind, "_fields")):
+            # A tuple in a circle goes through something else, which is copied.
+            return value if too_large(value) else tuple.__new__(kind, [self._copy(each, copies) for each in value])
+        has_names = is_record(value) or (hasattr(kind, "__dataclass_fields__") and hasattr(value, "__dict__"))
+        if not has_names and (kind.__module__, kind.__qualname__) not in _COPIED:
             return value
         known = copies.get(id(value))
         if known is not None:
             return known
-        if too_large(vars(value) if is_record(value) else value):
+        if too_large(vars(value) if has_names else value):
             return value
-        if kind is tuple:
-            # A tuple in a circle goes through something else, which is copied.
-            return tuple([self._copy(each, copies) for each in value])
         import copy
 
-        copied = copies[id(value)] = copy.copy(value)
-        if is_record(value):
+        copied = copies[id(value)] = object.__new__(kind) if has_names and not is_record(value) else copy.copy(value)
+        if has_names:
+            # What a generator assigns to one of its names is to count.
+            self._kept[id(vars(value))] = (vars(value), vars(copied))
             for name, each in list(vars(value).items()):
-                setattr(copied, name, self._copy(each, copies))
+                vars(copied)[name] = self._copy(each, copies)
         elif isinstance(copied, dict):
             for name, each in list(value.items()):
                 copied[name] = self._copy(each, copies)
-        elif kind is not set:
+        elif not isinstance(copied, (set, bytearray)):
             for at, each in enumerate(value):
                 copied[at] = self._copy(each, copies)
         return copied

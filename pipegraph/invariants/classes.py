@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator, Mapping
+from enum import EnumMeta
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 
@@ -39,17 +41,29 @@ def beside_source(
     names
         What is in the class.
     """
-    members: Mapping[str, Any] | None = getattr(kind, "__members__", None)
+    bound = _constants_in(written.node)
+    members: Mapping[str, Any] | None = kind.__members__ if isinstance(kind, EnumMeta) else None
     if members is not None:
         yield from ((name, member.value) for name, member in members.items())
     for name, item in names.items():
         if functions := inside(item):
             if not all(_says_nothing(each, own, name.startswith("_")) for each in functions):
                 yield name, item
-        elif members is not None or name.startswith("_") or name in written.names.changed_attributes:
+        elif members is not None or name in written.names.changed_attributes:
             continue
+        elif name.startswith("_") and name not in bound:
+            continue  # What Python, abc and dataclasses keep there.
         elif not hasattr(type(item), "__get__"):
             yield name, item
+
+
+def _constants_in(node: ast.AST) -> set[str]:
+    """Names that are assigned in the body of a class, but for those that mean something to Python."""
+    assert isinstance(node, ast.ClassDef)
+    statements = (each for each in node.body if isinstance(each, (ast.Assign, ast.AnnAssign)))
+    names = (each.id for statement in statements for each in ast.walk(statement) if isinstance(each, ast.Name))
+    hidden = f"_{node.name.lstrip('_')}"
+    return {hidden + name if name.startswith("__") else name for name in names if not name.endswith("__")}
 
 
 def _says_nothing(function: Any, own: list[Any], is_hidden: bool) -> bool:

@@ -40,10 +40,12 @@ from .following import (
     assignments_of,
     chains_in_code,
     changed_by,
+    filled_by,
     imported_by,
     look_up,
     statements_of,
 )
+from .names import Chain
 from .origins import compiled_content, is_own, is_own_module, origin_of
 from .shown import value_parts
 from .sources import Written, written_class, written_function
@@ -112,7 +114,7 @@ class FunctionEncoder(ValueEncoder):
         self._imports: dict[Imported, int] = {}
         self._queue: deque[tuple[str, Any, _Encoded]] = deque()
         self._values: dict[tuple[int, str], int] = {}
-        self._later: deque[tuple[Used, dict[str, Any]]] = deque()
+        self._later: deque[Used] = deque()
         self._assigned: set[tuple[int, str]] = set()
         self._changed: set[tuple[int, str]] = set()
         self._label = "callback"
@@ -142,12 +144,13 @@ class FunctionEncoder(ValueEncoder):
         while queue or later:
             if queue:
                 self._label, value, encoded = queue.popleft()
-                texts.append(self._told(self._label, value, encoded, is_value=False))
+                label = self._label
+                texts.append(self._named(label, self._told(label, value, encoded, is_value=False)))
             else:
                 # All that functions change themselves is known as far as it can be.
-                used, names = later.popleft()
+                used = later.popleft()
                 if (used.owner, used.key) in self._changed:
-                    texts.append(self._assigned_text(used, names))
+                    texts.append(self._assigned_text(used))
                 else:
                     texts.append(self._used(f"global variable '{used.name}'", used.value))
         return "".join(texts)
@@ -267,48 +270,73 @@ class FunctionEncoder(ValueEncoder):
         return f"U{seen.fingerprint}"
 
     def _used_names(self, written: Written | None, names: dict[str, Any], function: Any) -> str:
-        for chain in written.names.changed if written is not None else ():
-            if (place := changed_by(chain, names, self._globals)) is not None:
-                self._changed.add(place)
+        if written is None:
+            return self._used_chains(
+                chains_in_code(function.__code__, names, self._globals), names, function.__qualname__
+            )
+        for chains, place_of in ((written.names.changed, changed_by), (written.names.filled, filled_by)):
+            self._changed.update(
+                place for chain in chains if (place := place_of(chain, names, self._globals)) is not None
+            )
+        return self._used_chains(written.names.read, names, function.__qualname__)
+
+    def _used_chains(self, chains: Iterable[Chain], names: dict[str, Any], user: str) -> str:
         texts = []
         package = names.get("__package__") or ""
-        for chain in chains_in_code(function.__code__, names) if written is None else written.names.read:
+        for chain in chains:
             if chain[0].startswith(":"):
                 imported = imported_by(chain, package)
                 text = "" if imported is None else self._imported(imported)
             else:
                 used = look_up(chain, names, self._globals, self._changed)
-                text = "" if used is None else self._global(used, names)
+                text = "" if used is None else self._global(used)
                 if chain in _UNSEEN and (used is None or not is_own(getattr(used.value, "__name__", None))):
-                    self._findings.unwatched.add(f"what {'.'.join(chain)}() leads to in '{function.__qualname__}'")
+                    self._findings.unwatched.add(f"what {'.'.join(chain)}() leads to in '{user}'")
             if text:
                 texts.append(f"{len(chain)}:{'.'.join(chain)}={text}")
         return f"U{len(texts)}:" + "".join(texts)
 
-    def _global(self, used: Used, names: dict[str, Any]) -> str:
+    def _global(self, used: Used) -> str:
         value = used.value
         if (used.owner, used.key) in self._changed:
-            return self._assigned_text(used, names)
+            return self._assigned_text(used)
         if isinstance(value, ModuleType):
             if used.is_end and is_own_module(value):
                 self._findings.unwatched.add(f"module '{used.name}', which is not used by the names in it")
+            if self._findings.parts is not None:
+                self._findings.parts.append(Part(used.name, value.__name__))
             return f"m{value.__name__};"
         if isinstance(value, (*FUNCTIONS, type)):
-            return self._used(f"'{used.name}'", value)
+            return self._named(f"'{used.name}'", self._used(f"'{used.name}'", value))
         # What the user's functions change themselves is known when all of them have been met.
         place = (used.owner, used.key)
         if place not in self._values:
             self._values[place] = len(self._values)
-            self._later.append((used, names))
+            self._later.append(used)
         return f"v{self._values[place]};"
 
-    def _assigned_text(self, used: Used, names: dict[str, Any]) -> str:
+    def _named(self, label: str, text: str) -> str:
+        """What goes by its name is told."""
+        if self._findings.parts is not None and text.startswith("G"):
+            length, _, name = text[1:].partition(":")
+            self._findings.parts.append(Part(label.strip("'"), name[: int(length)], digest(text)))
+        return text
+
+    def _assigned_text(self, used: Used) -> str:
         """Of what functions change: by what is written where it is assigned at first, not by what it has become."""
-        place = used.owner, used.key
-        if used.owner != id(names) or place in self._assigned:
+        variable = id(used.names), used.variable
+        if variable in self._assigned:
             return "~"
-        self._assigned.add(place)
-        texts = [written.text + self._used_names(written, names, None) for written in assignments_of(used.key, names)]
+        self._assigned.add(variable)
+        texts = []
+        for each in assignments_of(used.variable, used.names):
+            if isinstance(each, Imported):
+                texts.append(self._imported(each))
+            else:
+                self._describe(f"global variable '{used.variable}'", each, each.text)
+                # What it assigns beside is none of the functions' notebooks.
+                chains = [chain for chain in each.names.read if chain not in each.names.changed]
+                texts.append(each.text + self._used_chains(chains, used.names, used.name))
         return f"~{len(texts)}:" + "".join(texts)
 
     def _imported(self, imported: Imported) -> str:

@@ -10,6 +10,7 @@ import ast
 import builtins
 import sys
 from collections.abc import Container, Iterator
+from enum import EnumMeta
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
@@ -17,7 +18,12 @@ from ..model import Origin
 from .beginning import Globals, is_record
 from .names import Chain, imported_names
 from .origins import is_own, is_own_module, origin_of
-from .sources import Source, Written, source_at
+from .sources import Source, Written, source_at, source_of
+
+_SIMPLE = (
+    *(ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr, ast.ImportFrom),
+    *(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef),
+)
 
 
 class Used(NamedTuple):
@@ -29,6 +35,8 @@ class Used(NamedTuple):
         As far as it could be followed, dotted.
     owner, key
         Where it was found last: the id of a module's names, a class or an object, and its name there.
+    names, variable
+        The last module on the way, as its names, and the one that leads further.
     is_end
         The chain could be followed to its end.
     """
@@ -37,6 +45,8 @@ class Used(NamedTuple):
     value: object
     owner: int
     key: str
+    names: dict[str, Any]
+    variable: str
     is_end: bool = True
 
 
@@ -50,8 +60,8 @@ def look_up(
     root, *attributes = chain
     there = known.names_in(names)
     if root not in there:
-        return Used(root, None, id(names), root) if (id(names), root) in changed else None
-    found = Used(root, there[root], id(names), root)
+        return Used(root, None, id(names), root, names, root) if (id(names), root) in changed else None
+    found = Used(root, there[root], id(names), root, names, root)
     for attribute in attributes:
         whole = found.value
         if attribute.startswith("["):
@@ -60,7 +70,8 @@ def look_up(
                 return found._replace(is_end=False)
             if key not in whole:
                 return None
-            found = Used(f"{found.name}{attribute}", whole[key], id(whole), attribute)
+            name = f"{found.name}{attribute}"
+            found = found._replace(name=name, value=whole[key], owner=id(whole), key=attribute)
             continue
         owner = None if (found.owner, found.key) in changed else _names_of(whole, known)
         if owner is None:
@@ -72,18 +83,24 @@ def look_up(
                 value = owner[attribute]
             elif isinstance(whole, ModuleType) and f"{whole.__name__}.{attribute}" in sys.modules:
                 value = sys.modules[f"{whole.__name__}.{attribute}"]
+            elif isinstance(whole, ModuleType) and "__getattr__" in owner:
+                return found._replace(name=f"{found.name}.__getattr__", value=owner["__getattr__"])
+            elif isinstance(whole, ModuleType) and attribute == "__dict__":
+                return found
             elif is_record(whole) and not hasattr(type(whole), attribute):
                 return None  # Somebody is to put it there.
             else:
                 return found._replace(is_end=False)
             if isinstance(whole, type) and not _is_plain(value):
                 return found._replace(is_end=False)
-        found = Used(f"{found.name}.{attribute}", value, *place)
+        found = found._replace(name=f"{found.name}.{attribute}", value=value, owner=place[0], key=place[1])
+        if isinstance(whole, ModuleType):
+            found = found._replace(names=vars(whole), variable=attribute)
     return found
 
 
 def changed_by(chain: Chain, names: dict[str, Any], known: Globals) -> tuple[int, str] | None:
-    """The place that changes where this chain is assigned or changed in place, whether anything is there or not."""
+    """The place that changes where this chain is assigned, whether anything is there or not."""
     *before, last = chain
     if not before:
         return id(names), last
@@ -94,6 +111,14 @@ def changed_by(chain: Chain, names: dict[str, Any], known: Globals) -> tuple[int
         # An attribute of an object: what is known of the object.
         return None if isinstance(found.value, (ModuleType, type)) else (found.owner, found.key)
     return place_of(found.value, last)
+
+
+def filled_by(chain: Chain, names: dict[str, Any], known: Globals) -> tuple[int, str] | None:
+    """The place that changes where this chain is changed in place: not what only has a function ``add`` or ``sort``."""
+    found = look_up(chain, names, known)
+    if found is not None and found.is_end and isinstance(found.value, (ModuleType, type)):
+        return None
+    return changed_by(chain, names, known)
 
 
 def place_of(owner: Any, name: str) -> tuple[int, str]:
@@ -107,7 +132,7 @@ def _names_of(value: Any, known: Globals) -> dict[str, Any] | None:
         names: dict[str, Any] | None = known.names_in(vars(value)) if is_own_module(value) else None
         return names
     if isinstance(value, type):
-        if not is_own(value.__module__) or hasattr(value, "__members__"):
+        if not is_own(value.__module__) or isinstance(value, EnumMeta):
             return None
         return {name: item for part in reversed(value.__mro__) for name, item in known.names_in(part).items()}
     return vars(value) if is_record(value) else None
@@ -115,10 +140,10 @@ def _names_of(value: Any, known: Globals) -> dict[str, Any] | None:
 
 def _is_plain(value: object) -> bool:
     # Methods may use all that the class has; what is a descriptor is not what one gets.
-    return not callable(value) and not hasattr(type(value), "__get__") and not isinstance(value, ModuleType)
+    return not callable(value) and not hasattr(type(value), "__get__")
 
 
-def chains_in_code(code: CodeType, names: dict[str, Any]) -> tuple[Chain, ...]:
+def chains_in_code(code: CodeType, names: dict[str, Any], known: Globals) -> tuple[Chain, ...]:
     """What may be used by code whose source is not there: each name, and each with each where that leads further."""
     words: set[str] = set()
     stack = [code]
@@ -127,11 +152,12 @@ def chains_in_code(code: CodeType, names: dict[str, Any]) -> tuple[Chain, ...]:
         words.update(one.co_names)
         stack.extend(each for each in one.co_consts if isinstance(each, CodeType))
     chains: set[Chain] = set()
+    names = known.names_in(names)
     for word in words:
         value = names.get(word)
         further: set[Chain] = set()
         if isinstance(value, ModuleType) and is_own_module(value):
-            further = {(word, other) for other in words if other in vars(value)}
+            further = {(word, other) for other in words if other in known.names_in(vars(value))}
         elif word not in names and not hasattr(builtins, word):
             further = {(f":0:{word}", other) for other in words}  # Perhaps a module that it imports.
         chains |= further or {(word,)}
@@ -164,21 +190,39 @@ def imported_by(chain: Chain, package: str) -> Imported | None:
 def find_source(module: str) -> Source | None:
     """The source of a module of the user's own, loaded or not; None of all others."""
     filename = _file_of(module) if module else None
-    return source_at(filename) if filename is not None and origin_of(filename) is Origin.SCRIPT else None
+    if filename is None or origin_of(filename) is not Origin.SCRIPT:
+        return None
+    loaded = getattr(sys.modules.get(module), "__dict__", {})
+    return source_of(loaded) if loaded.get("__file__") == filename else source_at(filename)
 
 
-def assignments_of(name: str, names: dict[str, Any]) -> Iterator[Written]:
-    """What is written where a module, which has these names, assigns one of them, outside of its functions."""
-    filename = names.get("__file__")
-    source = source_at(filename) if isinstance(filename, str) else None
+def assignments_of(name: str, names: dict[str, Any]) -> Iterator[Written | Imported]:
+    """What is written where a module, which has these names, binds or fills one of them, outside of its functions."""
+    source = source_of(names)
     if source is None:
         return
-    for statement in source.tree.body:
-        if isinstance(statement, (ast.Assign, ast.AnnAssign)):
-            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-            stored = (each for target in targets for each in ast.walk(target) if isinstance(each, ast.Name))
-            if any(each.id == name and isinstance(each.ctx, ast.Store) for each in stored):
+    package = names.get("__package__") or ""
+    for statement in _simple_statements(source.tree):
+        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            if statement.name == name:
                 yield source.written(statement)
+        elif isinstance(statement, ast.ImportFrom):
+            chain = imported_names(statement).get(name)
+            if chain is not None and (imported := imported_by(chain, package)) is not None:
+                yield imported
+        elif any(isinstance(each, ast.Name) and each.id == name for each in ast.walk(statement)):
+            written = source.written(statement)
+            if (name,) in written.names.changed or (name,) in written.names.filled:
+                yield written
+
+
+def _simple_statements(node: ast.AST) -> Iterator[ast.stmt]:
+    """All that bind or fill something once, also those within others; functions and classes as a whole."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, _SIMPLE):
+            yield child
+        elif isinstance(child, (ast.If, ast.With, ast.Try, ast.ExceptHandler, ast.Match, ast.match_case)):
+            yield from _simple_statements(child)
 
 
 def _file_of(module: str) -> str | None:
@@ -255,8 +299,7 @@ def _bound_in(tree: ast.Module) -> dict[str, list[ast.stmt]]:
                     inner = inner.value
                 if isinstance(inner, ast.Name):
                     names.add(inner.id)
-            if not isinstance(node, ast.Lambda):
-                stack.extend(ast.iter_child_nodes(node))
+            stack.extend(ast.iter_child_nodes(node))
         for name in names:
             found.setdefault(name, []).append(statement)
     return found

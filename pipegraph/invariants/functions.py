@@ -47,6 +47,7 @@ def look_at_function(
     function: Callable[..., object] | None,
     follow: Follow = True,
     followed: Followed | None = None,
+    is_explained: bool = False,
 ) -> Seen:
     """Fingerprint of anything that can be called, and what has to be told of it.
 
@@ -54,19 +55,12 @@ def look_at_function(
     ----------
     followed
         What was found for other functions since the run began, and what was there when it did.
+    is_explained
+        All that counts is told, each part with its text; that takes longer.
     """
-    return _look(function, follow, Followed() if followed is None else followed, is_explained=False)
-
-
-def explain_function(
-    function: Callable[..., object] | None, follow: Follow = True, followed: Followed | None = None
-) -> Explanation:
-    """All that counts of a function, each part with its text; takes longer than `look_at_function`."""
     followed = Followed() if followed is None else followed
-    return _look(function, follow, followed.explained, is_explained=True).explanation or Explanation()
-
-
-def _look(function: Callable[..., object] | None, follow: Follow, followed: Followed, is_explained: bool) -> Seen:
+    if is_explained:
+        followed = followed.explained
     from .encoding import FunctionEncoder
 
     def look() -> Seen:
@@ -75,3 +69,10 @@ def _look(function: Callable[..., object] | None, follow: Follow, followed: Foll
         return findings.seen(digest(encoder.encode_callback(function, follow)))
 
     return with_room(look)
+
+
+def explain_function(
+    function: Callable[..., object] | None, follow: Follow = True, followed: Followed | None = None
+) -> Explanation:
+    """All that counts of a function."""
+    return look_at_function(function, follow, followed, is_explained=True).explanation or Explanation()

@@ -116,6 +116,10 @@ def _namespace(encoder: ValueEncoder, value: Any) -> str:
     return encoder.encode_attributes("namespace", sorted(vars(value).items()))
 
 
+def _arguments(encoder: ValueEncoder, value: Any) -> str:
+    return encoder.encode_attributes("argparse.Namespace", sorted(vars(value).items()))
+
+
 _PATHS = ("PurePath", "PurePosixPath", "PureWindowsPath", "Path", "PosixPath", "WindowsPath")
 
 _LIBRARY: dict[tuple[str, str], _Encoded] = {
@@ -140,4 +144,5 @@ _LIBRARY: dict[tuple[str, str], _Encoded] = {
     ("collections", "deque"): _deque,
     ("builtins", "mappingproxy"): _proxy,
     ("types", "SimpleNamespace"): _namespace,
+    ("argparse", "Namespace"): _arguments,
 }

@@ -33,13 +33,16 @@ class Names(NamedTuple):
     read
         Sorted.
     changed
-        What it assigns, or changes in place.
+        What it assigns.
+    filled
+        What it changes in place, unless that is a class or module with a method or function of such a name.
     changed_attributes
         Names of attributes, of whatever object, that it assigns or changes in place.
     """
 
     read: tuple[Chain, ...]
     changed: frozenset[Chain]
+    filled: frozenset[Chain]
     changed_attributes: frozenset[str]
 
 
@@ -66,7 +69,8 @@ def names_in(node: ast.AST, bound: Iterable[str] = ()) -> Names:
         for chain in look.imported
         if len(chain) > 1 and not any(other[: len(chain)] == chain for other in look.read)
     }
-    return Names(tuple(sorted(read)), frozenset(look.changed), frozenset(look.changed_attributes))
+    changed, filled = frozenset(look.changed), frozenset(look.filled)
+    return Names(tuple(sorted(read)), changed, filled, frozenset(look.changed_attributes))
 
 
 class _Scope:
@@ -83,7 +87,7 @@ class _Scope:
         scope: _Scope | None = self
         while scope is not None:
             if name in scope.declared_global:
-                break
+                return scope.bound.get(name) or (name,)
             if name in scope.bound and (scope is self or not scope.is_class):
                 return scope.bound[name]
             scope = scope.parent
@@ -97,7 +101,6 @@ class _Scope:
             node = stack.pop()
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
                 self.bound[node.name] = None
-                stack += node.decorator_list
                 continue
             if isinstance(node, ast.Lambda):
                 continue
@@ -142,6 +145,7 @@ class _Look:
         self.read: set[Chain] = set()
         self.imported: set[Chain] = set()
         self.changed: set[Chain] = set()
+        self.filled: set[Chain] = set()
         self.changed_attributes: set[str] = set()
 
     def visit(self, node: ast.AST, scope: _Scope) -> None:
@@ -155,10 +159,12 @@ class _Look:
         elif isinstance(node, ast.ClassDef):
             for each in (*node.decorator_list, *node.bases, *node.keywords):
                 self.visit(each, scope)
-            inner = _Scope(scope, {}, is_class=True).bind(node.body)
+            inner = _Scope(scope, {}, is_class=True)
             self._type_parameters(node, inner)
             for each in node.body:
+                # What a class has not bound yet is taken from outside: ``limit = limit``.
                 self.visit(each, inner)
+                inner.bind([each])
         elif isinstance(node, _COMPREHENSIONS):
             self._comprehension(node, scope)
         elif isinstance(node, ast.AnnAssign):
@@ -204,7 +210,8 @@ class _Look:
         is_read = isinstance(node.ctx, ast.Load)
         if isinstance(node, ast.Attribute) and not is_read:
             self.changed_attributes.add(node.attr)
-        chain = _chain(node, scope)
+        is_local = scope.is_class and isinstance(node, ast.Name) and node.id not in scope.declared_global
+        chain = None if is_local and not is_read else _chain(node, scope)
         if chain is None:
             if not isinstance(node, ast.Name):
                 self.visit(node.value, scope)
@@ -221,7 +228,7 @@ class _Look:
         if isinstance(node, ast.Attribute):
             self.changed_attributes.add(node.attr)
         if (chain := _chain(node, scope)) is not None:
-            self.changed.add(chain)
+            self.filled.add(chain)
 
 
 def _key(node: Any) -> str:

@@ -17,8 +17,7 @@ _MOST_ENTRIES = 200
 _DEEPEST = 8
 _SCALARS = frozenset((str, bytes, int, float, bool, complex, type(None)))
 _MOST_CHARACTERS = 1000
-
-_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+(?=>)")
 """Where an object is in memory, which says nothing."""
 _shortened = reprlib.Repr()
 _shortened.maxstring = _shortened.maxother = _shortened.maxlong = _MOST_CHARACTERS
@@ -44,7 +43,7 @@ def value_parts(name: str, value: object, digest_of: Callable[[Any], str], is_hi
 
 
 def shown_value(value: object) -> str:
-    """On one line, and not too long."""
+    """On one line, not too long, and without addresses in memory."""
     try:
         return masked_text(_ADDRESS.sub("", " ".join(_shortened.repr(value).split())))
     except Exception:

@@ -210,6 +210,21 @@ def source_at(filename: str, module_globals: dict[str, Any] | None = None) -> So
     return known if isinstance(known, Source) else None
 
 
+_loaded: dict[str, tuple[object, Source | None]] = {}
+
+
+def source_of(names: dict[str, Any]) -> Source | None:
+    """What the file of a loaded module held when it was looked at first: edits since then are not what runs."""
+    filename = names.get("__file__")
+    if not isinstance(filename, str):
+        return None
+    loaded = names.get("__spec__") or names  # another one after importlib.reload()
+    known = _loaded.get(filename)
+    if known is None or known[0] is not loaded:
+        known = _loaded[filename] = (loaded, source_at(filename, names))
+    return known[1]
+
+
 def written_function(function: FunctionType) -> Written | None:
     """What was written of a function; None if there is nothing that compiles to its code."""
     code = function.__code__
@@ -243,8 +258,7 @@ def written_class(kind: type, functions: Iterable[FunctionType]) -> Written | No
     files = {each.source.filename: each.source for each in found if each is not None}
     if not files:
         module = sys.modules.get(kind.__module__)
-        filename = getattr(module, "__file__", None)
-        source = source_at(filename, vars(module)) if isinstance(filename, str) else None
+        source = None if module is None else source_of(vars(module))
     else:
         source = next(iter(files.values())) if len(files) == 1 else None
     if source is None:

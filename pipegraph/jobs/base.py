@@ -14,7 +14,7 @@ from ..cycles import raise_cycle
 from ..errors import DuplicateOutputError, FingerprintError, JobContractError
 from ..explanations import Explanation
 from ..graph import Graph, current
-from ..invariants.functions import Follow, explain_function, fingerprint_function, look_at_function
+from ..invariants.functions import Follow, fingerprint_function, look_at_function
 from ..model import InputId, JobId, JobSpec, Place, Role
 from ..outcomes import NO_OUTCOME, Outcome
 from .joblist import JobList
@@ -123,6 +123,7 @@ class Job:
     _takes_output = False
     _is_code_watched = True
     _follow: Follow = True
+    _fingerprint = ""
     _was_code_ignored = False
     _cores = 1
     _memory = -1
@@ -594,7 +595,9 @@ class Job:
 
     def explain(self) -> Explanation | None:
         """What the fingerprint of an invariant, or of the callback, is taken of; None if nobody can say."""
-        return explain_function(self.function, self._follow, self.graph.followed)
+        seen = look_at_function(self.function, self._follow, self.graph.followed, is_explained=True)
+        # What it imports when it is called may have been edited while the graph runs.
+        return seen.explanation if seen.fingerprint == self._fingerprint else None
 
     def _function_spec(self, name: JobId, class_name: str) -> JobSpec:
         try:
@@ -605,6 +608,7 @@ class Job:
                 [("job", f"{self.job_id} ({self.place})"), ("because", f"{type(error).__name__}: {error}")],
                 "Have less of it looked at, job.watch_code(follow=False), and tell the makers of pipegraph.",
             ) from error
+        self._fingerprint = seen.fingerprint
         unwatched = [(f"not watched: {each}", _MEND) for each in seen.unwatched]
         remarks = (*unwatched, *((each, "") for each in seen.remarks))
         return JobSpec(name, Role.INVARIANT, class_name, self.place, fingerprint=seen.fingerprint, remarks=remarks)
