@@ -1,5 +1,6 @@
 """Dry runs: what would run, why, for how long, also if something had changed; and no file is touched by them."""
 
+import functools
 import json
 import os
 import random
@@ -594,6 +595,8 @@ def test_a_function_that_is_watched_is_found_by_itself_and_by_name_also_where_ot
     b = ppg.FileGeneratingJob("b.txt", lambda output: output.write_text("b"))
     b.depends_on(ppg.FunctionInvariant("watched", helper["helper"]))
     ppg.FileGeneratingJob("c.txt", helper["write"]).prune()
+    part = functools.partial(print, "d")
+    ppg.FileGeneratingJob("d.txt", lambda output: output.write_text("d")).depends_on_func("printing", part)
     ppg.run_pipegraph()
 
     for changed in (helper["helper"], "helper"):
@@ -601,5 +604,7 @@ def test_a_function_that_is_watched_is_found_by_itself_and_by_name_also_where_ot
         assert {start.job for start in must} == {"a.txt", "b.txt"}
     must, _ = ppg.run_pipegraph(dry_run=True, changed=helper["write"])
     assert {start.job for start in must} == {"a.txt"}
+    must, _ = ppg.run_pipegraph(dry_run=True, changed=part)
+    assert {start.job for start in must} == {"d.txt"}
     with pytest.raises(ppg.JobContractError, match="no job of this graph watches"):
         ppg.run_pipegraph(dry_run=True, changed=helper["apart"])
