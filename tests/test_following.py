@@ -1197,7 +1197,15 @@ def test_one_code_in_two_modules_uses_the_names_of_each(folder: Folder) -> None:
 
 
 def test_a_class_that_was_looked_at_by_itself_is_followed_where_that_is_wanted(folder: Folder) -> None:
-    module = folder.load("ONE = 1\nclass C:\n    def m(self): return ONE\ndef f(x=C): return x\n")
+    text = """
+    ONE = 1
+    def make():
+        class C:
+            def m(self): return ONE
+        return C
+    def f(x=make()): return x
+    """
+    module = folder.load(text)
     followed = Followed()
     look_at_function(module.f, False, followed)
 

@@ -1,5 +1,6 @@
 """Dry runs: what would run, why, for how long, also if something had changed; and no file is touched by them."""
 
+import functools
 import json
 import os
 import random
@@ -20,6 +21,7 @@ from pipegraph.events import GraphGrew
 from pipegraph.explanations import Change
 from pipegraph.model import Past, Place, Reason, ReasonKind, Trace
 from pipegraph.outlook import Changes, outlook_of
+from pipegraph.outlook.changes import _is_called
 
 
 def write(output):
@@ -563,3 +565,46 @@ def test_what_follows_is_what_is_foreseen_once_it_has_changed(seed):
                 assert set(asked.may) == {job for job, each in found.items() if each.fate is Fate.MAY}
                 compared += 1
     assert compared
+
+
+@pytest.mark.parametrize(
+    ("part", "wanted", "is_it"),
+    [
+        ("deep", "deep", True),
+        ("helping.deep", "deep", True),
+        ("helping.deep", "helping.deep", True),
+        ("helping.deeper", "deep", False),
+        ("helping.sodeep", "deep", False),
+        ("global variable 'LIMIT'", "LIMIT", True),
+        ("global variable 'LIMITS'", "LIMIT", False),
+        ("global variable 'SIZES'['small']", "SIZES", True),
+        ("global variable 'SIZES['small']'", "SIZES", True),
+        ("global variable 'config.SIZES'", "config", True),
+        ("global variable 'config.SIZES'", "config.SIZES", True),
+    ],
+)
+def test_a_function_or_variable_is_meant_by_its_whole_name(part, wanted, is_it):
+    assert _is_called(part, wanted) is is_it
+
+
+def test_a_function_that_is_watched_is_found_by_itself_and_by_name_also_where_others_use_it(graph):
+    helper = {}
+    exec("def helper(): return 1\ndef write(output): output.write_text(f'{helper()}')\ndef apart(): pass", helper)
+    ppg.FileGeneratingJob("a.txt", helper["write"])
+    ppg.FunctionInvariant("left out", helper["helper"])
+    b = ppg.FileGeneratingJob("b.txt", lambda output: output.write_text("b"))
+    b.depends_on(ppg.FunctionInvariant("watched", helper["helper"]))
+    ppg.FileGeneratingJob("c.txt", helper["write"]).prune()
+    part = functools.partial(print, "d")
+    ppg.FileGeneratingJob("d.txt", lambda output: output.write_text("d")).depends_on_func("printing", part)
+    ppg.run_pipegraph()
+
+    for changed in (helper["helper"], "helper"):
+        must, _ = ppg.run_pipegraph(dry_run=True, changed=changed)
+        assert {start.job for start in must} == {"a.txt", "b.txt"}
+    must, _ = ppg.run_pipegraph(dry_run=True, changed=helper["write"])
+    assert {start.job for start in must} == {"a.txt"}
+    must, _ = ppg.run_pipegraph(dry_run=True, changed=part)
+    assert {start.job for start in must} == {"d.txt"}
+    with pytest.raises(ppg.JobContractError, match="no job of this graph watches"):
+        ppg.run_pipegraph(dry_run=True, changed=helper["apart"])

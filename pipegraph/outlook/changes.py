@@ -116,7 +116,7 @@ def _flat(given: Any, graph: Graph) -> Iterator[Any]:
 
 def _invariants_of_function(function: Any, graph: Graph, names: Names) -> list[JobId]:
     """Those of the functions that are it, or use it; it may be a global variable, too, by its name."""
-    wanted = function if isinstance(function, str) else f"{function.__module__}.{function.__qualname__}"
+    wanted = function if isinstance(function, str) else f"{function.__module__}.{getattr(function, '__qualname__', '')}"
     holds: dict[int, bool] = {}  # Groups of parts are shared by many.
     found = []
     for job in graph.jobs.values():
