@@ -86,7 +86,7 @@ class Source:
             self.classes: dict[str, list[ast.ClassDef]] = {}
             # By name: where it stands, what it compiles to, what is written.
             self._functions: dict[str, list[tuple[int, CodeType, ast.AST]]] = {}
-            self._compile(filename)
+            self._compile()
         self._written: dict[ast.AST, Written] = {}
         self.shown: dict[ast.AST, str] = {}
 
@@ -101,7 +101,7 @@ class Source:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(self.raw).readline)
         return self.raw.decode(encoding, "replace").replace("\r\n", "\n")
 
-    def _compile(self, filename: str) -> None:
+    def _compile(self) -> None:
         nodes: dict[tuple[int, str], ast.AST] = {}
         lambdas: dict[int, int] = {}
         for node in ast.walk(self.tree):
@@ -123,11 +123,7 @@ class Source:
                 self.classes.setdefault(name, []).append(node)
             else:
                 nodes[first_line(node), node.name] = node  # type: ignore[attr-defined]
-        units = [self.tree]
-        if "ipykernel_" in filename:
-            # Each statement of a cell is compiled by itself, and does not know what the others import.
-            units = [ast.Module([statement], []) for statement in self.tree.body]
-        stack = [compile(unit, filename, "exec", dont_inherit=True) for unit in units]
+        stack = self._compiled()
         while stack:
             code = stack.pop()
             stack.extend(each for each in code.co_consts if isinstance(each, CodeType))
@@ -140,6 +136,15 @@ class Source:
                 node.lineno //= _LINES_APART
                 node.end_lineno //= _LINES_APART  # type: ignore[attr-defined]
 
+    def _compiled(self) -> list[CodeType]:
+        units = [self.tree]
+        if "ipykernel_" in self.filename:
+            # Each statement of a cell is compiled by itself, and does not know what the others import.
+            units = [ast.Module([statement], []) for statement in self.tree.body]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return [compile(unit, self.filename, "exec", dont_inherit=True) for unit in units]
+
     def node_of(self, code: CodeType) -> ast.AST | None:
         """What compiles to this code; on its own line, if it still stands there."""
         candidates = self._functions.get(code.co_name, ())
@@ -148,6 +153,22 @@ class Source:
             for line, other, node in candidates:
                 if (line == code.co_firstlineno) is is_near and code_digest(other) == wanted:
                     return node
+        return self._node_at(code, wanted)
+
+    def _node_at(self, code: CodeType, wanted: str) -> ast.AST | None:
+        """The only function of this name at the very line of this code, if it compiles to it there.
+
+        Where a class body has its own line as a number, Python 3.13 keeps one constant for both: not if it is moved.
+        """
+        found = [node for line, _, node in self._functions.get(code.co_name, ()) if line == code.co_firstlineno]
+        if len(found) != 1:
+            return None
+        stack = self._compiled()
+        while stack:
+            other = stack.pop()
+            stack.extend(each for each in other.co_consts if isinstance(each, CodeType))
+            if (other.co_name, other.co_firstlineno) == (code.co_name, code.co_firstlineno):
+                return found[0] if code_digest(other) == wanted else None
         return None
 
     def written(self, node: ast.AST, bound: Iterable[str] = ()) -> Written:
