@@ -193,3 +193,15 @@ def test_two_names_of_one_thing_are_one_thing_for_a_generator(module: ModuleType
     known.end_growth()
 
     assert look_at_function(other["f"], True, Followed(known)) == look_at_function(other["f"])
+
+
+def test_what_is_loaded_into_another_module_does_not_count(module: ModuleType) -> None:
+    fill(module, "{1: [2]}", "X")
+    names: dict[str, Any] = {"me": module}
+    exec("def f(): return me.X", names)
+    known = Globals()
+    known.begin([names])
+    before = look_at_function(names["f"], True, Followed(known))
+    exec("X[1].append(3)", vars(module))
+
+    assert look_at_function(names["f"], True, Followed(known)) == before

@@ -294,7 +294,7 @@ def test_a_long_chain_and_a_dense_net_of_functions_end(folder: Folder) -> None:
         "class C:\n    x = ONE\n    @classmethod\n    def m(cls): return cls.x\ndef f(): return C.m()",
         "class D:\n    def __get__(self, one, kind): return kind.y\nclass C:\n    x, y = D(), ONE\ndef f(): return C.x",
         "class C: m = sys.modules[__name__]\ndef f(): return C.m.ONE",
-        "class D(dict):\n    def __getitem__(self, key): return ONE\nd = D(a=1)\ndef f(): return d['a']",
+        "class D(dict):\n    def __getitem__(self, key): raise ValueError(ONE)\nd = D(a=1)\ndef f(): return d['a']",
         "import argparse\nargs = argparse.Namespace(one=ONE)\ndef f(): return args.__dict__",
         "class C:\n    ONE = ONE\ndef f(): return C",
         "def f():\n    class C:\n        x = ONE\n        ONE = 2\n    return C",
