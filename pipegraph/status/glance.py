@@ -27,7 +27,6 @@ class Glance(Knowledge):
         self.is_foreign = is_foreign
         self._measured: dict[str, InvariantRecord] = {}
         self._explained: dict[Fingerprint, str] = {}
-        self._texts: dict[str, str] = {}
 
     @classmethod
     def of(cls, path: str | Path) -> Glance:
@@ -51,10 +50,6 @@ class Glance(Knowledge):
         """What was noted, or is known."""
         return self._explained.get(fingerprint) or super().explanation(fingerprint)
 
-    def text(self, digest: str) -> str | None:
-        """What was noted, or is known."""
-        return self._texts.get(digest) or super().text(digest)
-
     def note_measured(self, id: str, record: InvariantRecord) -> None:  # noqa: A002 - as the interface has it
         """It is known from now on."""
         self._measured[id] = record
@@ -67,5 +62,4 @@ class Glance(Knowledge):
         self._explained[fingerprint] = payload
 
     def note_text(self, digest: str, text: str) -> None:
-        """It is known from now on."""
-        self._texts[digest] = text
+        """Of no interest here: what is said of files is short."""
