@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
+INTERACTIVE = "<interactive>"
+"""The script, where there is none."""
+
+
 class Declared:
     """What the runs of one process, of whatever graphs, have declared.
 

@@ -44,7 +44,7 @@ from .events import (
     Warned,
 )
 from .explanations import Change, Explanation
-from .graph import Graph
+from .graph import INTERACTIVE, Graph
 from .model import NOTHING_OPENED, Failure, FailureKind, JobId, JobSpec, Opened, Place, Printed, ReasonKind, Role
 from .outcomes import error_of_run
 from .signals import Signals
@@ -86,7 +86,7 @@ class Run:
         self._declared = graph.specs()
         self._where = where
         self._log_folder = log_folder
-        self._script = graph.script_name() or where.filename
+        self._script = graph.script_name() or INTERACTIVE
         self._specs: dict[JobId, JobSpec] = {spec.id: spec for spec in self._declared}
         self._coordinator = Coordinator(graph.rc.cores, memory_of_this_machine())
         self._engine = Engine()

@@ -482,3 +482,15 @@ def test_a_child_of_the_script_that_ends_makes_nothing_gone(script):
     )
 
     assert scripts_of(script) == {"a": ("script.py",), "new": ("script.py",)}
+
+
+def test_what_is_typed_again_and_again_is_declared_once(script):
+    text = WRITE + 'ppg.FileGeneratingJob("a", write)\n    ppg.run_pipegraph()'
+    script.write(text, "one.py")
+    typed = "exec(compile(open('one.py').read(), '/tmp/ipykernel_{}/1.py', 'exec'))"
+    for number in range(3):
+        command = [sys.executable, "-c", typed.format(number)]
+        subprocess.run(command, cwd=script.folder, env=script.environment, check=True, capture_output=True)
+
+    assert scripts_of(script) == {"a": ("<interactive>",)}
+    assert lines_of_kind(script, "D") == 1

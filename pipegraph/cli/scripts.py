@@ -35,7 +35,9 @@ def script_of(arguments: argparse.Namespace) -> str:
     from ..watchers.snapshot import SNAPSHOT
 
     with contextlib.suppress(OSError, ValueError), open(f"logs/latest/{SNAPSHOT}", encoding="utf-8") as file:
-        return Overview.from_json(file.read()).script
+        script = Overview.from_json(file.read()).script
+        if script != graph.INTERACTIVE:
+            return script
     raise NotThereError("no run has left anything here that tells which script it was", (), "Name it: --script SCRIPT.")
 
 
