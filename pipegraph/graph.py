@@ -109,6 +109,7 @@ class Graph:
         self._places: dict[tuple[str, int], Place] = {}
         self._names: dict[str, str] = {}
         self._growing: tuple[JobId, int] | None = None
+        self._generator_of: dict[JobId, JobId] = {}
         self._new_jobs: dict[JobId, Any] = {}
         self._new_edges: dict[tuple[JobId, InputId], None] = {}
         self._pruned: set[JobId] = set()
@@ -195,6 +196,8 @@ class Graph:
         self.jobs[job.job_id] = job
         if self._growing is not None:
             self._new_jobs[job.job_id] = job
+            if job.is_generator:
+                self._generator_of[job.job_id] = self._growing[0]
 
     def note_edge(self, dependent: JobId, name: InputId) -> None:
         """An input was added; while the graph grows, those of earlier jobs are news."""
@@ -344,7 +347,14 @@ class Graph:
         self._growing = (job_id, os.getpid())
         self._new_jobs = {}
         self._new_edges = {}
-        self.followed.globals.begin_growth()
+        self.followed.globals.begin_growth(self._makers_of(job_id))
+
+    def _makers_of(self, job_id: JobId) -> list[JobId]:
+        """The generators that had to run for this one to be declared, the first of all first."""
+        found: list[JobId] = []
+        while (maker := self._generator_of.get(found[0] if found else job_id)) is not None:
+            found.insert(0, maker)
+        return found
 
     @property
     def has_grown(self) -> bool:
@@ -354,7 +364,9 @@ class Graph:
     def end_growth(self) -> Growth:
         """What was declared since `begin_growth`."""
         new_jobs, new_edges = self._new_jobs, self._new_edges
-        self.followed.globals.end_growth()
+        assert self._growing is not None
+        self.followed.globals.end_growth(self._growing[0])
+        self.followed.look_again()
         # Whether all that waits in a circle is for the engine to say: it knows what has ended.
         self._resolve(new_jobs)
         before = None if self.targets is None else self.targets.kept

@@ -138,9 +138,9 @@ def test_what_a_generator_assigns_counts_as_it_was_then(module: ModuleType, valu
     known = Globals()
     known.begin([])
     before = fingerprint(module, known)
-    known.begin_growth()
+    known.begin_growth(())
     exec(change, vars(module))
-    known.end_growth()
+    known.end_growth("generator")
     after = fingerprint(module, known)
 
     assert after != before
@@ -151,9 +151,9 @@ def test_what_is_loaded_into_what_a_generator_assigned_does_not_count(module: Mo
     fill(module, "[1]", "X")
     known = Globals()
     known.begin([])
-    known.begin_growth()
+    known.begin_growth(())
     exec("X = [2]", vars(module))
-    known.end_growth()
+    known.end_growth("generator")
     before = fingerprint(module, known)
     exec("X.append(3)", vars(module))
 
@@ -165,11 +165,11 @@ def test_what_a_job_loads_between_two_generators_is_neither_s(module: ModuleType
     known = Globals()
     known.begin([])
     before = fingerprint(module, known)
-    known.begin_growth()
-    known.end_growth()
+    known.begin_growth(())
+    known.end_growth("generator")
     exec("X = 2", vars(module))
-    known.begin_growth()
-    known.end_growth()
+    known.begin_growth(())
+    known.end_growth("generator")
 
     assert fingerprint(module, known) == before
 
@@ -188,9 +188,9 @@ def test_two_names_of_one_thing_are_one_thing_for_a_generator(module: ModuleType
     exec(textwrap.dedent("def f(): return X.a"), other)
     known = Globals()
     known.begin([other])
-    known.begin_growth()
+    known.begin_growth(())
     vars(module)["X"].a = 2
-    known.end_growth()
+    known.end_growth("generator")
 
     assert look_at_function(other["f"], True, Followed(known)) == look_at_function(other["f"])
 
@@ -205,3 +205,20 @@ def test_what_is_loaded_into_another_module_does_not_count(module: ModuleType) -
     exec("X[1].append(3)", vars(module))
 
     assert look_at_function(names["f"], True, Followed(known)) == before
+
+
+def test_what_a_generator_assigns_counts_for_those_that_it_declared_and_for_no_others() -> None:
+    names: dict[str, Any] = {"A": 1, "B": 1}
+    known = Globals()
+    known.begin([names])
+    found = []
+    for generator, makers in (("first", ()), ("second", ("first",)), ("other", ())):
+        known.begin_growth(makers)
+        names[generator] = names["A"] = generator
+        names.pop("B", None)
+        known.end_growth(generator)
+        found.append(dict(known.names_in(names)))
+
+    assert found[0] == {"A": "first", "first": "first"}
+    assert found[1] == {"A": "second", "first": "first", "second": "second"}
+    assert found[2] == {"A": "other", "B": 1, "other": "other"}

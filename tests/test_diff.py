@@ -52,7 +52,7 @@ def test_nothing_has_changed(analysis: Script) -> None:
 
 
 def test_of_jobs_that_are_asked_for_each_is_told(analysis: Script) -> None:
-    edit(analysis, "helping.py", "FACTOR = 2", "FACTOR = 3")
+    edit(analysis, "helping.py", "FACTOR = 2", "FACTOR = 30")
 
     assert diff(analysis, "out/first.txt", "out/second.txt")[1][3:] == [
         "out/second.txt (script.py:10)",
@@ -83,7 +83,7 @@ def test_the_changed_line_of_a_helper_is_shown_once_for_all_jobs(analysis: Scrip
 
 
 def test_a_job_that_only_may_run_says_what_it_hangs_on(analysis: Script) -> None:
-    edit(analysis, "helping.py", "FACTOR = 2", "FACTOR = 3")
+    edit(analysis, "helping.py", "FACTOR = 2", "FACTOR = 30")
 
     assert diff(analysis, "third.txt")[1] == [
         "third.txt (script.py:11): nothing so far; it runs if out/second.txt changes"

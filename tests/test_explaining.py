@@ -99,7 +99,7 @@ def test_a_helper_that_was_edited_three_calls_away_is_shown_as_a_diff(analysis: 
         ("script.py", "make(1)", "make(7)", "closure variable 'number': 1 -> 7"),
         ("script.py", "[1, 2]", "[1, 5]", "parameter 'second.txt'['sizes']['small'][1]: 2 -> 5"),
         ("script.py", '"name": "a"', '"name": None', "parameter 'second.txt'['name']: 'a' -> None"),
-        ("helping.py", "FACTOR = 2", "FACTOR = 3", "global variable 'FACTOR': 2 -> 3"),
+        ("helping.py", "FACTOR = 2", "FACTOR = 30", "global variable 'FACTOR': 2 -> 30"),
         ("in.txt", "hello", "hello, you", "size of in.txt: 5 bytes -> 10 bytes"),
     ],
 )

@@ -31,6 +31,8 @@ traces = st.builds(
     integers,
     times,
     st.lists(reasons, max_size=3).map(tuple),
+    st.lists(any_text, max_size=3).map(tuple),
+    st.lists(any_text, max_size=3).map(tuple),
 )
 invariants = st.builds(InvariantRecord, fingerprints, st.lists(files, max_size=3).map(tuple), any_text)
 quick = settings(deadline=None, max_examples=200)
@@ -51,6 +53,13 @@ def test_a_trace_comes_back_as_it_was(job: str, trace: Trace) -> None:
 
     assert records.decode_trace(job, records.payload_of(line[:-1])) == trace
     assert list(read(records.HEADER + line).found.made) == [job]
+
+
+def test_of_many_undeclared_files_the_first_are_kept() -> None:
+    many = tuple(str(number) for number in range(30))
+    back = records.decode_trace("a", records.encode_trace("a", Trace({}, "f" * 32, read=many, written=many)))
+
+    assert (back.read, back.written) == (many[:20], many[:20])
 
 
 def test_of_many_reasons_the_first_are_kept() -> None:

@@ -23,6 +23,11 @@ _COPIED = frozenset(
 )
 
 
+_GONE = object()
+"""The value of a name that is there no more."""
+_Assigned = tuple[dict[str, Any], str, Any]
+
+
 def is_record(value: object) -> bool:
     """A plain bundle of values, of which only what is used counts."""
     kind = type(value)
@@ -37,6 +42,9 @@ class Globals:
         # its owner lives.
         self._kept: dict[int, tuple[Any, dict[str, Any]]] = {}
         self._before: dict[int, dict[str, Any]] = {}
+        # By generator: which names of what is kept, and the values.
+        self._assigned: dict[str, list[_Assigned]] = {}
+        self._undone_by: list[_Assigned] = []
 
     def names_in(self, owner: Any) -> Any:
         """The names of a module's dict or a class, with what is behind them."""
@@ -58,23 +66,39 @@ class Globals:
         """From now on what is there counts."""
         self._kept.clear()
         self._before.clear()
+        self._assigned.clear()
+        self._undone_by.clear()
 
-    def begin_growth(self) -> None:
-        """A generator is called: what it assigns is to count."""
+    def begin_growth(self, makers: Iterable[str]) -> None:
+        """A generator is called: what it assigns is to count, and what those did that declared it.
+
+        These are given with the first of all first. What other generators assigned is not: they may have run, or not.
+        """
+        for kept, name, value in reversed(self._undone_by):
+            _set(kept, name, value)
+        self._undone_by.clear()
+        for maker in makers:
+            self._apply(maker)
         self._before = {key: dict(_live(owner)) for key, (owner, _) in self._kept.items()}
 
-    def end_growth(self) -> None:
+    def end_growth(self, generator: str) -> None:
         """It is over."""
         copies: dict[int, Any] = {}
+        assigned = self._assigned[generator] = []
         for key, before in self._before.items():
             owner, kept = self._kept[key]
             now = _live(owner)
             for name, value in now.items():
                 if name not in before or before[name] is not value:
-                    kept[name] = self._copy(value, copies)
-            for name in before.keys() - now.keys():
-                kept.pop(name, None)
+                    assigned.append((kept, name, self._copy(value, copies)))
+            assigned += [(kept, name, _GONE) for name in before.keys() - now.keys()]
         self._before = {}
+        self._apply(generator)
+
+    def _apply(self, generator: str) -> None:
+        for kept, name, value in self._assigned.get(generator, ()):
+            self._undone_by.append((kept, name, kept.get(name, _GONE)))
+            _set(kept, name, value)
 
     def _keep(self, owner: Any, names: Any, copies: dict[int, Any]) -> None:
         kept: dict[str, Any] = {}
@@ -119,3 +143,10 @@ class Globals:
 
 def _live(owner: Any) -> Any:
     return vars(owner) if isinstance(owner, type) else owner
+
+
+def _set(names: dict[str, Any], name: str, value: Any) -> None:
+    if value is _GONE:
+        names.pop(name, None)
+    else:
+        names[name] = value

@@ -83,6 +83,12 @@ class Followed:
         # With the objects, as an id is good only while its owner lives.
         self._known: dict[tuple[object, ...], tuple[object, Seen]] = {}
 
+    def look_again(self) -> None:
+        """Names lead elsewhere."""
+        self._known.clear()
+        if self.explained is not self:
+            self.explained.look_again()
+
     def forget(self) -> None:
         """Things may have changed."""
         self._known.clear()

@@ -265,7 +265,7 @@ class Declared:
         self.late: dict[str, set[str]] = {}
         self.text = text.lstrip() or text_of(bonds)
         self.compiled: CodeType = compile(self.text, SCRIPT, "exec")
-        code = _what_functions_say(self.text)
+        code = _what_functions_say(self.text, {name: job.maker for name, job in bonds.plan.items()})
         finals = {}
         for name, job in bonds.plan.items():
             if name in out:
@@ -304,8 +304,9 @@ class Declared:
         return ((name, job) for name, job in self.jobs.items() if job.maker == maker)
 
 
-def _what_functions_say(text: str) -> dict[str, str]:
-    """What is written in each function, without its name, and in all that it names; and which jobs these find."""
+def _what_functions_say(text: str, maker_of: Mapping[str, str]) -> dict[str, str]:
+    """What is written in each function, without its name, and in all that it names; and which jobs these find: those of
+    the script, and of the generators that had to run for it to be declared."""
     lines = text.splitlines()
     tree = ast.parse(text)
     functions = {each.name: each for each in tree.body if isinstance(each, ast.FunctionDef)}
@@ -313,7 +314,7 @@ def _what_functions_say(text: str) -> dict[str, str]:
     declared = set(re.findall(r"^J\.(\w+) =", text, re.MULTILINE))
     names = {name: re.findall(r"\bmake_\w+", each) for name, each in written.items()}
     assigned = {name: set(re.findall(r"\bJ\.(\w+) =", each)) for name, each in written.items()}
-    read = {name: declared.intersection(re.findall(r"\bJ\.(\w+)", each)) for name, each in written.items()}
+    read = {name: set(re.findall(r"\bJ\.(\w+)", each)) for name, each in written.items()}
     said = {}
     for name in functions:
         used = {name: None}
@@ -322,7 +323,13 @@ def _what_functions_say(text: str) -> dict[str, str]:
             new = [each for each in names[stack.pop()] if each not in used]
             used |= dict.fromkeys(new)
             stack += new
+        there = set(declared)
+        maker = maker_of.get(name.removeprefix("make_"), "")
+        while maker:
+            there |= assigned[f"make_{maker}"]
+            maker = maker_of[maker]
         found = set().union(*(read[each] for each in used)) - set().union(*(assigned[each] for each in used))
+        found &= there
         said[name] = "\n".join([*(written[each] for each in used), str(sorted(found))])
     return said
 
