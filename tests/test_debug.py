@@ -189,13 +189,13 @@ REPEATED = """
     from pathlib import Path
     ppg.new_pipegraph()
     def wait():
-        if os.path.exists("o/wait.aside") and not os.path.exists("go"):
+        if os.path.exists("o/wait.aside_by_pipegraph") and not os.path.exists("go"):
             Path("waits").touch()
             while True:
                 time.sleep(0.01)
         Path("o/wait").write_text("same")
     def once():
-        if os.path.exists("o/once.aside"):
+        if os.path.exists("o/once.aside_by_pipegraph"):
             raise ValueError("only once")
         Path("o/once").write_text("same")
     ppg.FileGeneratingJob("o/path", lambda output: output.write_text("same"))
@@ -265,7 +265,7 @@ def test_what_a_killed_comparison_left_is_put_back_by_the_next(repeated: Script)
     process = begin_to_wait(repeated)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait(20)
-    assert (repeated.folder / "o/wait.aside").read_text() == "same"
+    assert (repeated.folder / "o/wait.aside_by_pipegraph").read_text() == "same"
 
     (repeated.folder / "go").touch()
     code, out, err = command(repeated, "check", "--twice", "o/wait")

@@ -14,10 +14,11 @@ from ..graph import Graph
 from ..jobs import Job
 from ..model import Role
 from ..patterns import nearest
+from ..targets import names_of
 from .scripts import end_of, print_exception, restored
 
-ASIDE = ".aside"
-"""Behind the names of files that are out of the way while a job is called by itself."""
+ASIDE = ".aside_by_pipegraph"
+"""Behind the names of files that are out of the way while a job is called by itself; nobody else calls files so."""
 
 
 class _Done(BaseException):
@@ -44,7 +45,7 @@ def with_job(script: str, arguments: list[str], name: str, action: Callable[[Job
 
     def run(graph: Graph) -> Any:
         seen.append(graph)
-        job = graph.maker(name) or graph.maker(os.path.relpath(name))
+        job = graph.maker(next(names_of(name, graph.maker)))
         if job is None or job.role is Role.INVARIANT:
             return None  # it may be declared behind; and were the name wrong, all would run for nothing
         wishes.current = wishes.NO_WISHES

@@ -124,7 +124,9 @@ class _Show:
 
     def __init__(self, is_each: bool) -> None:
         self._is_each = is_each
-        self._is_colored = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        self._is_colored = (
+            sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
+        )
         self._known: dict[tuple[Change, ...], JobId] = {}
         self._like: dict[JobId, list[JobId]] = {}
 

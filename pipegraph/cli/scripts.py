@@ -92,12 +92,15 @@ def end_of(script: str, arguments: Sequence[str], wished: wishes.Wishes) -> Exce
     """
     try:
         code, main = become(script, arguments, wished)
+    except PyPipeGraphError:
+        raise
+    except (SyntaxError, ValueError) as error:
+        return error
+    try:
         exec(code, main.__dict__)
     except SystemExit:
         return None
     except Exception as error:
-        if isinstance(error, PyPipeGraphError) and wishes.current is wishes.NO_WISHES:
-            raise
         return error
     return None
 

@@ -91,9 +91,7 @@ class Followed:
 
     def forget(self) -> None:
         """Things may have changed."""
-        self._known.clear()
-        if self.explained is not self:
-            self.explained.forget()
+        self.look_again()
         self.globals.forget()
 
     def get(self, key: tuple[object, ...], kept: object, look: Callable[[], Seen]) -> Seen:

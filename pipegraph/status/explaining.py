@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 
 from ..engine.reasons import fingerprint_of_inputs
 from ..explanations import Change, Explanation, Part, changes_between, packed, unpacked
@@ -36,7 +37,7 @@ def note_explanation(fingerprint: Fingerprint, explanation: Explanation, status:
 def note_replaced(
     before: Trace | InvariantRecord | None, now: Trace | InvariantRecord, status: StatusFile | Glance
 ) -> None:
-    """Files are about to be recorded that were others: write what is known of those, for who used them.
+    """What is recorded is about to be another: write what is known of what it was, for who used it.
 
     Raises
     ------
@@ -45,14 +46,10 @@ def note_replaced(
     """
     if before is None or before.fingerprint == now.fingerprint:
         return
-    if isinstance(before, Trace) and not before.outputs:
-        if not status.has_explained(before.fingerprint):
-            note_explanation(before.fingerprint, explain_inputs(before.inputs), status)
-        return
-    kept = {record.fingerprint for record in _files(now)}
-    for fingerprint, records in _of_files(before):
+    kept = {fingerprint for fingerprint, _ in _explained_by(now)}
+    for fingerprint, explain in _explained_by(before):
         if fingerprint not in kept and not status.has_explained(fingerprint):
-            note_explanation(fingerprint, explain_files(records), status)
+            note_explanation(fingerprint, explain(), status)
 
 
 def explain_inputs(inputs: Mapping[InputId, Fingerprint]) -> Explanation:
@@ -130,24 +127,21 @@ class Explaining:
             return found
         maker = self._maker(name)
         for record in (memory.invariant(name), None if maker is None else memory.past(maker).trace):
-            for each, records in () if record is None else _of_files(record):
+            for each, explain in () if record is None else _explained_by(record):
                 if each == fingerprint:
-                    return explain_files(records)
-            if isinstance(record, Trace) and not record.outputs and record.fingerprint == fingerprint:
-                return explain_inputs(record.inputs)
+                    return explain()
         inputs = None if maker is None else self.inputs_now(maker)
         if inputs is not None and fingerprint_of_inputs(inputs) == fingerprint:
             return explain_inputs(inputs)
         return None
 
 
-def _files(record: Trace | InvariantRecord) -> tuple[FileRecord, ...]:
-    return record.outputs if isinstance(record, Trace) else record.files
-
-
-def _of_files(record: Trace | InvariantRecord) -> Iterator[tuple[Fingerprint, tuple[FileRecord, ...]]]:
-    """What may be an input of a job: each file, and all of them."""
-    files = _files(record)
-    yield from ((each.fingerprint, (each,)) for each in files)
+def _explained_by(record: Trace | InvariantRecord) -> Iterator[tuple[Fingerprint, Callable[[], Explanation]]]:
+    """What may be an input of a job, by its fingerprint: each file, all of them; of a transparent job its inputs."""
+    files = record.outputs if isinstance(record, Trace) else record.files
+    for each in files:
+        yield each.fingerprint, partial(explain_files, (each,))
     if files and (len(files) > 1 or record.fingerprint != files[0].fingerprint):
-        yield record.fingerprint, files
+        yield record.fingerprint, partial(explain_files, files)
+    if isinstance(record, Trace) and not files:
+        yield record.fingerprint, partial(explain_inputs, record.inputs)
