@@ -14,6 +14,8 @@ from .invariants import (
 )
 from .joblist import JobList, flatten_jobs
 from .loading import AttributeLoadingJob, DataLoadingJob
+from .notebooks import NotebookJob
+from .rows import JobPerRow, MergeJob
 from .temporary import MultiTempFileGeneratingJob, TempFileGeneratingJob, TempFilePlusGeneratingJob
 
 __all__ = [
@@ -29,9 +31,12 @@ __all__ = [
     "Job",
     "JobGeneratingJob",
     "JobList",
+    "JobPerRow",
+    "MergeJob",
     "MultiFileGeneratingJob",
     "MultiFileInvariant",
     "MultiTempFileGeneratingJob",
+    "NotebookJob",
     "OutputFile",
     "PackageInvariant",
     "ParameterInvariant",

@@ -1,0 +1,196 @@
+"""Executes notebooks, in the process of the job: by nbclient, in a kernel that ends when the job does.
+
+Imported when the first `NotebookJob` is declared; nbclient and all that it needs only by the job that runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import json
+import os
+import re
+import signal
+import tempfile
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import Any
+
+from ..errors import JobContractError, NotebookError
+from ..invariants.notebooks import PARAMETERS_TAG
+
+_TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_PLACE = re.compile(r"Cell In *\[\d+\], line (\d+)")
+_TRACE_LINES = 20
+_PR_SET_PDEATHSIG = 1
+_LONGEST_SOCKET = 60
+"""Characters of a folder's path: with a name in it, a socket's has at most 107 bytes (unix(7))."""
+
+
+def require_programs(kernel: str, is_shown: bool, place: object) -> None:
+    """All that executes notebooks is installed.
+
+    Raises
+    ------
+    JobContractError
+        Something is missing; or there is no kernel of this name.
+    """
+    wanted = ["nbclient", "nbformat", *(["nbconvert"] if is_shown else [])]
+    if missing := [name for name in wanted if find_spec(name) is None]:
+        raise JobContractError(
+            "what executes notebooks is not installed",
+            [("missing", ", ".join(missing)), ("where", place)],
+            "pip install 'pipegraph[notebooks]'",
+        )
+    if kernel and kernel not in (known := _kernels()):
+        raise JobContractError(
+            "there is no Jupyter kernel of this name",
+            [("kernel", kernel), ("there are", ", ".join(known) or "none"), ("where", place)],
+            "Install it, or name another one: NotebookJob(..., kernel=...). "
+            "(python3 comes with pip install 'pipegraph[notebooks]'.)",
+        )
+
+
+def _kernels() -> list[str]:
+    # What jupyter_client.kernelspec does, which would bring zmq and its threads into the slaves.
+    from jupyter_core.paths import jupyter_path
+
+    found = {"python3"} if find_spec("ipykernel") is not None else set()
+    for folder in jupyter_path("kernels"):
+        if os.path.isdir(folder):
+            found.update(name.lower() for name in os.listdir(folder) if os.path.exists(f"{folder}/{name}/kernel.json"))
+    return sorted(found)
+
+
+class Execution:
+    """One execution of a notebook.
+
+    Parameters
+    ----------
+    text
+        Of its file.
+    kernel
+        Empty: the one that the notebook names, or else python3.
+    parameters
+        Names and values, set by a cell behind the one with the tag "parameters", or else by the first.
+    """
+
+    def __init__(self, text: str, kernel: str, parameters: Mapping[str, object]) -> None:
+        from nbformat import v4
+
+        self._notebook = v4.reads(json.dumps(_with_ids(json.loads(text))))
+        self._is_given = bool(parameters)
+        if parameters:
+            self._inject(parameters)
+        self._kernel = kernel or self._notebook.metadata.get("kernelspec", {}).get("name") or "python3"
+        self._at = 0
+
+    def _inject(self, parameters: Mapping[str, object]) -> None:
+        source = "# Parameters\n" + "\n".join(f"{name} = {value!r}" for name, value in parameters.items())
+        cells = self._notebook.cells
+        at = next((i for i, cell in enumerate(cells, 1) if PARAMETERS_TAG in cell.metadata.get("tags", ())), 0)
+        from nbformat import v4
+
+        cell = v4.new_code_cell(source, id="injected-parameters", metadata={"tags": ["injected-parameters"]})
+        if self._notebook.nbformat_minor < 5:
+            del cell["id"]
+        cells.insert(at, cell)
+
+    @property
+    def text(self) -> str:
+        """The notebook as it is now, as a file."""
+        import nbformat
+
+        return f"{nbformat.writes(self._notebook)}\n"
+
+    def html(self) -> str:
+        """As a page that needs no other files of ours."""
+        from nbconvert import HTMLExporter
+
+        body, _ = HTMLExporter().from_notebook_node(self._notebook, {"metadata": {"name": "Notebook"}})
+        return str(body)
+
+    def go(self, timeout: float | None) -> None:
+        """Execute all cells, in the working directory; each is told on stdout when it begins.
+
+        Raises
+        ------
+        NotebookError
+            A cell raised, the kernel died, or it takes longer than so many seconds.
+        """
+        from nbclient import NotebookClient
+        from nbclient.exceptions import CellExecutionError, DeadKernelError
+
+        for cell in self._notebook.cells:
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [], None
+        client = NotebookClient(
+            self._notebook,
+            kernel_name=self._kernel,
+            timeout=None,
+            startup_timeout=600,
+            # Two executions that show the same are the same bytes.
+            record_timing=False,
+            coalesce_streams=True,
+            on_cell_start=self._begin_cell,
+        )
+        manager = client.create_kernel_manager()
+        parent = os.getpid()
+        with tempfile.TemporaryDirectory(prefix="pipegraph-kernel-") as folder:
+            manager.connection_file = os.path.join(folder, "kernel.json")
+            if len(folder) <= _LONGEST_SOCKET:
+                # Of ports, two kernels that start at once may choose the same.
+                manager.transport = "ipc"
+                manager.ip = os.path.join(folder, "kernel")
+            execution = client.async_execute(preexec_fn=lambda: _end_with(parent))
+            try:
+                asyncio.run(_within(execution, timeout))
+            except CellExecutionError as error:
+                raise self._raised(error) from None
+            except DeadKernelError:
+                raise self._failed("the kernel of a notebook died") from None
+            except asyncio.TimeoutError:
+                raise self._failed(f"a notebook took longer than its timeout of {timeout:g} seconds") from None
+
+    def _begin_cell(self, cell: Any, cell_index: int) -> None:
+        self._at = cell_index
+        if cell.cell_type == "code":
+            line = next((line for line in cell.source.splitlines() if line.strip()), "")
+            print(f"cell {cell_index + 1} of {len(self._notebook.cells)}: {line[:100]}", flush=True)
+
+    def _raised(self, error: Any) -> NotebookError:
+        outputs = self._notebook.cells[self._at].outputs
+        told: list[str] = next((each.traceback for each in outputs if each.output_type == "error"), [])
+        trace = _TERMINAL_CODES.sub("", "\n".join(told)).strip("-\n").splitlines()
+        places = [found for found in map(_PLACE.search, trace) if found is not None]
+        line = int(places[0][1]) if places else 0
+        return self._failed(f"a cell of a notebook raised {error.ename}: {error.evalue}", line, trace[:-1])
+
+    def _failed(self, headline: str, line: int = 0, trace: list[str] | None = None) -> NotebookError:
+        cell = self._notebook.cells[self._at]
+        lines = cell.source.splitlines()
+        number = self._at + 1
+        facts = [("cell", f"{number} of {len(self._notebook.cells)}" + (f", line {line}" if line else ""))]
+        if 0 < line <= len(lines):
+            facts.append(("source", lines[line - 1].strip()))
+        facts += [("trace" if i == 0 else "", each) for i, each in enumerate((trace or [])[-_TRACE_LINES:])]
+        return NotebookError(headline, facts)
+
+
+async def _within(execution: Any, timeout: float | None) -> None:
+    await asyncio.wait_for(execution, timeout)
+
+
+def _end_with(parent: int) -> None:
+    """In the kernel, which has a session of its own: be killed when the job's process dies, however (prctl(2))."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _with_ids(notebook: dict[str, Any]) -> dict[str, Any]:
+    """Where the format wants ids of cells and they are missing, numbers: nbformat would take random ones."""
+    if notebook.get("nbformat_minor", 0) >= 5:
+        for number, cell in enumerate(notebook["cells"], 1):
+            cell.setdefault("id", f"cell-{number}")
+    return notebook
