@@ -21,6 +21,9 @@ from ..invariants.notebooks import PARAMETERS_TAG
 
 _TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _PLACE = re.compile(r"Cell In *\[\d+\], line (\d+)")
+_IPYTHON_PLACE = re.compile(r" \(\d+\.py, line \d+\)$")
+"""Of a syntax error: a file that is not there."""
+_TRACE_HEAD = "Traceback (most recent call last)"
 _TRACE_LINES = 20
 _PR_SET_PDEATHSIG = 1
 _LONGEST_SOCKET = 60
@@ -67,6 +70,8 @@ class Execution:
 
     Parameters
     ----------
+    path
+        As it is told where something fails.
     text
         Of its file.
     kernel
@@ -75,11 +80,12 @@ class Execution:
         Names and values, set by a cell behind the one with the tag "parameters", or else by the first.
     """
 
-    def __init__(self, text: str, kernel: str, parameters: Mapping[str, object]) -> None:
+    def __init__(self, path: str, text: str, kernel: str, parameters: Mapping[str, object]) -> None:
         from nbformat import v4
 
+        self._path = path
+        self._injected = -1
         self._notebook = v4.reads(json.dumps(_with_ids(json.loads(text))))
-        self._is_given = bool(parameters)
         if parameters:
             self._inject(parameters)
         self._kernel = kernel or self._notebook.metadata.get("kernelspec", {}).get("name") or "python3"
@@ -95,6 +101,7 @@ class Execution:
         if self._notebook.nbformat_minor < 5:
             del cell["id"]
         cells.insert(at, cell)
+        self._injected = at
 
     @property
     def text(self) -> str:
@@ -134,51 +141,70 @@ class Execution:
             coalesce_streams=True,
             on_cell_start=self._begin_cell,
         )
-        manager = client.create_kernel_manager()
         parent = os.getpid()
         with tempfile.TemporaryDirectory(prefix="pipegraph-kernel-") as folder:
+            # What the user has set up for work by hand is no input: it would not be there elsewhere, or tomorrow.
+            os.environ["IPYTHONDIR"] = os.environ["JUPYTER_RUNTIME_DIR"] = folder
+            manager = client.create_kernel_manager()
             manager.connection_file = os.path.join(folder, "kernel.json")
             if len(folder) <= _LONGEST_SOCKET:
                 # Of ports, two kernels that start at once may choose the same.
                 manager.transport = "ipc"
                 manager.ip = os.path.join(folder, "kernel")
-            execution = client.async_execute(preexec_fn=lambda: _end_with(parent))
             try:
-                asyncio.run(_within(execution, timeout))
+                asyncio.run(_within(timeout, client, parent))
             except CellExecutionError as error:
                 raise self._raised(error) from None
             except DeadKernelError:
-                raise self._failed("the kernel of a notebook died") from None
+                raise self._failed("the kernel died: it crashed, or the system ran out of memory") from None
             except asyncio.TimeoutError:
-                raise self._failed(f"a notebook took longer than its timeout of {timeout:g} seconds") from None
+                raise self._failed(f"the notebook took longer than its timeout, {timeout:g} seconds") from None
 
     def _begin_cell(self, cell: Any, cell_index: int) -> None:
         self._at = cell_index
         if cell.cell_type == "code":
             line = next((line for line in cell.source.splitlines() if line.strip()), "")
-            print(f"cell {cell_index + 1} of {len(self._notebook.cells)}: {line[:100]}", flush=True)
+            print(f"{self._cell()}: {line[:100]}", flush=True)
+
+    def _cell(self) -> str:
+        """The one that is executed, by its number in the notebook as it was given."""
+        if self._at == self._injected:
+            return "the parameters"
+        is_longer = self._injected >= 0
+        number = self._at + 1 - (is_longer and self._at > self._injected)
+        return f"cell {number} of {len(self._notebook.cells) - is_longer}"
 
     def _raised(self, error: Any) -> NotebookError:
         outputs = self._notebook.cells[self._at].outputs
         told: list[str] = next((each.traceback for each in outputs if each.output_type == "error"), [])
-        trace = _TERMINAL_CODES.sub("", "\n".join(told)).strip("-\n").splitlines()
-        places = [found for found in map(_PLACE.search, trace) if found is not None]
-        line = int(places[0][1]) if places else 0
-        return self._failed(f"a cell of a notebook raised {error.ename}: {error.evalue}", line, trace[:-1])
+        trace = _TERMINAL_CODES.sub("", "\n".join(told)).splitlines()
+        trace = [line for line in trace[:-1] if line.strip("-") and not line.endswith(_TRACE_HEAD)]
+        place = next(filter(None, map(_PLACE.search, trace)), None)
+        what = f"{error.ename}: {_IPYTHON_PLACE.sub('', error.evalue)}"
+        return self._failed(what, 0 if place is None else int(place[1]), trace[-_TRACE_LINES:])
 
-    def _failed(self, headline: str, line: int = 0, trace: list[str] | None = None) -> NotebookError:
-        cell = self._notebook.cells[self._at]
-        lines = cell.source.splitlines()
-        number = self._at + 1
-        facts = [("cell", f"{number} of {len(self._notebook.cells)}" + (f", line {line}" if line else ""))]
+    def _failed(self, what: str, line: int = 0, trace: list[str] | None = None) -> NotebookError:
+        cells = self._notebook.cells
+        where = f"{self._path}, {self._cell()}" + (f", line {line}" if line else "")
+        facts = []
+        lines = cells[self._at].source.splitlines() if cells else []
         if 0 < line <= len(lines):
             facts.append(("source", lines[line - 1].strip()))
-        facts += [("trace" if i == 0 else "", each) for i, each in enumerate((trace or [])[-_TRACE_LINES:])]
-        return NotebookError(headline, facts)
+        if trace:
+            facts.append(("trace", "".join(f"\n        {each.rstrip()}" for each in trace)))
+        return NotebookError(f"{where}: {what}", facts)
 
 
-async def _within(execution: Any, timeout: float | None) -> None:
-    await asyncio.wait_for(execution, timeout)
+async def _within(seconds: float | None, client: Any, parent: int) -> None:
+    execution = asyncio.ensure_future(client.async_execute(preexec_fn=lambda: _end_with(parent)))
+    if not (await asyncio.wait((execution,), timeout=seconds))[0]:
+        client.shutdown_kernel = "immediate"
+        execution.cancel()
+        # It may see the end of its kernel before it sees that it was cancelled.
+        await asyncio.wait((execution,))
+        execution.cancelled() or execution.exception()
+        raise asyncio.TimeoutError
+    execution.result()
 
 
 def _end_with(parent: int) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ..errors import JobContractError, NotebookError
 from ..explanations import Explanation
 from ..graph import Graph
-from ..model import JobId, JobSpec, Role
+from ..model import NOTEBOOK_PREFIX, JobId, JobSpec, Role
 from .base import BROKEN
 from .files import MultiFileGeneratingJob, PathName
 from .invariants import Invariant, ParameterInvariant
@@ -32,22 +32,12 @@ class NotebookInvariant(Invariant):
 
     @classmethod
     def _id_from(cls, given: Any, graph: Graph) -> JobId:
-        return "NB" + path_of_input(given, graph)
+        return NOTEBOOK_PREFIX + path_of_input(given, graph)
 
     def _read(self) -> None:
         from ..invariants.notebooks import read_notebook
 
-        path = self.job_id.removeprefix("NB")
-        maker = self.graph.maker(path)
-        if maker is not None and maker.role is not Role.INVARIANT:
-            raise JobContractError(
-                "a notebook was declared before the job that makes it",
-                [
-                    ("notebook", f"{path}, used by {self.place}"),
-                    ("made by", f"{type(maker).__name__}, {maker.place}"),
-                ],
-                "Declare the job that makes it first.",
-            )
+        path = self.job_id.removeprefix(NOTEBOOK_PREFIX)
         try:
             self.notebook = read_notebook(path)
         except (OSError, ValueError) as error:
@@ -59,8 +49,19 @@ class NotebookInvariant(Invariant):
         self._fingerprint = self.notebook.fingerprint()
 
     def resolve(self) -> None:
-        """Another run begins: the file may have been edited since."""
-        if self.graph.was_run or self.job_id.removeprefix("NB") in self.graph.makers:
+        """A run begins. Before a second one the file may have been edited."""
+        path = self.job_id.removeprefix(NOTEBOOK_PREFIX)
+        maker = _maker(path, self.graph)
+        if maker is not None:
+            raise JobContractError(
+                "a notebook was declared before the job that makes it",
+                [
+                    ("notebook", f"{path}, used by {self.place}"),
+                    ("made by", f"{type(maker).__name__}, {maker.place}"),
+                ],
+                "Declare the job that makes it first.",
+            )
+        if self.graph.was_run:
             self._read()
 
     def explain(self) -> Explanation:
@@ -106,6 +107,7 @@ class NotebookJob(MultiFileGeneratingJob):
     """
 
     _settings: tuple[Any, ...] = ()
+    _is_code_watched = False
 
     def __new__(
         cls,
@@ -137,10 +139,14 @@ class NotebookJob(MultiFileGeneratingJob):
         self._check(path, output_path(output_notebook, type(self).__name__, self.graph), values, timeout)
         settings = (path, kernel or "", repr(values), timeout)
         if self._is_whole and settings != self._settings:
+            if not self.graph.is_between_runs:
+                raise JobContractError(
+                    "two notebook jobs with the same files, and with other notebooks, parameters, kernels or timeouts",
+                    [("files", self.job_id), ("first", self.place), ("second", place)],
+                    "Give one of them other files.",
+                )
             self._redefine(place)
-        maker = self.graph.maker(path)
-        is_made = maker is not None and maker.role is not Role.INVARIANT
-        watched = None if is_made else NotebookInvariant(path)
+        watched = NotebookInvariant(path) if _maker(path, self.graph) is None else None
 
         from .kernels import require_programs
 
@@ -149,13 +155,13 @@ class NotebookJob(MultiFileGeneratingJob):
         if watched is not None and values:
             self._check_names(watched.notebook, values)
         super().__init__(_files(output_notebook, html, outputs), _nothing, rename_broken)
-        self.function = None
         self._settings = settings
         self._path, self._kernel, self._values, self._timeout = path, kernel or "", values, timeout
         self._watched = watched
         self.depends_on(path if watched is None else watched)
-        if values or kernel:
-            self.depends_on(ParameterInvariant(f"of {self._paths[0]}", {"kernel": kernel, **values}))
+        for name, value in (("parameters", values), ("kernel", kernel)):
+            if value:
+                self.depends_on(ParameterInvariant(f"{name} of {self._paths[0]}", value))
 
     def _check(self, path: str, copy: str, values: dict[str, Any], timeout: Any) -> None:
         if os.path.realpath(path) == os.path.realpath(copy):
@@ -206,7 +212,7 @@ class NotebookJob(MultiFileGeneratingJob):
                 text = source.read()
         else:
             text = self._watched.notebook.text
-        execution = Execution(text, self._kernel, self._values)
+        execution = Execution(self._path, text, self._kernel, self._values)
         files = dict(zip(self._keys or (), self._paths))
         try:
             execution.go(self._timeout)
@@ -214,10 +220,16 @@ class NotebookJob(MultiFileGeneratingJob):
             _write(files["notebook"], execution.text)
             kept = f"The notebook up to there: {files['notebook']}{BROKEN}"
             mend = kept if self.rename_broken else "To keep the notebook up to there: rename_broken=True."
-            raise NotebookError(error.headline, [("notebook", self._path), *error.facts], mend) from None
+            raise NotebookError(error.headline, error.facts, mend) from None
         _write(files["notebook"], execution.text)
         if "html" in files:
             _write(files["html"], execution.html())
+
+
+def _maker(path: str, graph: Graph) -> Any | None:
+    """The job that makes this file, if one does."""
+    maker = graph.maker(path)
+    return None if maker is None or maker.role is Role.INVARIANT else maker
 
 
 def _files(copy: PathName, html: PathName | bool | None, others: Any) -> dict[str, PathName]:
@@ -237,7 +249,7 @@ def _files(copy: PathName, html: PathName | bool | None, others: Any) -> dict[st
 
 
 def _nothing() -> None:
-    """Stands for the callback."""
+    """Stands where others have a callback; what counts is declared instead."""
 
 
 def _write(path: str, text: str) -> None:

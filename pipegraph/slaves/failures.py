@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
-from ..invariants.origins import origin_of
+from ..invariants.origins import origin_of, shown_file
 from ..masking import HIDDEN, is_secret, masked_source, masked_text
 from ..model import Failure, FailureKind, Frame, Origin
 
@@ -146,7 +146,7 @@ def _frames(traces: list[TracebackType], masked: Masked, room: int) -> tuple[lis
             source = masked.source(linecache.getline(code.co_filename, each.tb_lineno).strip())
             variables = masked.variables(each.tb_frame.f_locals, room)
             room -= sum(len(text) for _, text in variables)
-        found.append(Frame(code.co_filename, each.tb_lineno, code.co_name, source, variables, origin))
+        found.append(Frame(shown_file(code.co_filename), each.tb_lineno, code.co_name, source, variables, origin))
     return found[::-1], room
 
 
