@@ -81,8 +81,11 @@ def test_a_notebook_runs_again_for_its_code_and_its_parameters_and_for_nothing_e
     # The table comes out the same: who takes it alone does not run.
     assert report_started(6, table, "import os\nprint(os.getcwd())\n-cutoff") == [NAME, "page.txt"]
     write_notebook(report, table, "import os\nprint(os.getcwd())\n+cutoff", parameters="cutoff = 1\nname = 'x'")
-    assert "\n      -cutoff\n" not in pipegraph(script, "diff", NAME).stdout
-    assert " -cutoff\n" in (told := pipegraph(script, "diff", "--script", "script.py", NAME).stdout), told
+    told = pipegraph(script, "diff", "--script", "script.py", NAME).stdout
+    assert "--- cell c2 before\n" in told
+    assert told.endswith("\n        --cutoff\n        ++cutoff\n")
+    assert NAME in pipegraph(script, "dependents", "report.ipynb").stdout
+    assert NAME in pipegraph(script, "why", "--script", "script.py", "--changed", "report.ipynb").stdout
     assert list((script.folder / "tmp").iterdir()) == []
     assert (
         sorted(each.name for each in (script.folder / "home").rglob("*") if each.suffix in (".json", ".sqlite")) == []

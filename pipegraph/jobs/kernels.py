@@ -26,8 +26,8 @@ _IPYTHON_PLACE = re.compile(r" \(\d+\.py, line \d+\)$")
 _TRACE_HEAD = "Traceback (most recent call last)"
 _TRACE_LINES = 20
 _PR_SET_PDEATHSIG = 1
-_LONGEST_SOCKET = 60
-"""Characters of a folder's path: with a name in it, a socket's has at most 107 bytes (unix(7))."""
+_LONGEST_FOLDER = 95
+"""Bytes, if there are to be sockets in it: with a name, 107 at most (unix(7))."""
 
 
 def require_programs(kernel: str, is_shown: bool, place: object) -> None:
@@ -142,12 +142,12 @@ class Execution:
             on_cell_start=self._begin_cell,
         )
         parent = os.getpid()
-        with tempfile.TemporaryDirectory(prefix="pipegraph-kernel-") as folder:
+        with tempfile.TemporaryDirectory(prefix="kernel-") as folder:
             # What the user has set up for work by hand is no input: it would not be there elsewhere, or tomorrow.
             os.environ["IPYTHONDIR"] = os.environ["JUPYTER_RUNTIME_DIR"] = folder
             manager = client.create_kernel_manager()
             manager.connection_file = os.path.join(folder, "kernel.json")
-            if len(folder) <= _LONGEST_SOCKET:
+            if len(os.fsencode(folder)) <= _LONGEST_FOLDER:
                 # Of ports, two kernels that start at once may choose the same.
                 manager.transport = "ipc"
                 manager.ip = os.path.join(folder, "kernel")
