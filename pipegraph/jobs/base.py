@@ -229,6 +229,12 @@ class Job:
                 "Give one of them another file name, or do without rename_broken.",
             )
 
+    def _set_options(self, rename_broken: bool, empty_ok: frozenset[str]) -> None:
+        if rename_broken != self.rename_broken:
+            self.rename_broken = rename_broken
+        if empty_ok != self.empty_ok:
+            self.empty_ok = empty_ok
+
     def _is_same_function(self, function: Callback | None) -> bool:
         mine = self.function
         if function is mine:
