@@ -35,7 +35,7 @@ def test_a_job_is_declared_anew_in_a_later_cell_and_runs_for_what_changed(script
         "job = ppg.FileGeneratingJob('table.txt', table)\nppg.run()\nprint(open('table.txt').read())",
         "def empty(files):\n    files[0].write_text('')",
         "job = ppg.MultiFileGeneratingJob(['table.txt'], empty, empty_ok=True)\nppg.run()",
-        "job = ppg.MultiFileGeneratingJob(['table.txt'], empty)\nppg.forget_job_status()\njob()",
+        "job = ppg.MultiFileGeneratingJob(['table.txt'], empty)\nppg.forget_job_status()\nppg.run()",
     )
     told = [shown(outputs) for outputs, _ in cells]
 
