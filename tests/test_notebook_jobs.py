@@ -283,6 +283,17 @@ def test_the_same_notebook_may_be_declared_twice_but_not_with_other_parameters(g
     ppg.NotebookJob("a.ipynb", "out/b.ipynb", parameters={"x": 2})
 
 
+def test_all_jobs_of_one_graph_execute_a_notebook_as_it_was_when_the_first_was_declared(graph):
+    write_notebook("a.ipynb", "print(1)")
+    ppg.NotebookJob("a.ipynb", "out/a.ipynb")
+    write_notebook("a.ipynb", "print(2)")
+    ppg.NotebookJob("a.ipynb", "out/b.ipynb")
+
+    (watched,) = (job for job in graph.jobs.values() if job.job_id == "NBa.ipynb")
+    assert "print(1)" in watched.notebook.text
+    assert watched.explain().parts[1].text == "print(1)"
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

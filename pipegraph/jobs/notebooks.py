@@ -27,6 +27,8 @@ class NotebookInvariant(Invariant):
     def __init__(self, path: PathName) -> None:
         if not self._is_whole:
             self.place = self.graph.place_of_caller()
+        elif not self.graph.is_between_runs:
+            return  # what is executed is what was fingerprinted, whatever the file has become
         self._read()
         self._enlist()
 
