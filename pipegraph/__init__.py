@@ -7,6 +7,7 @@ __version__ = "0.1.0"
 
 from .doors import open_doors
 from .errors import (
+    CacheDamagedError,
     CommunicationFailure,
     CycleError,
     DuplicateOutputError,
@@ -24,6 +25,10 @@ from .errors import (
 )
 from .jobs import (
     AttributeLoadingJob,
+    CachedAttributeLoadingJob,
+    CachedDataLoadingJob,
+    CachedFileJob,
+    CachedJob,
     DataLoadingJob,
     DependencyInjectionJob,
     FileChecksumInvariant,
@@ -42,12 +47,18 @@ from .jobs import (
     ParameterInvariant,
     TempFileGeneratingJob,
     TempFilePlusGeneratingJob,
+    register_format,
 )
 from .script import inside_ppg, new, new_pipegraph, new_pipeline, run, run_pipegraph
 from .uniqueness import assert_uniqueness_of_object, destroy_global_pipegraph, forget_job_status
 
 __all__ = [
     "AttributeLoadingJob",
+    "CacheDamagedError",
+    "CachedAttributeLoadingJob",
+    "CachedDataLoadingJob",
+    "CachedFileJob",
+    "CachedJob",
     "CommunicationFailure",
     "CycleError",
     "DataLoadingJob",
@@ -88,6 +99,7 @@ __all__ = [
     "new",
     "new_pipegraph",
     "new_pipeline",
+    "register_format",
     "run",
     "run_pipegraph",
 ]

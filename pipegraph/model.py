@@ -91,6 +91,10 @@ class JobSpec(NamedTuple):
         Headline and mend of what a person should know of it.
     explanation
         Of invariants that a generator declared: what the fingerprint is taken of.
+    keeps
+        An ephemeral job whose files stay when nobody needs them any more.
+    is_opaque
+        An ephemeral job in memory that has a fingerprint of its own, known only once it has run.
     """
 
     id: JobId
@@ -112,6 +116,13 @@ class JobSpec(NamedTuple):
     adopts: bool = False
     remarks: tuple[tuple[str, str], ...] = ()
     explanation: Explanation | None = None
+    keeps: bool = False
+    is_opaque: bool = False
+
+    @property
+    def is_transparent(self) -> bool:
+        """Its fingerprint is that of its inputs."""
+        return self.in_memory and not self.is_opaque
 
 
 class FileRecord(NamedTuple):

@@ -134,6 +134,8 @@ def wrong_arrows(package: Path) -> list[str]:
                 "numpy",
                 "pandas",
                 "polars",
+                "joblib",
+                "anndata",
             }:
                 problems.append(f"{found}, which is neither ours, nor Python's, nor a dependency")
             # The package is imported before any of its modules: its version, a fact, is no arrow.

@@ -520,6 +520,7 @@ class Engine:
             job in ledger.is_present
             and ledger.fingerprint[job] is not None
             and (spec.in_memory or job not in ledger.is_kept)
+            and not spec.keeps
         ):
             if ledger.generators_to_come:
                 # One of them may declare a job that needs it, and nothing is made twice in a run.
@@ -640,7 +641,8 @@ class Engine:
             # Behind a temporary file that nobody needs there may be more of them, waiting for its fingerprint.
             if state in (State.VALID, State.UNWANTED) or (state is State.WAITING and ledger.open.get(job) == 0):
                 self._answers.append(JobNotNeeded(ledger.spec[job].id))
-                if job in ledger.lies_about and job not in ledger.is_kept and not self._is_stopping:
+                is_kept = job in ledger.is_kept or ledger.spec[job].keeps
+                if job in ledger.lies_about and not is_kept and not self._is_stopping:
                     self._answers.append(DropProduct(ledger.spec[job].id))
             elif state in (State.WAITING, State.REQUIRED) and not self._is_stopping:
                 raise RuntimeException("the run can't go on", [("job", ledger.spec[job].id), ("state", state.name)])

@@ -1,7 +1,9 @@
 """What a script declares; one family a file."""
 
 from .base import Job, OutputFile
+from .cached import CachedAttributeLoadingJob, CachedDataLoadingJob, CachedFileJob, CachedJob
 from .files import FileGeneratingJob, MultiFileGeneratingJob
+from .formats import register_format
 from .generating import DependencyInjectionJob, FinalJob, JobGeneratingJob
 from .invariants import (
     FileChecksumInvariant,
@@ -18,6 +20,10 @@ from .temporary import MultiTempFileGeneratingJob, TempFileGeneratingJob, TempFi
 
 __all__ = [
     "AttributeLoadingJob",
+    "CachedAttributeLoadingJob",
+    "CachedDataLoadingJob",
+    "CachedFileJob",
+    "CachedJob",
     "DataLoadingJob",
     "DependencyInjectionJob",
     "FileChecksumInvariant",
@@ -38,4 +44,5 @@ __all__ = [
     "TempFileGeneratingJob",
     "TempFilePlusGeneratingJob",
     "flatten_jobs",
+    "register_format",
 ]

@@ -101,6 +101,9 @@ class Job:
     in_memory = False
     is_forced = False
     adopts = False
+    keeps = False
+    cut_off = False
+    loaded_fingerprint = ""
 
     job_id: JobId
     place: Place
@@ -389,7 +392,7 @@ class Job:
 
         maker = self.graph.maker(path_of_input(filename, self.graph))
         if isinstance(maker, Job) and maker.role is not Role.INVARIANT:
-            self._add_file(filename)
+            self.depends_on(filename)
             return maker
         invariant = FileInvariant(filename)
         self.depends_on(invariant)
@@ -591,6 +594,8 @@ class Job:
             self._memory,
             self.is_forced,
             adopts=self.adopts,
+            keeps=self.keeps,
+            is_opaque=self.cut_off,
         )
 
     def explain(self) -> Explanation | None:
