@@ -24,6 +24,7 @@ from .errors import (
 )
 from .jobs import (
     AttributeLoadingJob,
+    CommandJob,
     DataLoadingJob,
     DependencyInjectionJob,
     FileChecksumInvariant,
@@ -40,6 +41,8 @@ from .jobs import (
     MultiTempFileGeneratingJob,
     PackageInvariant,
     ParameterInvariant,
+    ProgramInvariant,
+    TempCommandJob,
     TempFileGeneratingJob,
     TempFilePlusGeneratingJob,
 )
@@ -48,6 +51,7 @@ from .uniqueness import assert_uniqueness_of_object, destroy_global_pipegraph, f
 
 __all__ = [
     "AttributeLoadingJob",
+    "CommandJob",
     "CommunicationFailure",
     "CycleError",
     "DataLoadingJob",
@@ -71,6 +75,7 @@ __all__ = [
     "NoGraphError",
     "PackageInvariant",
     "ParameterInvariant",
+    "ProgramInvariant",
     "PyPipeGraphError",
     "RuntimeError",
     "RuntimeException",
@@ -78,6 +83,7 @@ __all__ = [
     "StatusHeldError",
     "StatusTooNewError",
     "StatusWriteError",
+    "TempCommandJob",
     "TempFileGeneratingJob",
     "TempFilePlusGeneratingJob",
     "__version__",

@@ -91,6 +91,9 @@ class JobSpec(NamedTuple):
         Headline and mend of what a person should know of it.
     explanation
         Of invariants that a generator declared: what the fingerprint is taken of.
+    command
+        Of jobs that are a program: the line to paste into a terminal, in which `placeholders.filled` puts what is known
+        when the job starts.
     """
 
     id: JobId
@@ -112,6 +115,24 @@ class JobSpec(NamedTuple):
     adopts: bool = False
     remarks: tuple[tuple[str, str], ...] = ()
     explanation: Explanation | None = None
+    command: str = ""
+
+
+class Share(NamedTuple):
+    """What a job may use while it runs.
+
+    Attributes
+    ----------
+    folder
+        For its own temporary files; not there, until the job makes it.
+    """
+
+    cores: int = 1
+    memory_bytes: int = 0
+    folder: str = ""
+
+
+ALONE = Share()
 
 
 class FileRecord(NamedTuple):

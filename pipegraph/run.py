@@ -47,6 +47,7 @@ from .explanations import Change, Explanation
 from .graph import INTERACTIVE, Graph
 from .model import NOTHING_OPENED, Failure, FailureKind, JobId, JobSpec, Opened, Place, Printed, ReasonKind, Role
 from .outcomes import error_of_run
+from .placeholders import filled, numbers_of
 from .signals import Signals
 from .slaves import LocalSlave, ended_on_request, put_away
 from .slaves.strict import landlock_version
@@ -248,8 +249,10 @@ class Run:
             self._on_event(_not_recorded(spec, error))
             self._give_up(error)
             return
-        self._tell(JobStarted(spec.id, start.reasons, self._coordinator.cores_of(spec.id), now, is_adopted, changes))
-        self._slave.start(spec, is_ahead, is_adopted)
+        share = self._coordinator.share_of(spec)
+        command = filled(spec.command, numbers_of(share)) if spec.command and not is_adopted else ""
+        self._tell(JobStarted(spec.id, start.reasons, share.cores, now, is_adopted, changes, command))
+        self._slave.start(spec, is_ahead, is_adopted, share)
 
     def _is_to_be_adopted(self, spec: JobSpec, start: StartJob) -> bool:
         """Whether its files are believed, and its callback is not called; so it is not recorded as started either."""

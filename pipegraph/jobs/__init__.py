@@ -1,6 +1,7 @@
 """What a script declares; one family a file."""
 
 from .base import Job, OutputFile
+from .commands import CommandJob, ProgramInvariant, TempCommandJob
 from .files import FileGeneratingJob, MultiFileGeneratingJob
 from .generating import DependencyInjectionJob, FinalJob, JobGeneratingJob
 from .invariants import (
@@ -18,6 +19,7 @@ from .temporary import MultiTempFileGeneratingJob, TempFileGeneratingJob, TempFi
 
 __all__ = [
     "AttributeLoadingJob",
+    "CommandJob",
     "DataLoadingJob",
     "DependencyInjectionJob",
     "FileChecksumInvariant",
@@ -35,6 +37,8 @@ __all__ = [
     "OutputFile",
     "PackageInvariant",
     "ParameterInvariant",
+    "ProgramInvariant",
+    "TempCommandJob",
     "TempFileGeneratingJob",
     "TempFilePlusGeneratingJob",
     "flatten_jobs",

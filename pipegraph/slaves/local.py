@@ -21,7 +21,7 @@ from typing import Any
 from ..errors import CommunicationFailure
 from ..events import Event, JobBegan, JobFailed, JobsLost, JobStopped, JobSucceeded, SlaveDied, Warned
 from ..invariants.clock import FILE_CLOCKS
-from ..model import NOTHING_PRINTED, JobId, JobSpec, Printed, Role, Sighting, Usage
+from ..model import ALONE, NOTHING_PRINTED, JobId, JobSpec, Printed, Role, Share, Sighting, Usage
 from . import messages, sweep
 from .child import FAILED, Report, found_as_file, unpacked
 from .deaths import death, no_slave, not_started
@@ -189,7 +189,7 @@ class LocalSlave:
             return time.monotonic() + _OUTBOX_SECONDS
         return None
 
-    def start(self, job: JobSpec, is_ahead: bool = False, is_adopted: bool = False) -> None:
+    def start(self, job: JobSpec, is_ahead: bool = False, is_adopted: bool = False, share: Share = ALONE) -> None:
         """Have a job run; its end comes from `receive`.
 
         Parameters
@@ -213,7 +213,8 @@ class LocalSlave:
         self._tokens += 1
         self._current.running[self._tokens] = job
         # If it is gone, that is noticed by receive, which says that the job is lost.
-        self._say(self._current, ("ahead" if is_ahead else "start", job.id, self._tokens, is_adopted), theirs)
+        order = (job.id, self._tokens, is_adopted, share.cores, share.memory_bytes)
+        self._say(self._current, ("ahead" if is_ahead else "start", *order), theirs)
 
     def go(self, job: JobId) -> None:
         """A core is free for a job that was started ahead; it begins, if it has not yet."""
@@ -403,10 +404,11 @@ class LocalSlave:
         started_at: float,
         cpu_seconds: float,
         parts: tuple[Any, ...] | None,
+        told: tuple[Any, ...] | None,
     ) -> Event:
         """What the end of a job's process means."""
         printed = NOTHING_PRINTED if parts is None else Printed._make(parts)
-        report = self._report_of(token)
+        report = self._report_of(token) if told is None else unpacked(told)
         if report is None:
             usage = Usage(started_at, time.time() - started_at, cpu_seconds, 0)
         else:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from ..model import Growth, InputId, JobId, Place
+from ..model import Growth, InputId, JobId, Place, Share
+from ..programs import Launch
 
 
 class Runnable(Protocol):
@@ -17,6 +18,10 @@ class Runnable(Protocol):
     rename_broken: bool
     changes_slave: bool
     is_generator: bool
+    is_program: bool
+    share: Share
+    timeout_seconds: float
+    """0: it may take as long as it likes."""
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -28,6 +33,9 @@ class Runnable(Protocol):
 
     def run(self) -> None:
         """Call the callback, in the job's own process."""
+
+    def launch(self) -> Launch | None:
+        """The external program that is all of this job; None if `run` has to be called. Asked where `is_program`."""
 
     def release(self) -> None:
         """Delete what was loaded, in a slave."""
