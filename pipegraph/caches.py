@@ -20,10 +20,13 @@ class Caches:
     ----------
     past
         What is recorded of a job.
+    inputs_of
+        What the engine knows of its inputs.
     """
 
-    def __init__(self, past: Callable[[JobId], Past]) -> None:
+    def __init__(self, past: Callable[[JobId], Past], inputs_of: Callable[[JobId], Iterable[InputId] | None]) -> None:
         self._past = past
+        self._inputs_of = inputs_of
         self._jobs: set[JobId] = set()
         self._remade: set[JobId] = set()
         self._complaints: set[tuple[JobId, JobId]] = set()
@@ -32,10 +35,10 @@ class Caches:
         """These jobs arrived."""
         self._jobs.update(spec.id for spec in specs if spec.keeps)
 
-    def contents(self, inputs: Iterable[InputId] | None) -> dict[JobId, Fingerprint]:
-        """What the files of these inputs must hold, of those that are caches."""
+    def contents(self, job: JobId) -> dict[JobId, Fingerprint]:
+        """What the files of its inputs must hold, of those that are caches."""
         found = {}
-        for name in inputs or () if self._jobs else ():
+        for name in (self._inputs_of(job) if self._jobs else None) or ():
             trace = self._past(name).trace if name in self._jobs else None
             if trace is not None:
                 found[name] = trace.outputs[0].content
@@ -47,13 +50,15 @@ class Caches:
             return Warned("a cache was changed or emptied, and is made again", start.id)
         return None
 
-    def events_after(self, event: JobFailed, inputs: Iterable[InputId] | None) -> list[Event]:
+    def events_after(self, event: JobFailed) -> list[Event]:
         """What it means that a job failed; if it found a cache damaged that it depends on, the failure is none.
 
         That cache is made again, once in a run, and then the job is started again, once.
         """
         damage = event.failure.damage
-        if damage is None or (event.job, damage.cache) in self._complaints or damage.cache not in self.contents(inputs):
+        if damage is None or (event.job, damage.cache) in self._complaints:
+            return [event]
+        if damage.cache not in self.contents(event.job):
             return [event]
         self._complaints.add((event.job, damage.cache))
         if damage.cache in self._remade:

@@ -89,6 +89,8 @@ class JobStarted(NamedTuple):
         Its files are there and are believed; it is not called.
     changes
         What is behind the reasons, as far as it is known.
+    command
+        Of a job that is a program: the line to paste into a terminal.
     """
 
     job: JobId
@@ -97,6 +99,7 @@ class JobStarted(NamedTuple):
     at: float
     is_adopted: bool = False
     changes: tuple[Change, ...] = ()
+    command: str = ""
 
 
 class JobBegan(NamedTuple):

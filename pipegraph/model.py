@@ -1,4 +1,4 @@
-"""The nouns that all layers share: roles, places, fingerprints' records, traces, reasons.
+"""The nouns that all layers allotment: roles, places, fingerprints' records, traces, reasons.
 
 Plain facts, never changed once made, and how fingerprints are combined. Named tuples rather than frozen dataclasses:
 making one costs a fifth, and the module dataclasses brings half of the size that each fork of a slave has to copy.
@@ -95,6 +95,9 @@ class JobSpec(NamedTuple):
         An ephemeral job whose files stay when nobody needs them any more.
     is_opaque
         An ephemeral job in memory that has a fingerprint of its own, known only once it has run.
+    command
+        Of jobs that are a program: the line to paste into a terminal, in which `placeholders.filled` puts what is known
+        when the job starts.
     """
 
     id: JobId
@@ -118,11 +121,29 @@ class JobSpec(NamedTuple):
     explanation: Explanation | None = None
     keeps: bool = False
     is_opaque: bool = False
+    command: str = ""
 
     @property
     def is_transparent(self) -> bool:
         """Its fingerprint is that of its inputs."""
         return self.in_memory and not self.is_opaque
+
+
+class Allotment(NamedTuple):
+    """What a job may use while it runs.
+
+    Attributes
+    ----------
+    folder
+        For its own temporary files; not there, until the job makes it.
+    """
+
+    cores: int = 1
+    memory_bytes: int = 0
+    folder: str = ""
+
+
+ALONE = Allotment()
 
 
 class FileRecord(NamedTuple):

@@ -48,6 +48,7 @@ from .explanations import Change, Explanation
 from .graph import INTERACTIVE, Graph
 from .model import NOTHING_OPENED, Failure, FailureKind, JobId, JobSpec, Opened, Place, Printed, ReasonKind, Role
 from .outcomes import error_of_run
+from .placeholders import filled, numbers_of
 from .signals import Signals
 from .slaves import LocalSlave, ended_on_request, put_away
 from .slaves.strict import landlock_version
@@ -114,7 +115,7 @@ class Run:
         self._shown_remarks: set[str] = set()
         self._is_whole = graph.is_whole
         self._changes_to_show = _SHOWN_CHANGES
-        self._caches = Caches(lambda job: self._status.past(job))
+        self._caches = Caches(lambda job: self._status.past(job), self._engine.inputs_of)
         self._caches.grow(self._declared)
         self._judge = Judge(self._specs, self._maker_in_script, self._own_files())
 
@@ -255,8 +256,10 @@ class Run:
             self._on_event(_not_recorded(spec, error))
             self._give_up(error)
             return
-        self._tell(JobStarted(spec.id, start.reasons, self._coordinator.cores_of(spec.id), now, is_adopted, changes))
-        self._slave.start(spec, is_ahead, is_adopted, self._caches.contents(self._engine.inputs_of(spec.id)))
+        allotment = self._coordinator.allotment_of(spec)
+        command = filled(spec.command, numbers_of(allotment)) if spec.command and not is_adopted else ""
+        self._tell(JobStarted(spec.id, start.reasons, allotment.cores, now, is_adopted, changes, command))
+        self._slave.start(spec, is_ahead, is_adopted, allotment, self._caches.contents(spec.id))
 
     def _is_to_be_adopted(self, spec: JobSpec, start: StartJob) -> bool:
         """Whether its files are believed, and its callback is not called; so it is not recorded as started either."""
@@ -269,7 +272,7 @@ class Run:
     def _meant_by(self, event: Event) -> list[Event]:
         """A failure may be that of a cache, which is made again."""
         if isinstance(event, JobFailed) and event.failure.damage is not None:
-            return self._caches.events_after(event, self._engine.inputs_of(event.job))
+            return self._caches.events_after(event)
         return [event]
 
     def _on_event(self, event: Event) -> None:

@@ -17,8 +17,8 @@ PACKAGE = REPOSITORY / "pipegraph"
 # From the bottom up. Parts of one layer do not import each other, except in the two layers of LISTED_IN_ORDER,
 # where a part may import those that stand before it.
 LAYERS = (
-    ("errors", "explanations", "masking", "model", "events", "patterns"),
-    ("caches", "cycles", "outcomes", "signals", "targets", "undeclared", "wishes"),
+    ("errors", "explanations", "masking", "model", "events", "patterns", "placeholders"),
+    ("caches", "cycles", "outcomes", "programs", "signals", "targets", "undeclared", "wishes"),
     ("engine", "invariants"),
     ("graph",),
     ("jobs", "status", "slaves", "watchers", "keyboard"),

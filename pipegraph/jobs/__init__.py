@@ -8,6 +8,7 @@ from .cached import (
     CachedJob,
     MemMappedDataLoadingJob,
 )
+from .commands import CommandJob, ProgramInvariant, TempCommandJob
 from .files import FileGeneratingJob, MultiFileGeneratingJob
 from .formats import register_format
 from .generating import DependencyInjectionJob, FinalJob, JobGeneratingJob
@@ -30,6 +31,7 @@ __all__ = [
     "CachedDataLoadingJob",
     "CachedFileJob",
     "CachedJob",
+    "CommandJob",
     "DataLoadingJob",
     "DependencyInjectionJob",
     "FileChecksumInvariant",
@@ -48,6 +50,8 @@ __all__ = [
     "OutputFile",
     "PackageInvariant",
     "ParameterInvariant",
+    "ProgramInvariant",
+    "TempCommandJob",
     "TempFileGeneratingJob",
     "TempFilePlusGeneratingJob",
     "flatten_jobs",

@@ -15,7 +15,7 @@ from ..errors import DuplicateOutputError, FingerprintError, JobContractError
 from ..explanations import Explanation
 from ..graph import Graph, current
 from ..invariants.functions import Follow, fingerprint_function, look_at_function
-from ..model import InputId, JobId, JobSpec, Place, Role
+from ..model import ALONE, InputId, JobId, JobSpec, Place, Role
 from ..outcomes import NO_OUTCOME, Outcome
 from .joblist import JobList
 from .names import call_takes_output, path_of_input, text_id
@@ -105,6 +105,12 @@ class Job:
     cut_off = False
     loaded_fingerprint = ""
     recorded_content = ""
+    is_program = False
+    allotment = ALONE
+    """What it may use, where it runs."""
+    command_line = ""
+    timeout_seconds = 0.0
+    """How long it may run; 0: as long as it takes."""
 
     job_id: JobId
     place: Place
@@ -243,16 +249,17 @@ class Job:
             return True
         return fingerprint_function(function, True)[0] == fingerprint_function(mine, True)[0]
 
-    def _redefine(self, place: Place) -> None:
+    def _redefine(self, place: Place, what: str = "callback") -> None:
         if not self.graph.is_between_runs:
             raise JobContractError(
-                "a second job of the same id with another callback",
+                f"a second job of the same id with another {what}",
                 [
                     ("id", self.job_id),
                     ("first", f"{type(self).__name__}, {self.place}"),
                     ("second", f"{type(self).__name__}, {place}"),
                 ],
-                "Give one of them another id. (Callbacks that differ only in default values are different.)",
+                "Give one of them another id."
+                + (" (Callbacks that differ only in default values are different.)" if what == "callback" else ""),
             )
         self._inputs = None
         self._later = None
@@ -558,7 +565,7 @@ class Job:
         """This job, and the invariant of its callback, as plain data."""
         inputs: tuple[InputId, ...] = tuple(self._inputs) if self._inputs is not None else ()
         unwatched: frozenset[InputId] = frozenset()
-        if self.function is not None:
+        if self._has_code:
             name = "FI" + self.job_id
             if self._is_code_watched:
                 if name not in self.graph.jobs:
@@ -597,7 +604,12 @@ class Job:
             adopts=self.adopts,
             keeps=self.keeps,
             is_opaque=self.cut_off,
+            command=self.command_line,
         )
+
+    @property
+    def _has_code(self) -> bool:
+        return self.function is not None
 
     def explain(self) -> Explanation | None:
         """What the fingerprint of an invariant, or of the callback, is taken of; None if nobody can say."""

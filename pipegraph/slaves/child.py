@@ -20,12 +20,12 @@ from ..model import NO_GROWTH, NOTHING_OPENED, Failure, FailureKind, FileRecord,
 from .memory import peak_private_bytes
 from .messages import Gone, send
 from .opened import Openings
-from .protocol import Runnable, Workload
+from .protocol import Order, Runnable, Workload
 
 if TYPE_CHECKING:
     from .strict import Confinement
 
-_PEAK_FROM_SECONDS = 1.0
+PEAK_FROM_SECONDS = 1.0
 """Memory is measured of jobs that ran as long; it takes up to 20 ms (proc(5), smaps_rollup)."""
 
 FAILED = 93
@@ -42,11 +42,11 @@ class Report(NamedTuple):
     opened: Opened = NOTHING_OPENED
 
 
-_Told = tuple[Failure | None, list[FileRecord], tuple[float, float, float, int], Growth, Opened]
+Told = tuple[Failure | None, list[FileRecord], tuple[float, float, float, int], Growth, Opened]
 """A report, made of less."""
 
 
-def packed(told: _Told) -> tuple[Any, ...]:
+def packed(told: Told) -> tuple[Any, ...]:
     """As plain values."""
     failure, outputs, usage, growth, opened = told
     if failure is None and growth is NO_GROWTH:
@@ -83,7 +83,7 @@ class ReportChannel:
         status = os.fstat(self._descriptor)
         self._identity = status.st_dev, status.st_ino
 
-    def send(self, token: int, told: _Told) -> None:
+    def send(self, token: int, told: Told) -> None:
         """Once, from the job's process."""
         message = (token, *packed(told))
         try:
@@ -116,10 +116,10 @@ def run_job(
     job: Runnable,
     directory: str,
     inherited_bytes: int,
-    is_adopted: bool,
+    order: Order,
     openings: Openings,
     confine: Callable[[Runnable], Confinement] | None = None,
-) -> _Told:
+) -> Told:
     """Call a job, and see what it left; or only see what is there already, where that is adopted.
 
     Parameters
@@ -130,6 +130,7 @@ def run_job(
         From its call on, this process may write into the folders of the job's outputs only.
     """
     pid = os.getpid()
+    is_adopted = order.is_adopted
     growth = NO_GROWTH
     opened = NOTHING_OPENED
     confinement: Confinement | None = None
@@ -140,14 +141,8 @@ def run_job(
     outputs = job.outputs
     is_generator = job.is_generator
     try:
-        for path in () if is_adopted else outputs:
-            # Asked first, since an exception for each new file would cost more.
-            if os.access(path, os.F_OK, follow_symlinks=False):
-                _remove(path, job)
-            else:
-                folder = path.rpartition("/")[0]
-                if folder and not os.access(folder, os.F_OK):
-                    os.makedirs(folder, exist_ok=True)
+        if not is_adopted:
+            make_room(job)
         if is_generator:
             workload.begin_growth(job.job_id)
         try:
@@ -185,20 +180,52 @@ def run_job(
         if openings.is_any:
             opened = openings.found()
         if failure is None:
-            for path in outputs:
-                record = files.read(path, True)
-                records.append(record)
-                if not record.size and path not in job.empty_ok:
-                    failure = _broken_contract(job)
+            records, failure = measured(job)
     except BaseException as error:
-        failure = _broken_contract(job) if failure is None else failure
+        failure = broken_contract(job) if failure is None else failure
         failure = failure or _failure(error)
     if failure is not None:
         put_away(outputs, job.rename_broken)
     peak = 0
-    if seconds >= _PEAK_FROM_SECONDS:
+    if seconds >= PEAK_FROM_SECONDS:
         peak = peak_private_bytes(inherited_bytes)
     return failure, records, (started_at, seconds, 0.0, peak), growth, opened
+
+
+def make_room(job: Runnable) -> None:
+    """Old outputs away, folders for new ones there.
+
+    Raises
+    ------
+    JobContractError, OSError
+        An old output is a directory, or can't be removed.
+    """
+    for path in job.outputs:
+        # Asked first, since an exception for each new file would cost more.
+        if os.access(path, os.F_OK, follow_symlinks=False):
+            _remove(path, job)
+        else:
+            folder = path.rpartition("/")[0]
+            if folder and not os.access(folder, os.F_OK):
+                os.makedirs(folder, exist_ok=True)
+
+
+def measured(job: Runnable) -> tuple[list[FileRecord], Failure | None]:
+    """The outputs as they are, and what is wrong with them.
+
+    Raises
+    ------
+    OSError
+        One can't be read.
+    """
+    records = []
+    failure = None
+    for path in job.outputs:
+        record = files.read(path, True)
+        records.append(record)
+        if not record.size and path not in job.empty_ok:
+            failure = broken_contract(job)
+    return records, failure
 
 
 def _remove(path: str, job: Runnable) -> None:
@@ -220,7 +247,7 @@ def _failure(error: BaseException, kind: FailureKind = FailureKind.RAISED) -> Fa
     return failure_from(error, kind)
 
 
-def _broken_contract(job: Runnable) -> Failure | None:
+def broken_contract(job: Runnable) -> Failure | None:
     """What is wrong with the outputs; None if it is nothing that the job promised."""
     from ..errors import JobContractError
 

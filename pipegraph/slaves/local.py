@@ -21,11 +21,11 @@ from typing import Any
 from ..errors import CommunicationFailure
 from ..events import Event, JobBegan, JobFailed, JobsLost, JobStopped, JobSucceeded, SlaveDied, Warned
 from ..invariants.clock import FILE_CLOCKS
-from ..model import NOTHING_PRINTED, Fingerprint, JobId, JobSpec, Printed, Role, Sighting, Usage
+from ..model import ALONE, NOTHING_PRINTED, Allotment, Fingerprint, JobId, JobSpec, Printed, Role, Sighting, Usage
 from . import messages, sweep
 from .child import FAILED, Report, found_as_file, unpacked
 from .deaths import death, no_slave, not_started
-from .protocol import Workload
+from .protocol import Order, Workload
 from .slave import Surroundings, be_keeper
 from .terminal import Mode, saved_mode
 
@@ -194,6 +194,7 @@ class LocalSlave:
         job: JobSpec,
         is_ahead: bool = False,
         is_adopted: bool = False,
+        allotment: Allotment = ALONE,
         caches: dict[JobId, Fingerprint] | None = None,
     ) -> None:
         """Have a job run; its end comes from `receive`.
@@ -221,9 +222,8 @@ class LocalSlave:
         self._tokens += 1
         self._current.running[self._tokens] = job
         # If it is gone, that is noticed by receive, which says that the job is lost.
-        self._say(
-            self._current, ("ahead" if is_ahead else "start", job.id, self._tokens, is_adopted, caches or {}), theirs
-        )
+        order = Order(job.id, self._tokens, is_adopted, allotment.cores, allotment.memory_bytes, caches)
+        self._say(self._current, ("ahead" if is_ahead else "start", *order), theirs)
 
     def go(self, job: JobId) -> None:
         """A core is free for a job that was started ahead; it begins, if it has not yet."""
@@ -415,10 +415,11 @@ class LocalSlave:
         started_at: float,
         cpu_seconds: float,
         parts: tuple[Any, ...] | None,
+        told: tuple[Any, ...] | None,
     ) -> Event:
         """What the end of a job's process means."""
         printed = NOTHING_PRINTED if parts is None else Printed._make(parts)
-        report = self._report_of(token)
+        report = self._report_of(token) if told is None else unpacked(told)
         if report is None:
             usage = Usage(started_at, time.time() - started_at, cpu_seconds, 0)
         else:

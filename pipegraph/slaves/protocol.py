@@ -3,9 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from ..model import Fingerprint, Growth, InputId, JobId, Place
+from ..model import Allotment, Fingerprint, Growth, InputId, JobId, Place
+from ..programs import Launch
+
+
+class Order(NamedTuple):
+    """What a slave is told of a job that it is to start.
+
+    Attributes
+    ----------
+    token
+        By which the job's end is told.
+    is_adopted
+        If its outputs are there, they count as made.
+    caches
+        What it may load from files, and the fingerprint of their content.
+    """
+
+    job: JobId
+    token: int
+    is_adopted: bool = False
+    cores: int = 1
+    memory_bytes: int = 0
+    caches: dict[JobId, Fingerprint] | None = None
 
 
 class Runnable(Protocol):
@@ -19,6 +41,10 @@ class Runnable(Protocol):
     is_generator: bool
     loaded_fingerprint: Fingerprint
     recorded_content: Fingerprint
+    is_program: bool
+    allotment: Allotment
+    timeout_seconds: float
+    """0: it may take as long as it likes."""
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -30,6 +56,9 @@ class Runnable(Protocol):
 
     def run(self) -> None:
         """Call the callback, in the job's own process."""
+
+    def launch(self) -> Launch | None:
+        """The external program that is all of this job; None if `run` has to be called. Asked where `is_program`."""
 
     def release(self) -> None:
         """Delete what was loaded, in a slave."""

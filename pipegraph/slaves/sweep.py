@@ -167,6 +167,15 @@ def remove_folder(path: str) -> None:
         pass
 
 
+def remove_aside(path: str) -> None:
+    """Remove a folder, if it is there, by a process of its own: there may be much in it."""
+    if os.path.isdir(path):
+        try:
+            os.posix_spawnp("rm", ["rm", "-rf", "--", path], os.environ, setpgroup=0)
+        except OSError:
+            remove_folder(path)
+
+
 def _is_marked(pid: int, mark: str) -> bool:
     try:
         with open(f"/proc/{pid}/environ", "rb") as source:

@@ -119,6 +119,8 @@ class Logs:
         line = line_of(event, self._specs)
         if line:
             line = f"{self._clock.now()} {line}\n"
+            if isinstance(event, JobStarted) and event.command:
+                line += f"    {shown(event.command)}\n"
             self._add(_RUN, line)
             self._also(line)
         if isinstance(event, JobSucceeded):
