@@ -40,6 +40,8 @@ from .jobs import (
     MultiTempFileGeneratingJob,
     PackageInvariant,
     ParameterInvariant,
+    SharedFileGeneratingJob,
+    SharedMultiFileGeneratingJob,
     TempFileGeneratingJob,
     TempFilePlusGeneratingJob,
 )
@@ -74,6 +76,8 @@ __all__ = [
     "PyPipeGraphError",
     "RuntimeError",
     "RuntimeException",
+    "SharedFileGeneratingJob",
+    "SharedMultiFileGeneratingJob",
     "StatusError",
     "StatusHeldError",
     "StatusTooNewError",

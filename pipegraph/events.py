@@ -106,7 +106,15 @@ class JobBegan(NamedTuple):
 
 
 class JobSucceeded(NamedTuple):
-    """A job's own process reported, with its outputs there and measured."""
+    """A job's own process reported, with its outputs there and measured.
+
+    Attributes
+    ----------
+    brought_back
+        Where the outputs come from, if they were kept from an earlier making; empty: the callback was called.
+    remarks
+        Headline and mend of what a person should know of it.
+    """
 
     job: JobId
     outputs: tuple[FileRecord, ...] = ()
@@ -114,6 +122,8 @@ class JobSucceeded(NamedTuple):
     printed: Printed = NOTHING_PRINTED
     growth: Growth = NO_GROWTH
     opened: Opened = NOTHING_OPENED
+    brought_back: str = ""
+    remarks: tuple[tuple[str, str], ...] = ()
 
 
 class JobFailed(NamedTuple):

@@ -20,7 +20,7 @@ LAYERS = (
     ("errors", "explanations", "masking", "model", "events", "patterns"),
     ("cycles", "outcomes", "signals", "targets", "undeclared", "wishes"),
     ("engine", "invariants"),
-    ("graph",),
+    ("graph", "results"),
     ("jobs", "status", "slaves", "watchers", "keyboard"),
     ("coordinator", "dialogue", "outlook"),
     ("run",),

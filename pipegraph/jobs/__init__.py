@@ -14,6 +14,7 @@ from .invariants import (
 )
 from .joblist import JobList, flatten_jobs
 from .loading import AttributeLoadingJob, DataLoadingJob
+from .shared import SharedFileGeneratingJob, SharedMultiFileGeneratingJob
 from .temporary import MultiTempFileGeneratingJob, TempFileGeneratingJob, TempFilePlusGeneratingJob
 
 __all__ = [
@@ -35,6 +36,8 @@ __all__ = [
     "OutputFile",
     "PackageInvariant",
     "ParameterInvariant",
+    "SharedFileGeneratingJob",
+    "SharedMultiFileGeneratingJob",
     "TempFileGeneratingJob",
     "TempFilePlusGeneratingJob",
     "flatten_jobs",

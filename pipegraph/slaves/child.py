@@ -23,6 +23,7 @@ from .opened import Openings
 from .protocol import Runnable, Workload
 
 if TYPE_CHECKING:
+    from ..results.claim import Claim
     from .strict import Confinement
 
 _PEAK_FROM_SECONDS = 1.0
@@ -40,17 +41,23 @@ class Report(NamedTuple):
     usage: Usage
     growth: Growth = NO_GROWTH
     opened: Opened = NOTHING_OPENED
+    brought_back: str = ""
+    remarks: tuple[tuple[str, str], ...] = ()
 
 
-_Told = tuple[Failure | None, list[FileRecord], tuple[float, float, float, int], Growth, Opened]
+_Kept = tuple[str, list[tuple[str, str]]]
+_NOT_KEPT: _Kept = ("", [])
+_Told = tuple[Failure | None, list[FileRecord], tuple[float, float, float, int], Growth, Opened, _Kept]
 """A report, made of less."""
 
 
 def packed(told: _Told) -> tuple[Any, ...]:
     """As plain values."""
-    failure, outputs, usage, growth, opened = told
+    failure, outputs, usage, growth, opened, kept = told
     if failure is None and growth is NO_GROWTH:
         files = [(path, content, *rest) for path, _, content, *rest in outputs]
+        if kept is not _NOT_KEPT:
+            return usage, files, tuple(opened), kept
         return (usage, files) if opened is NOTHING_OPENED else (usage, files, tuple(opened))
     import pickle
 
@@ -62,12 +69,13 @@ def unpacked(parts: tuple[Any, ...]) -> Report:
     if len(parts) == 1:
         import pickle
 
-        failure, outputs, usage, growth, opened = pickle.loads(parts[0])
+        failure, outputs, usage, growth, opened, _ = pickle.loads(parts[0])
         return Report(failure, tuple(outputs), Usage._make(usage), growth, opened)
     # What a job made counts by its content.
     outputs = tuple([FileRecord(path, content, content, *rest) for path, content, *rest in parts[1]])
-    opened = Opened._make(parts[2]) if len(parts) > 2 else NOTHING_OPENED
-    return Report(None, outputs, Usage._make(parts[0]), NO_GROWTH, opened)
+    opened = Opened._make(parts[2]) if len(parts) > 2 and any(parts[2]) else NOTHING_OPENED
+    brought_back, remarks = parts[3] if len(parts) > 3 else _NOT_KEPT
+    return Report(None, outputs, Usage._make(parts[0]), NO_GROWTH, opened, brought_back, tuple(remarks))
 
 
 class ReportChannel:
@@ -118,7 +126,8 @@ def run_job(
     inherited_bytes: int,
     is_adopted: bool,
     openings: Openings,
-    confine: Callable[[Runnable], Confinement] | None = None,
+    confine: Callable[[Runnable, str], Confinement] | None = None,
+    recipe: tuple[Any, ...] | None = None,
 ) -> _Told:
     """Call a job, and see what it left; or only see what is there already, where that is adopted.
 
@@ -127,13 +136,17 @@ def run_job(
     inherited_bytes
         Memory of the slave.
     confine
-        From its call on, this process may write into the folders of the job's outputs only.
+        From its call on, this process may write into the folders of the job's outputs, and one more, only.
+    recipe
+        Of what is kept to be brought back: where its result may be.
     """
     pid = os.getpid()
     growth = NO_GROWTH
     opened = NOTHING_OPENED
+    kept = _NOT_KEPT
     confinement: Confinement | None = None
     failure: Failure | None = None
+    claim: Claim | None = None
     started_at = time.time()
     began = time.perf_counter()
     records: list[FileRecord] = []
@@ -150,10 +163,17 @@ def run_job(
                     os.makedirs(folder, exist_ok=True)
         if is_generator:
             workload.begin_growth(job.job_id)
+        if recipe is not None:
+            from ..results.claim import Claim
+
+            claim = Claim(recipe, job, directory, workload.maker)
+            is_adopted = claim.bring()
+            if not is_adopted:  # it may have waited
+                started_at, began = time.time(), time.perf_counter()
         try:
             if not is_adopted:
                 if confine is not None:
-                    confinement = confine(job)
+                    confinement = confine(job, "" if recipe is None else recipe[0])
                 openings.job = job
                 openings.outputs = outputs if len(outputs) < 8 else frozenset(outputs)
                 openings.is_on = True
@@ -185,11 +205,14 @@ def run_job(
         if openings.is_any:
             opened = openings.found()
         if failure is None:
+            read = files.read if claim is None else claim.read
             for path in outputs:
-                record = files.read(path, True)
+                record = read(path, True)
                 records.append(record)
                 if not record.size and path not in job.empty_ok:
                     failure = _broken_contract(job)
+        if claim is not None and failure is None:
+            claim.keep(records, opened, started_at, seconds)
     except BaseException as error:
         failure = _broken_contract(job) if failure is None else failure
         failure = failure or _failure(error)
@@ -198,7 +221,10 @@ def run_job(
     peak = 0
     if seconds >= _PEAK_FROM_SECONDS:
         peak = peak_private_bytes(inherited_bytes)
-    return failure, records, (started_at, seconds, 0.0, peak), growth, opened
+    if claim is not None:
+        claim.release()
+        kept = claim.brought_back, claim.remarks
+    return failure, records, (started_at, seconds, 0.0, peak), growth, opened, kept
 
 
 def _remove(path: str, job: Runnable) -> None:

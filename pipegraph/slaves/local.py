@@ -189,7 +189,13 @@ class LocalSlave:
             return time.monotonic() + _OUTBOX_SECONDS
         return None
 
-    def start(self, job: JobSpec, is_ahead: bool = False, is_adopted: bool = False) -> None:
+    def start(
+        self,
+        job: JobSpec,
+        is_ahead: bool = False,
+        is_adopted: bool = False,
+        recipe: tuple[Any, ...] | None = None,
+    ) -> None:
         """Have a job run; its end comes from `receive`.
 
         Parameters
@@ -198,6 +204,8 @@ class LocalSlave:
             Not before another job has ended, or `go`; `receive` tells when it began.
         is_adopted
             If its outputs are there, they count as made.
+        recipe
+            Of what its result is made, and where that may be, for who brings it back instead of calling the job.
         """
         assert self._current is not None
         theirs: socket.socket | None = None
@@ -213,7 +221,7 @@ class LocalSlave:
         self._tokens += 1
         self._current.running[self._tokens] = job
         # If it is gone, that is noticed by receive, which says that the job is lost.
-        self._say(self._current, ("ahead" if is_ahead else "start", job.id, self._tokens, is_adopted), theirs)
+        self._say(self._current, ("ahead" if is_ahead else "start", job.id, self._tokens, is_adopted, recipe), theirs)
 
     def go(self, job: JobId) -> None:
         """A core is free for a job that was started ahead; it begins, if it has not yet."""
@@ -412,7 +420,7 @@ class LocalSlave:
         else:
             usage = report.usage._replace(cpu_seconds=cpu_seconds)
             if exit_code == 0 and report.failure is None:
-                return JobSucceeded(spec.id, report.outputs, usage, printed, report.growth, report.opened)
+                return JobSucceeded(spec.id, report.outputs, usage, printed, *report[3:])
         if report is None and exit_code in (0, FAILED):
             # It left with the status of one that has reported. Only this side knows that it did not.
             self._say(slave, ("put away", spec.id))
@@ -470,7 +478,7 @@ class LocalSlave:
             for token, spec in slave.running.items():
                 report = self._reports.pop(token, None)
                 if report is not None and report.failure is None:
-                    events.append(JobSucceeded(spec.id, report.outputs, report.usage, opened=report.opened))
+                    events.append(JobSucceeded(spec.id, report.outputs, report.usage, NOTHING_PRINTED, *report[3:]))
                 else:
                     lost.append(spec.id)
         return tuple(sorted(lost))

@@ -39,6 +39,9 @@ class Workload(Protocol):
     def job(self, job_id: JobId) -> Runnable:
         """The job with this id."""
 
+    def maker(self, name: InputId) -> object | None:
+        """The job with this id, or that makes this file."""
+
     def begin_growth(self, job_id: JobId) -> None:
         """A generator's callback is about to be called."""
 

@@ -18,7 +18,7 @@ import socket
 import sys
 import time
 import warnings
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from ..model import NOTHING_PRINTED, JobId
 from . import messages, sweep
@@ -160,8 +160,8 @@ class Slave:
         self._control_descriptor = control.fileno()
         self._children: dict[int, _Child] = {}
         self._kill_at: dict[int, float] = {}
-        # What was told ahead, to begin when others end: ids of jobs, and whether they may adopt, by token.
-        self._ahead: dict[int, tuple[JobId, bool]] = {}
+        # What was told ahead, to begin when others end: ids of jobs, whether they may adopt, recipes; by token.
+        self._ahead: dict[int, tuple[JobId, bool, tuple[Any, ...] | None]] = {}
         self._slots: list[Slot] = []
         self._slot_folders = tuple(each for each in (around.log_directory, around.folder) if each)
         self._is_retired = False
@@ -200,11 +200,11 @@ class Slave:
                 message, descriptor = received
                 word = message[0]
                 if word == "start":
-                    _, job_id, token, is_adopted = message
-                    self._start(job_id, token, is_adopted, descriptor)
+                    _, job_id, token, is_adopted, recipe = message
+                    self._start(job_id, token, is_adopted, recipe, descriptor)
                 elif word == "ahead":
-                    _, job_id, token, is_adopted = message
-                    self._ahead[token] = job_id, is_adopted
+                    _, job_id, token, is_adopted, recipe = message
+                    self._ahead[token] = job_id, is_adopted, recipe
                 elif word == "go":
                     if message[1] in self._ahead:
                         self._start_ahead(message[1])
@@ -228,8 +228,17 @@ class Slave:
         except messages.Gone:
             self._is_ending = True
 
-    def _start(self, job_id: JobId, token: int, is_adopted: bool, successor_end: int | None = None) -> None:
+    def _start(
+        self,
+        job_id: JobId,
+        token: int,
+        is_adopted: bool,
+        recipe: tuple[Any, ...] | None,
+        successor_end: int | None = None,
+    ) -> None:
         job = self._around.workload.job(job_id)
+        if recipe is not None:
+            from ..results import claim  # noqa: F401  # Once, and not in the process of each such job.
         slot = None
         started_at = time.time()
         try:
@@ -246,7 +255,7 @@ class Slave:
             return
         if pid == 0:
             try:
-                control = self._run_in_fork(job, slot, token, is_adopted, successor_end)
+                control = self._run_in_fork(job, slot, token, is_adopted, recipe, successor_end)
             except BaseException:
                 import traceback
 
@@ -270,7 +279,7 @@ class Slave:
                 self._slots.append(child.slot)
 
     def _stop(self, jobs: list[JobId] | None, is_urgent: bool) -> None:
-        for token, (job_id, _) in list(self._ahead.items()):
+        for token, (job_id, *_) in list(self._ahead.items()):
             if jobs is None or job_id in jobs:
                 del self._ahead[token]
                 self._tell(("dropped", token))
@@ -320,8 +329,8 @@ class Slave:
                 self._finish(child, next_token, status, used.ru_utime + used.ru_stime)
 
     def _start_ahead(self, token: int) -> None:
-        job_id, is_adopted = self._ahead.pop(token)
-        self._start(job_id, token, is_adopted)
+        job_id, is_adopted, recipe = self._ahead.pop(token)
+        self._start(job_id, token, is_adopted, recipe)
 
     def _finish(self, child: _Child, next_token: int, status: int, cpu_seconds: float) -> None:
         exit_code = os.waitstatus_to_exitcode(status) if status else 0
@@ -361,7 +370,13 @@ class Slave:
     # --- in the fork
 
     def _run_in_fork(
-        self, job: Runnable, slot: Slot, token: int, is_adopted: bool, successor_end: int | None
+        self,
+        job: Runnable,
+        slot: Slot,
+        token: int,
+        is_adopted: bool,
+        recipe: tuple[Any, ...] | None,
+        successor_end: int | None,
     ) -> socket.socket:
         """Comes back only where the slave was changed, with the end that the successor listens to."""
         os.setpgid(0, 0)
@@ -379,7 +394,7 @@ class Slave:
         around = self._around
         # What a fork that stays gave up, all jobs after it would have to do without.
         confine = self._confined if around.is_strict and successor_end is None else None
-        told = run_job(around.workload, job, around.directory, self._bytes, is_adopted, self._openings, confine)
+        told = run_job(around.workload, job, around.directory, self._bytes, is_adopted, self._openings, confine, recipe)
         if successor_end is None or told[0] is not None:
             self._channel.send(token, told)
             os._exit(0 if told[0] is None else FAILED)
@@ -392,10 +407,10 @@ class Slave:
         messages.send(control, ("loaded", token, packed(told), tuple(printed), threads))
         return control
 
-    def _confined(self, job: Runnable) -> Confinement:
+    def _confined(self, job: Runnable, store: str) -> Confinement:
         from .strict import Confinement
 
-        return Confinement(job, self._around.folder, self._around.log_directory)
+        return Confinement(job, self._around.folder, self._around.log_directory, store)
 
     def successor(self, control: socket.socket) -> Slave:
         """In the fork: wait for the master's word, then take over, with what was loaded here."""
