@@ -113,6 +113,10 @@ class JobSucceeded(NamedTuple):
 
     Attributes
     ----------
+    brought_back
+        Where the outputs come from, if they were kept from an earlier making; empty: the callback was called.
+    remarks
+        Headline and mend of what a person should know of it.
     fingerprint
         Of what an opaque job loaded.
     """
@@ -123,6 +127,8 @@ class JobSucceeded(NamedTuple):
     printed: Printed = NOTHING_PRINTED
     growth: Growth = NO_GROWTH
     opened: Opened = NOTHING_OPENED
+    brought_back: str = ""
+    remarks: tuple[tuple[str, str], ...] = ()
     fingerprint: Fingerprint = ""
 
 

@@ -62,6 +62,24 @@ class Watch(enum.Enum):
     TIME = "time"
 
 
+class Store(NamedTuple):
+    """Where the result of a job is looked for before its callback is called, and kept afterwards.
+
+    Attributes
+    ----------
+    folder
+        Absolute.
+    versions
+        How many of the job's results are kept there; 0: it is shared with others, and all are.
+    name
+        By which others know the result, wherever their projects have its files; empty: by its files' paths.
+    """
+
+    folder: str
+    versions: int = 0
+    name: str = ""
+
+
 class JobSpec(NamedTuple):
     """A job as plain data: all that anyone but the slave that calls it has to know.
 
@@ -98,6 +116,8 @@ class JobSpec(NamedTuple):
     command
         Of jobs that are a program: the line to paste into a terminal, in which `placeholders.filled` puts what is known
         when the job starts.
+    store
+        Of output jobs whose results are kept to be brought back.
     """
 
     id: JobId
@@ -122,6 +142,7 @@ class JobSpec(NamedTuple):
     keeps: bool = False
     is_opaque: bool = False
     command: str = ""
+    store: Store | None = None
 
     @property
     def is_transparent(self) -> bool:
@@ -192,6 +213,8 @@ class Trace(NamedTuple):
         Why it was made; the first of them, if they are many.
     read, written
         Files below the project's directory that it opened without having declared them; the first of them.
+    brought_back
+        Where its files came from, if the callback was not called.
     """
 
     inputs: dict[InputId, Fingerprint]
@@ -203,6 +226,7 @@ class Trace(NamedTuple):
     reasons: tuple[Reason, ...] = ()
     read: tuple[str, ...] = ()
     written: tuple[str, ...] = ()
+    brought_back: str = ""
 
 
 class Past(NamedTuple):
@@ -462,7 +486,7 @@ class Sighting(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """How a run ended, in jobs (invariants not counted)."""
+    """How a run ended, in jobs (invariants not counted); `made` is without those that were brought back."""
 
     made: int = 0
     up_to_date: int = 0
@@ -472,3 +496,4 @@ class Counts(NamedTuple):
     stopped: int = 0
     generators: int = 0
     failed_ids: tuple[JobId, ...] = ()
+    brought_back: int = 0

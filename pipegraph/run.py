@@ -49,6 +49,7 @@ from .graph import INTERACTIVE, Graph
 from .model import NOTHING_OPENED, Failure, FailureKind, JobId, JobSpec, Opened, Place, Printed, ReasonKind, Role
 from .outcomes import error_of_run
 from .placeholders import filled, numbers_of
+from .results.recipe import Recipe, recipe_of
 from .signals import Signals
 from .slaves import LocalSlave, ended_on_request, put_away
 from .slaves.strict import landlock_version
@@ -259,7 +260,22 @@ class Run:
         allotment = self._coordinator.allotment_of(spec)
         command = filled(spec.command, numbers_of(allotment)) if spec.command and not is_adopted else ""
         self._tell(JobStarted(spec.id, start.reasons, allotment.cores, now, is_adopted, changes, command))
-        self._slave.start(spec, is_ahead, is_adopted, allotment, self._caches.contents(spec.id))
+        recipe = None if spec.store is None or is_adopted else tuple(self._recipe_of(spec))
+        self._slave.start(spec, is_ahead, is_adopted, allotment, self._caches.contents(spec.id), recipe)
+
+    def _recipe_of(self, spec: JobSpec) -> Recipe:
+        """What its result is made from, and where it may be kept."""
+        inputs_of, measured = self._engine.inputs_of, self._status.invariant
+        recipe, bond = recipe_of(spec, self._specs, inputs_of, measured, self._graph.directory)
+        if bond and not recipe.versions:
+            self._show(
+                Warned(
+                    f"its result is shared with no other project: {bond}",
+                    spec.id,
+                    "In another project, the same names may stand for something else.",
+                )
+            )
+        return recipe
 
     def _is_to_be_adopted(self, spec: JobSpec, start: StartJob) -> bool:
         """Whether its files are believed, and its callback is not called; so it is not recorded as started either."""
@@ -336,6 +352,8 @@ class Run:
             self._show_remarks(grew.jobs)
             self._tell(grew)
         self._warn_of_changed_inputs(spec)
+        for headline, mend in event.remarks:
+            self._show(Warned(headline, spec.id, mend))
         self._tell(event)
         if verdict.hints is not NOTHING_OPENED:
             self._show(FilesOpened(spec.id, verdict.hints.read, verdict.hints.written, verdict.hints.is_cut))

@@ -20,7 +20,7 @@ LAYERS = (
     ("errors", "explanations", "masking", "model", "events", "patterns", "placeholders"),
     ("caches", "cycles", "outcomes", "programs", "signals", "targets", "undeclared", "wishes"),
     ("engine", "invariants"),
-    ("graph",),
+    ("graph", "results"),
     ("jobs", "status", "slaves", "watchers", "keyboard"),
     ("coordinator", "dialogue", "outlook"),
     ("run",),

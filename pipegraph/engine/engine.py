@@ -80,7 +80,8 @@ class Engine:
         usage = event.usage
         ended_at = usage.started_at + usage.seconds
         reasons = self._ledger.reasons.get(job, ())
-        return Trace(inputs, fingerprint, outputs, usage.seconds, usage.peak_bytes, ended_at, reasons)
+        how = usage.seconds, usage.peak_bytes, ended_at, reasons
+        return Trace(inputs, fingerprint, outputs, *how, brought_back=event.brought_back)
 
     def prospects(self) -> dict[JobId, Prospect]:
         """What is to come of each job, as far as it is known now."""

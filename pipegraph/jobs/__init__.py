@@ -23,6 +23,7 @@ from .invariants import (
 )
 from .joblist import JobList, flatten_jobs
 from .loading import AttributeLoadingJob, DataLoadingJob
+from .shared import SharedFileGeneratingJob, SharedMultiFileGeneratingJob
 from .temporary import MultiTempFileGeneratingJob, TempFileGeneratingJob, TempFilePlusGeneratingJob
 
 __all__ = [
@@ -51,6 +52,8 @@ __all__ = [
     "PackageInvariant",
     "ParameterInvariant",
     "ProgramInvariant",
+    "SharedFileGeneratingJob",
+    "SharedMultiFileGeneratingJob",
     "TempCommandJob",
     "TempFileGeneratingJob",
     "TempFilePlusGeneratingJob",

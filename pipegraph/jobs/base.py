@@ -15,10 +15,11 @@ from ..errors import DuplicateOutputError, FingerprintError, JobContractError
 from ..explanations import Explanation
 from ..graph import Graph, current
 from ..invariants.functions import Follow, fingerprint_function, look_at_function
-from ..model import ALONE, InputId, JobId, JobSpec, Place, Role
+from ..model import ALONE, InputId, JobId, JobSpec, Place, Role, Store
 from ..outcomes import NO_OUTCOME, Outcome
 from .joblist import JobList
 from .names import call_takes_output, path_of_input, text_id
+from .stores import shared_store, store_of_versions, two_stores
 
 _Self = TypeVar("_Self", bound="Job")
 
@@ -139,6 +140,7 @@ class Job:
     _memory = -1
     _inputs: dict[InputId, None] | None = None
     _later: list[Callable[[], Any]] | None = None
+    _store: Store | None = None
     _is_whole = False
 
     def __new__(cls, job_id: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -463,6 +465,41 @@ class Job:
         self.adopts = True
         return self
 
+    def share(self: _Self, folder: str | os.PathLike[str], name: str = "") -> _Self:
+        """Take the result from a folder that others use, too, if it is there; else make it, and put it there.
+
+        Parameters
+        ----------
+        folder
+            Made if it is not there.
+        name
+            What others share the result by, if their projects have the files elsewhere. Then it must not matter where
+            the files lie; without it, their paths count as the project has them.
+
+        Raises
+        ------
+        TypeError, JobContractError
+            Not a job whose files stay; no folder; another one already.
+        """
+        self._set_store(shared_store(self, folder, name))
+        return self
+
+    def keep_versions(self: _Self, count: int) -> _Self:
+        """Keep so many results, the present one among them, to bring them back when the same inputs come back.
+
+        Raises
+        ------
+        TypeError, JobContractError
+            Not a job whose files stay; less than two; another number, or a shared folder, already.
+        """
+        self._set_store(store_of_versions(self, count))
+        return self
+
+    def _set_store(self, store: Store) -> None:
+        if self._store is not None and self._store != store and not self.graph.is_between_runs:
+            raise two_stores(self, self._store, store)
+        self._store = store
+
     def inject_auto_invariants(self) -> None:
         """Called when the run begins, for subclasses that add invariants of their own with `depends_on`."""
 
@@ -605,6 +642,7 @@ class Job:
             keeps=self.keeps,
             is_opaque=self.cut_off,
             command=self.command_line,
+            store=self._store,
         )
 
     @property

@@ -23,6 +23,7 @@ from .opened import Openings
 from .protocol import Order, Runnable, Workload
 
 if TYPE_CHECKING:
+    from ..results.claim import Claim
     from .strict import Confinement
 
 PEAK_FROM_SECONDS = 1.0
@@ -40,17 +41,23 @@ class Report(NamedTuple):
     usage: Usage
     growth: Growth = NO_GROWTH
     opened: Opened = NOTHING_OPENED
+    brought_back: str = ""
+    remarks: tuple[tuple[str, str], ...] = ()
 
 
-Told = tuple[Failure | None, list[FileRecord], tuple[float, float, float, int], Growth, Opened]
+_Kept = tuple[str, list[tuple[str, str]]]
+NOT_KEPT: _Kept = ("", [])
+Told = tuple[Failure | None, list[FileRecord], tuple[float, float, float, int], Growth, Opened, _Kept]
 """A report, made of less."""
 
 
 def packed(told: Told) -> tuple[Any, ...]:
     """As plain values."""
-    failure, outputs, usage, growth, opened = told
+    failure, outputs, usage, growth, opened, kept = told
     if failure is None and growth is NO_GROWTH:
         files = [(path, content, *rest) for path, _, content, *rest in outputs]
+        if kept is not NOT_KEPT:
+            return usage, files, tuple(opened), kept
         return (usage, files) if opened is NOTHING_OPENED else (usage, files, tuple(opened))
     import pickle
 
@@ -62,12 +69,13 @@ def unpacked(parts: tuple[Any, ...]) -> Report:
     if len(parts) == 1:
         import pickle
 
-        failure, outputs, usage, growth, opened = pickle.loads(parts[0])
+        failure, outputs, usage, growth, opened, _ = pickle.loads(parts[0])
         return Report(failure, tuple(outputs), Usage._make(usage), growth, opened)
     # What a job made counts by its content.
     outputs = tuple([FileRecord(path, content, content, *rest) for path, content, *rest in parts[1]])
-    opened = Opened._make(parts[2]) if len(parts) > 2 else NOTHING_OPENED
-    return Report(None, outputs, Usage._make(parts[0]), NO_GROWTH, opened)
+    opened = Opened._make(parts[2]) if len(parts) > 2 and any(parts[2]) else NOTHING_OPENED
+    brought_back, remarks = parts[3] if len(parts) > 3 else NOT_KEPT
+    return Report(None, outputs, Usage._make(parts[0]), NO_GROWTH, opened, brought_back, tuple(remarks))
 
 
 class ReportChannel:
@@ -118,7 +126,7 @@ def run_job(
     inherited_bytes: int,
     order: Order,
     openings: Openings,
-    confine: Callable[[Runnable], Confinement] | None = None,
+    confine: Callable[[Runnable, str], Confinement] | None = None,
 ) -> Told:
     """Call a job, and see what it left; or only see what is there already, where that is adopted.
 
@@ -127,14 +135,16 @@ def run_job(
     inherited_bytes
         Memory of the slave.
     confine
-        From its call on, this process may write into the folders of the job's outputs only.
+        From its call on, this process may write into the folders of the job's outputs, and one more, only.
     """
     pid = os.getpid()
     is_adopted = order.is_adopted
     growth = NO_GROWTH
     opened = NOTHING_OPENED
+    kept = NOT_KEPT
     confinement: Confinement | None = None
     failure: Failure | None = None
+    claim: Claim | None = None
     started_at = time.time()
     began = time.perf_counter()
     records: list[FileRecord] = []
@@ -145,10 +155,17 @@ def run_job(
             make_room(job)
         if is_generator:
             workload.begin_growth(job.job_id)
+        if order.recipe is not None:
+            from ..results.claim import Claim
+
+            claim = Claim(order.recipe, job, directory, workload.maker)
+            is_adopted = claim.bring()
+            if not is_adopted:  # it may have waited
+                started_at, began = time.time(), time.perf_counter()
         try:
             if not is_adopted:
                 if confine is not None:
-                    confinement = confine(job)
+                    confinement = confine(job, "" if order.recipe is None else order.recipe[0])
                 openings.job = job
                 openings.outputs = outputs if len(outputs) < 8 else frozenset(outputs)
                 openings.is_on = True
@@ -180,7 +197,9 @@ def run_job(
         if openings.is_any:
             opened = openings.found()
         if failure is None:
-            records, failure = measured(job)
+            records, failure = measured(job, files.read if claim is None else claim.read)
+        if claim is not None and failure is None:
+            claim.keep(records, opened, started_at, seconds)
     except BaseException as error:
         failure = broken_contract(job) if failure is None else failure
         failure = failure or _failure(error)
@@ -189,7 +208,10 @@ def run_job(
     peak = 0
     if seconds >= PEAK_FROM_SECONDS:
         peak = peak_private_bytes(inherited_bytes)
-    return failure, records, (started_at, seconds, 0.0, peak), growth, opened
+    if claim is not None:
+        claim.release()
+        kept = claim.brought_back, claim.remarks
+    return failure, records, (started_at, seconds, 0.0, peak), growth, opened, kept
 
 
 def make_room(job: Runnable) -> None:
@@ -210,7 +232,9 @@ def make_room(job: Runnable) -> None:
                 os.makedirs(folder, exist_ok=True)
 
 
-def measured(job: Runnable) -> tuple[list[FileRecord], Failure | None]:
+def measured(
+    job: Runnable, read: Callable[[str, bool], FileRecord] = files.read
+) -> tuple[list[FileRecord], Failure | None]:
     """The outputs as they are, and what is wrong with them.
 
     Raises
@@ -221,7 +245,7 @@ def measured(job: Runnable) -> tuple[list[FileRecord], Failure | None]:
     records = []
     failure = None
     for path in job.outputs:
-        record = files.read(path, True)
+        record = read(path, True)
         records.append(record)
         if not record.size and path not in job.empty_ok:
             failure = broken_contract(job)

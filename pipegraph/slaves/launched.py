@@ -12,7 +12,7 @@ from ..errors import JobDiedException
 from ..model import NO_GROWTH, NOTHING_OPENED, Failure, FailureKind, FileRecord
 from ..programs import Launch, failure_of, not_started, start
 from .capture import Slot
-from .child import Told, broken_contract, make_room, measured, put_away
+from .child import NOT_KEPT, Told, broken_contract, make_room, measured, put_away
 from .deaths import is_lack
 from .protocol import Runnable
 
@@ -106,4 +106,4 @@ def _failure(error: BaseException, kind: FailureKind) -> Failure:
 def _told(
     failure: Failure | None, records: list[FileRecord], started_at: float, seconds: float, peak_bytes: int
 ) -> Told:
-    return failure, records, (started_at, seconds, 0.0, peak_bytes), NO_GROWTH, NOTHING_OPENED
+    return failure, records, (started_at, seconds, 0.0, peak_bytes), NO_GROWTH, NOTHING_OPENED, NOT_KEPT

@@ -196,6 +196,7 @@ class LocalSlave:
         is_adopted: bool = False,
         allotment: Allotment = ALONE,
         caches: dict[JobId, Fingerprint] | None = None,
+        recipe: tuple[Any, ...] | None = None,
     ) -> None:
         """Have a job run; its end comes from `receive`.
 
@@ -207,6 +208,8 @@ class LocalSlave:
             If its outputs are there, they count as made.
         caches
             What it may load from files, and the fingerprint of their content.
+        recipe
+            Of what its result is made, and where that may be, for who brings it back instead of calling the job.
         """
         assert self._current is not None
         theirs: socket.socket | None = None
@@ -222,7 +225,8 @@ class LocalSlave:
         self._tokens += 1
         self._current.running[self._tokens] = job
         # If it is gone, that is noticed by receive, which says that the job is lost.
-        order = Order(job.id, self._tokens, is_adopted, allotment.cores, allotment.memory_bytes, caches)
+        numbers = allotment.cores, allotment.memory_bytes
+        order = Order(job.id, self._tokens, is_adopted, *numbers, caches or None, recipe)
         self._say(self._current, ("ahead" if is_ahead else "start", *order), theirs)
 
     def go(self, job: JobId) -> None:
@@ -394,8 +398,8 @@ class LocalSlave:
         spec = holder.running.pop(token)
         told = unpacked(report)
         self._deaths = 0
-        printed_ = Printed._make(printed)
-        events.append(JobSucceeded(spec.id, (), told.usage, printed_, told.growth, told.opened, fingerprint))
+        how = told.usage, Printed._make(printed), told.growth, told.opened
+        events.append(JobSucceeded(spec.id, (), *how, fingerprint=fingerprint))
         if threads > 1:
             events.append(
                 Warned(
@@ -425,7 +429,7 @@ class LocalSlave:
         else:
             usage = report.usage._replace(cpu_seconds=cpu_seconds)
             if exit_code == 0 and report.failure is None:
-                return JobSucceeded(spec.id, report.outputs, usage, printed, report.growth, report.opened)
+                return JobSucceeded(spec.id, report.outputs, usage, printed, *report[3:])
         if report is None and exit_code in (0, FAILED):
             # It left with the status of one that has reported. Only this side knows that it did not.
             self._say(slave, ("put away", spec.id))
@@ -483,7 +487,7 @@ class LocalSlave:
             for token, spec in slave.running.items():
                 report = self._reports.pop(token, None)
                 if report is not None and report.failure is None:
-                    events.append(JobSucceeded(spec.id, report.outputs, report.usage, opened=report.opened))
+                    events.append(JobSucceeded(spec.id, report.outputs, report.usage, NOTHING_PRINTED, *report[3:]))
                 else:
                     lost.append(spec.id)
         return tuple(sorted(lost))

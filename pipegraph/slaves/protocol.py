@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ..model import Allotment, Fingerprint, Growth, InputId, JobId, Place
 from ..programs import Launch
@@ -20,6 +20,8 @@ class Order(NamedTuple):
         If its outputs are there, they count as made.
     caches
         What it may load from files, and the fingerprint of their content.
+    recipe
+        Of what its result is made, and where that may be, for who brings it back instead of calling the job.
     """
 
     job: JobId
@@ -28,6 +30,7 @@ class Order(NamedTuple):
     cores: int = 1
     memory_bytes: int = 0
     caches: dict[JobId, Fingerprint] | None = None
+    recipe: tuple[Any, ...] | None = None
 
 
 class Runnable(Protocol):
@@ -69,6 +72,9 @@ class Workload(Protocol):
 
     def job(self, job_id: JobId) -> Runnable:
         """The job with this id."""
+
+    def maker(self, name: InputId) -> object | None:
+        """The job with this id, or that makes this file."""
 
     def begin_growth(self, job_id: JobId) -> None:
         """A generator's callback is about to be called."""

@@ -247,6 +247,8 @@ class Slave:
     def _start(self, order: Order, successor_end: int | None = None) -> None:
         token, is_adopted = order.token, order.is_adopted
         job = self._around.workload.job(order.job)
+        if order.recipe is not None:
+            from ..results import claim  # noqa: F401  # Once, and not in the process of each such job.
         slot = launch = None
         started_at = time.time()
         try:
@@ -256,7 +258,7 @@ class Slave:
             if job.is_program:
                 folder = os.path.join(self._around.folder, f"temp_{token}")
                 job.allotment = Allotment(order.cores, order.memory_bytes, folder)
-                if not is_adopted and not self._around.is_strict:
+                if not is_adopted and order.recipe is None and not self._around.is_strict:
                     launch = job.launch()
             if launch is None:
                 self._fork(job, slot, order, started_at, successor_end)
@@ -485,10 +487,10 @@ class Slave:
         messages.send(control, ("loaded", order.token, packed(told), tuple(printed), threads, job.loaded_fingerprint))
         return control
 
-    def _confined(self, job: Runnable) -> Confinement:
+    def _confined(self, job: Runnable, store: str) -> Confinement:
         from .strict import Confinement
 
-        return Confinement(job, self._around.folder, self._around.log_directory)
+        return Confinement(job, self._around.folder, self._around.log_directory, store)
 
     def successor(self, control: socket.socket) -> Slave:
         """In the fork: wait for the master's word, then take over, with what was loaded here."""

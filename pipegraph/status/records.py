@@ -9,7 +9,7 @@ Kinds and payloads::
 
     S  started          seconds since 1970
     M  made (a trace)   [fingerprint, seconds, peak_bytes, ended_at, files, {input: fingerprint}, reasons,
-                        [[read], [written]]: undeclared files; left out if there are none]
+                        [[read], [written]]: undeclared files, brought back: where from; left out if there is neither]
     F  failed           seconds since 1970
     V  seen again       files: the outputs of the last M, as they were when they were looked at again
     I  measured         [fingerprint, files, value_text]
@@ -174,8 +174,9 @@ def encode_trace(job: str, trace: Trace) -> str:
         ]
     )
     undeclared = ""
-    if trace.read or trace.written:
+    if trace.read or trace.written or trace.brought_back:
         undeclared = "," + json.dumps([trace.read[:MOST_FILES], trace.written[:MOST_FILES]], separators=(",", ":"))
+        undeclared += "," + quoted(trace.brought_back) if trace.brought_back else ""
     return (
         f"[{quoted(trace.fingerprint)},{encode_time(trace.seconds)},{trace.peak_bytes},{encode_time(trace.ended_at)},"
         f"{encode_files(job, trace.fingerprint, trace.outputs)},{{{inputs}}},[{reasons}]{undeclared}]"
@@ -194,7 +195,10 @@ def decode_trace(job: str, payload: str) -> Trace:
         else:
             reasons = tuple([Reason(_REASON_KINDS[kind], *rest) for kind, *rest in more[0]])
         trace = Trace(inputs, fingerprint, outputs, seconds, peak_bytes, ended_at, reasons)
-        return trace if len(more) < 2 else trace._replace(read=tuple(more[1][0]), written=tuple(more[1][1]))
+        if len(more) < 2:
+            return trace
+        brought_back = more[2] if len(more) > 2 else ""
+        return trace._replace(read=tuple(more[1][0]), written=tuple(more[1][1]), brought_back=brought_back)
     except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
         raise MalformedRecord from error
 

@@ -124,7 +124,7 @@ class Logs:
             self._add(_RUN, line)
             self._also(line)
         if isinstance(event, JobSucceeded):
-            self._add_runtime(event.job, event.usage, "made")
+            self._add_runtime(event.job, event.usage, "brought back" if event.brought_back else "made")
         elif isinstance(event, JobFailed):
             self._add_runtime(event.job, event.usage, "failed")
             self._add_failure(event)
