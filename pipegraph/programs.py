@@ -16,8 +16,8 @@ from typing import Any, NamedTuple, Protocol
 
 from .errors import JobDiedException, shown
 from .masking import masked_text
-from .model import Place
-from .placeholders import MARK
+from .model import Place, Share
+from .placeholders import MARK, filled, numbers_of
 
 _TAIL_BYTES = 10_000
 _TAIL_LINES = 10
@@ -33,9 +33,10 @@ _REDIRECTION = re.compile(r"([<>])\s*([^\s<>]+)")
 _NUMBERED = re.compile(r"\d[<>]")
 _BUILT_IN = (
     ". : alias bg bind break builtin caller case cd command compgen complete compopt continue coproc declare dirs "
-    "disown do done echo elif else enable esac eval exec exit export false fc fg fi for function getopts hash help history "
-    "if in jobs kill let local logout mapfile popd printf pushd pwd read readarray readonly return select set shift shopt "
-    "source suspend test then time times trap true type typeset ulimit umask unalias unset until wait while"
+    "disown do done echo elif else enable esac eval exec exit export false fc fg fi for function getopts hash "
+    "help history if in jobs kill let local logout mapfile popd printf pushd pwd read readarray readonly return "
+    "select set shift shopt source suspend test then time times trap true type typeset ulimit umask unalias unset "
+    "until wait while"
 )
 _SHELL_WORDS = frozenset(_BUILT_IN.split())
 
@@ -53,18 +54,15 @@ class Launch(NamedTuple):
         Where it works; empty: where the run does.
     stdin, stdout, stderr
         Paths; empty: nothing is read, and what is printed is kept as that of other jobs is.
-    line
-        To be pasted into a terminal.
     """
 
     words: tuple[str, ...]
-    environment: Mapping[str, str]
+    environment: Mapping[bytes, bytes]
     folder: str = ""
     stdin: str = ""
     stdout: str = ""
     stderr: str = ""
     exit_codes: tuple[int, ...] = (0,)
-    line: str = ""
 
 
 class Named(Protocol):
@@ -72,9 +70,14 @@ class Named(Protocol):
 
     job_id: str
     place: Place
+    share: Share
+
+    @property
+    def command_line(self) -> str:
+        """To be pasted into a terminal; numbers are still marked."""
 
 
-def without_shell(text: str, environment: Mapping[str, str]) -> tuple[tuple[str, ...], str, str] | None:
+def without_shell(text: str, environment: Mapping[bytes, bytes]) -> tuple[tuple[str, ...], str, str] | None:
     """Words, stdin and stdout of a command that needs no shell, as make(1) does it; None if it does."""
     found = _PLAIN.fullmatch(text)
     if found is None:
@@ -83,7 +86,7 @@ def without_shell(text: str, environment: Mapping[str, str]) -> tuple[tuple[str,
     if (
         words[0] in _SHELL_WORDS
         or "=" in words[0]
-        or f"BASH_FUNC_{words[0]}%%" in environment
+        or f"BASH_FUNC_{words[0]}%%".encode() in environment
         or _NUMBERED.search(text)
     ):
         return None
@@ -140,11 +143,11 @@ def start(launch: Launch, stdout: int, stderr: int, has_own_group: bool = True) 
                 opened.append(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666))
             actions.append((os.POSIX_SPAWN_DUP2, opened[-1] if path else given, number))
         program = launch.words[0]
-        path = launch.environment.get("PATH", os.defpath)
-        if "/" not in program and path != os.environ.get("PATH"):
+        if "/" not in program and launch.environment.get(b"PATH") != os.environb.get(b"PATH"):
             import shutil
 
-            program = shutil.which(program, path=path) or program
+            where = launch.environment.get(b"PATH", os.defpath.encode())
+            program = shutil.which(program, path=os.fsdecode(where)) or program
         if launch.folder:
             # posix_spawn(3) has no standard way for this. This process has one thread.
             directory = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -169,11 +172,11 @@ def start(launch: Launch, stdout: int, stderr: int, has_own_group: bool = True) 
 def not_started(job: Named, launch: Launch, error: OSError) -> JobDiedException:
     """Why a program can't even begin."""
     program = launch.words[0]
-    facts = _facts(job, launch)
+    facts = _facts(job)
     if error.errno == errno.E2BIG:
         return JobDiedException(
             "a command line is too long",
-            [*facts[:1], ("command", f"{shown(launch.line)[:200]}…")],
+            [*facts[:1], ("command", f"{_line(job)[:200]}…")],
             "Linux takes arguments of 128 KiB each, and of 2 MiB together as a rule: write the names to a file in a "
             "job of its own, and give that file to the program.",
             127,
@@ -218,7 +221,7 @@ def failure_of(job: Named, launch: Launch, exit_code: int, stderr: int, overtime
         headline = f"{what} failed with exit status {exit_code}"
         if exit_code > 128 and not mend:
             mend = f"Shells say so where a program of theirs was killed by {_signal_name(exit_code - 128)}."
-    facts = _facts(job, launch)
+    facts = _facts(job)
     if launch.exit_codes != (0,):
         facts.append(("expected", f"exit status {', '.join(map(str, launch.exit_codes))}"))
     if last:
@@ -239,8 +242,12 @@ _MENDS = {
 }
 
 
-def _facts(job: Named, launch: Launch) -> list[tuple[str, object]]:
-    return [("job", f"{job.job_id} ({job.place})"), ("command", shown(launch.line))]
+def _facts(job: Named) -> list[tuple[str, object]]:
+    return [("job", f"{job.job_id} ({job.place})"), ("command", _line(job))]
+
+
+def _line(job: Named) -> str:
+    return shown(filled(job.command_line, numbers_of(job.share)))
 
 
 def _signal_name(number: int) -> str:

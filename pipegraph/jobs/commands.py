@@ -12,7 +12,7 @@ from ..errors import JobContractError
 from ..explanations import Explanation, Part
 from ..graph import Graph
 from ..invariants.parameters import fingerprint_parameters
-from ..model import JobId, JobSpec, Role
+from ..model import ALONE, Allotment, JobId, JobSpec, Role
 from .base import Job, OutputFile
 from .files import MultiFileGeneratingJob, PathName
 from .invariants import FileInvariant, Invariant, MultiFileInvariant
@@ -188,15 +188,19 @@ class CommandJob(MultiFileGeneratingJob):
         """The command."""
         return self.recipe.explanation()
 
-    def launch(self) -> programs.Launch | None:
+    def launch(self, environment: Mapping[bytes, bytes]) -> programs.Launch | None:
         """What a slave is to start; None: `run` is to be called in a process of its own."""
         if type(self).run is not CommandJob.run:
             return None
-        return self.recipe.launch(self.allotment, self.graph.directory)
+        return self.recipe.launch(self.allotment, self.graph.directory, environment)
 
     def run(self) -> None:
         """Start the program from this process, and wait for it."""
-        launch = self.recipe.launch(self.allotment, self.graph.directory)
+        if not self.allotment.folder:
+            self._run_alone()
+            return
+        launch = self.recipe.launch(self.allotment, self.graph.directory, dict(os.environb))
+        programs.keep_from_programs()
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         try:
@@ -206,6 +210,17 @@ class CommandJob(MultiFileGeneratingJob):
         exit_code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         if exit_code not in launch.exit_codes:
             raise programs.failure_of(self, launch, exit_code, 2)
+
+    def _run_alone(self) -> None:
+        """Called by hand, outside of a run: with all that there is."""
+        import tempfile
+
+        cores = self._cores if self._cores > 0 else len(os.sched_getaffinity(0))
+        memory_bytes = self._memory if self._memory >= 0 else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        with tempfile.TemporaryDirectory(prefix="pipegraph-") as folder:
+            self.allotment = Allotment(cores, memory_bytes, folder)
+            self.run()
+            self.allotment = ALONE
 
 
 class TempCommandJob(CommandJob):

@@ -49,17 +49,17 @@ class Recipe(NamedTuple):
     stderr: str = ""
     exit_codes: tuple[int, ...] = (0,)
 
-    def launch(self, allotment: Allotment, directory: str) -> Launch:
-        """Ready to be started in this directory, which is the project's."""
+    def launch(self, allotment: Allotment, directory: str, environment: Mapping[bytes, bytes]) -> Launch:
+        """Ready to be started in this directory, which is the project's, with these variables and those of its own."""
         values = {"project": directory, "temp": allotment.folder, **numbers_of(allotment)}
-        environment = dict(os.environ)
-        for name, value in self.environment:
-            if value is None:
-                environment.pop(name, None)
-            else:
-                environment[name] = filled(value, values)
-        if allotment.folder and self._needs_folder:
-            os.makedirs(allotment.folder, 0o700)
+        if self.environment:
+            own = {os.fsencode(name): value for name, value in self.environment}
+            environment = {name: value for name, value in environment.items() if name not in own}
+            environment |= {
+                name: os.fsencode(filled(value, values)) for name, value in own.items() if value is not None
+            }
+        if self._needs_folder:
+            os.makedirs(allotment.folder, 0o700, exist_ok=True)
         stdin, stdout = "", self.stdout
         if isinstance(self.command, str):
             text = filled(self.command, {name: shlex.quote(value) for name, value in values.items()})
@@ -69,8 +69,7 @@ class Recipe(NamedTuple):
                 words, stdin, stdout = plain[0], plain[1], plain[2] or stdout
         else:
             words = tuple([filled(word, values) for word in self.command])
-        line = filled(self.line(directory), values)
-        return Launch(words, environment, self.folder, stdin, stdout, self.stderr, self.exit_codes, line)
+        return Launch(words, environment, self.folder, stdin, stdout, self.stderr, self.exit_codes)
 
     @property
     def _needs_folder(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from ..model import Allotment, Fingerprint, Growth, InputId, JobId, Place
@@ -60,7 +60,11 @@ class Runnable(Protocol):
     def run(self) -> None:
         """Call the callback, in the job's own process."""
 
-    def launch(self) -> Launch | None:
+    @property
+    def command_line(self) -> str:
+        """Of a program: to be pasted into a terminal; numbers are still marked."""
+
+    def launch(self, environment: Mapping[bytes, bytes]) -> Launch | None:
         """The external program that is all of this job; None if `run` has to be called. Asked where `is_program`."""
 
     def release(self) -> None:

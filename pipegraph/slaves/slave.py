@@ -181,7 +181,7 @@ class Slave:
         self._ahead: dict[int, Order] = {}
         self._slots: list[Slot] = []
         self._slot_folders = tuple(each for each in (around.log_directory, around.folder) if each)
-        self._is_sealed = False
+        self._environment: dict[bytes, bytes] = {}
         self._is_retired = False
         self._is_ending = False
         self.is_told = False
@@ -259,13 +259,10 @@ class Slave:
                 folder = os.path.join(self._around.folder, f"temp_{token}")
                 job.allotment = Allotment(order.cores, order.memory_bytes, folder)
                 if not is_adopted and order.recipe is None and not self._around.is_strict:
-                    launch = job.launch()
+                    launch = job.launch(self._environment_of_programs())
             if launch is None:
                 self._fork(job, slot, order, started_at, successor_end)
             else:
-                if not self._is_sealed:
-                    self._is_sealed = True
-                    keep_from_programs()
                 pid = begin(job, launch, slot)
                 self._note_child(_Child(job, pid, slot, token, started_at, launch, None))
         except NotBegun as failed:
@@ -278,6 +275,13 @@ class Slave:
             self._tell(("not started", token, error.errno))
             if successor_end is not None:
                 os.close(successor_end)
+
+    def _environment_of_programs(self) -> dict[bytes, bytes]:
+        """Looked up once: what changes this process is followed by another slave."""
+        if not self._environment:
+            keep_from_programs()
+            self._environment = dict(os.environb)
+        return self._environment
 
     def _note_child(self, child: _Child) -> None:
         self._children[child.pid] = child
