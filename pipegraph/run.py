@@ -47,7 +47,7 @@ from .explanations import Change, Explanation
 from .graph import INTERACTIVE, Graph
 from .model import NOTHING_OPENED, Failure, FailureKind, JobId, JobSpec, Opened, Place, Printed, ReasonKind, Role
 from .outcomes import error_of_run
-from .results.recipe import Recipe, recipe_of
+from .results.address import Address, address_of
 from .signals import Signals
 from .slaves import LocalSlave, ended_on_request, put_away
 from .slaves.strict import landlock_version
@@ -250,14 +250,14 @@ class Run:
             self._give_up(error)
             return
         self._tell(JobStarted(spec.id, start.reasons, self._coordinator.cores_of(spec.id), now, is_adopted, changes))
-        recipe = None if spec.store is None or is_adopted else tuple(self._recipe_of(spec))
-        self._slave.start(spec, is_ahead, is_adopted, recipe)
+        address = None if spec.store is None or is_adopted else tuple(self._address_of(spec))
+        self._slave.start(spec, is_ahead, is_adopted, address)
 
-    def _recipe_of(self, spec: JobSpec) -> Recipe:
-        """What its result is made from, and where it may be kept."""
+    def _address_of(self, spec: JobSpec) -> Address:
+        """Where its result is kept, or will be."""
         inputs_of, measured = self._engine.inputs_of, self._status.invariant
-        recipe, bond = recipe_of(spec, self._specs, inputs_of, measured, self._graph.directory)
-        if bond and not recipe.versions:
+        address, bond = address_of(spec, self._specs, inputs_of, measured, self._graph.directory)
+        if bond and not address.versions:
             self._show(
                 Warned(
                     f"its result is shared with no other project: {bond}",
@@ -265,7 +265,7 @@ class Run:
                     "In another project, the same names may stand for something else.",
                 )
             )
-        return recipe
+        return address
 
     def _is_to_be_adopted(self, spec: JobSpec, start: StartJob) -> bool:
         """Whether its files are believed, and its callback is not called; so it is not recorded as started either."""

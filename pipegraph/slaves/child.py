@@ -127,7 +127,7 @@ def run_job(
     is_adopted: bool,
     openings: Openings,
     confine: Callable[[Runnable, str], Confinement] | None = None,
-    recipe: tuple[Any, ...] | None = None,
+    address: tuple[Any, ...] | None = None,
 ) -> _Told:
     """Call a job, and see what it left; or only see what is there already, where that is adopted.
 
@@ -137,8 +137,8 @@ def run_job(
         Memory of the slave.
     confine
         From its call on, this process may write into the folders of the job's outputs, and one more, only.
-    recipe
-        Of what is kept to be brought back: where its result may be.
+    address
+        Where its result may be kept, to be brought back.
     """
     pid = os.getpid()
     growth = NO_GROWTH
@@ -163,17 +163,17 @@ def run_job(
                     os.makedirs(folder, exist_ok=True)
         if is_generator:
             workload.begin_growth(job.job_id)
-        if recipe is not None:
+        if address is not None:
             from ..results.claim import Claim
 
-            claim = Claim(recipe, job, directory, workload.maker)
+            claim = Claim(address, job, directory, workload.maker)
             is_adopted = claim.bring()
             if not is_adopted:  # it may have waited
                 started_at, began = time.time(), time.perf_counter()
         try:
             if not is_adopted:
                 if confine is not None:
-                    confinement = confine(job, "" if recipe is None else recipe[0])
+                    confinement = confine(job, "" if address is None else address[0])
                 openings.job = job
                 openings.outputs = outputs if len(outputs) < 8 else frozenset(outputs)
                 openings.is_on = True

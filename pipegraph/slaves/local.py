@@ -194,7 +194,7 @@ class LocalSlave:
         job: JobSpec,
         is_ahead: bool = False,
         is_adopted: bool = False,
-        recipe: tuple[Any, ...] | None = None,
+        address: tuple[Any, ...] | None = None,
     ) -> None:
         """Have a job run; its end comes from `receive`.
 
@@ -204,8 +204,8 @@ class LocalSlave:
             Not before another job has ended, or `go`; `receive` tells when it began.
         is_adopted
             If its outputs are there, they count as made.
-        recipe
-            Of what its result is made, and where that may be, for who brings it back instead of calling the job.
+        address
+            Where its result may be kept, to be brought back instead of calling the job.
         """
         assert self._current is not None
         theirs: socket.socket | None = None
@@ -221,7 +221,7 @@ class LocalSlave:
         self._tokens += 1
         self._current.running[self._tokens] = job
         # If it is gone, that is noticed by receive, which says that the job is lost.
-        self._say(self._current, ("ahead" if is_ahead else "start", job.id, self._tokens, is_adopted, recipe), theirs)
+        self._say(self._current, ("ahead" if is_ahead else "start", job.id, self._tokens, is_adopted, address), theirs)
 
     def go(self, job: JobId) -> None:
         """A core is free for a job that was started ahead; it begins, if it has not yet."""

@@ -160,7 +160,7 @@ class Slave:
         self._control_descriptor = control.fileno()
         self._children: dict[int, _Child] = {}
         self._kill_at: dict[int, float] = {}
-        # What was told ahead, to begin when others end: ids of jobs, whether they may adopt, recipes; by token.
+        # What was told ahead, to begin when others end: ids of jobs, whether they may adopt, addresses; by token.
         self._ahead: dict[int, tuple[JobId, bool, tuple[Any, ...] | None]] = {}
         self._slots: list[Slot] = []
         self._slot_folders = tuple(each for each in (around.log_directory, around.folder) if each)
@@ -200,11 +200,11 @@ class Slave:
                 message, descriptor = received
                 word = message[0]
                 if word == "start":
-                    _, job_id, token, is_adopted, recipe = message
-                    self._start(job_id, token, is_adopted, recipe, descriptor)
+                    _, job_id, token, is_adopted, address = message
+                    self._start(job_id, token, is_adopted, address, descriptor)
                 elif word == "ahead":
-                    _, job_id, token, is_adopted, recipe = message
-                    self._ahead[token] = job_id, is_adopted, recipe
+                    _, job_id, token, is_adopted, address = message
+                    self._ahead[token] = job_id, is_adopted, address
                 elif word == "go":
                     if message[1] in self._ahead:
                         self._start_ahead(message[1])
@@ -233,11 +233,11 @@ class Slave:
         job_id: JobId,
         token: int,
         is_adopted: bool,
-        recipe: tuple[Any, ...] | None,
+        address: tuple[Any, ...] | None,
         successor_end: int | None = None,
     ) -> None:
         job = self._around.workload.job(job_id)
-        if recipe is not None:
+        if address is not None:
             from ..results import claim  # noqa: F401  # Once, and not in the process of each such job.
         slot = None
         started_at = time.time()
@@ -255,7 +255,7 @@ class Slave:
             return
         if pid == 0:
             try:
-                control = self._run_in_fork(job, slot, token, is_adopted, recipe, successor_end)
+                control = self._run_in_fork(job, slot, token, is_adopted, address, successor_end)
             except BaseException:
                 import traceback
 
@@ -329,8 +329,8 @@ class Slave:
                 self._finish(child, next_token, status, used.ru_utime + used.ru_stime)
 
     def _start_ahead(self, token: int) -> None:
-        job_id, is_adopted, recipe = self._ahead.pop(token)
-        self._start(job_id, token, is_adopted, recipe)
+        job_id, is_adopted, address = self._ahead.pop(token)
+        self._start(job_id, token, is_adopted, address)
 
     def _finish(self, child: _Child, next_token: int, status: int, cpu_seconds: float) -> None:
         exit_code = os.waitstatus_to_exitcode(status) if status else 0
@@ -375,7 +375,7 @@ class Slave:
         slot: Slot,
         token: int,
         is_adopted: bool,
-        recipe: tuple[Any, ...] | None,
+        address: tuple[Any, ...] | None,
         successor_end: int | None,
     ) -> socket.socket:
         """Comes back only where the slave was changed, with the end that the successor listens to."""
@@ -394,7 +394,9 @@ class Slave:
         around = self._around
         # What a fork that stays gave up, all jobs after it would have to do without.
         confine = self._confined if around.is_strict and successor_end is None else None
-        told = run_job(around.workload, job, around.directory, self._bytes, is_adopted, self._openings, confine, recipe)
+        told = run_job(
+            around.workload, job, around.directory, self._bytes, is_adopted, self._openings, confine, address
+        )
         if successor_end is None or told[0] is not None:
             self._channel.send(token, told)
             os._exit(0 if told[0] is None else FAILED)
