@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 
 from .errors import JobDiedException, shown
 from .masking import masked_text
-from .model import Place, Share
+from .model import Allotment, Place
 from .placeholders import MARK, filled, numbers_of
 
 _TAIL_BYTES = 10_000
@@ -70,7 +70,7 @@ class Named(Protocol):
 
     job_id: str
     place: Place
-    share: Share
+    allotment: Allotment
 
     @property
     def command_line(self) -> str:
@@ -247,7 +247,7 @@ def _facts(job: Named) -> list[tuple[str, object]]:
 
 
 def _line(job: Named) -> str:
-    return shown(filled(job.command_line, numbers_of(job.share)))
+    return shown(filled(job.command_line, numbers_of(job.allotment)))
 
 
 def _signal_name(number: int) -> str:

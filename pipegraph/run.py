@@ -49,7 +49,7 @@ from .graph import INTERACTIVE, Graph
 from .model import NOTHING_OPENED, Failure, FailureKind, JobId, JobSpec, Opened, Place, Printed, ReasonKind, Role
 from .outcomes import error_of_run
 from .placeholders import filled, numbers_of
-from .results.recipe import Recipe, recipe_of
+from .results.address import Address, address_of
 from .signals import Signals
 from .slaves import LocalSlave, ended_on_request, put_away
 from .slaves.strict import landlock_version
@@ -260,14 +260,14 @@ class Run:
         allotment = self._coordinator.allotment_of(spec)
         command = filled(spec.command, numbers_of(allotment)) if spec.command and not is_adopted else ""
         self._tell(JobStarted(spec.id, start.reasons, allotment.cores, now, is_adopted, changes, command))
-        recipe = None if spec.store is None or is_adopted else tuple(self._recipe_of(spec))
-        self._slave.start(spec, is_ahead, is_adopted, allotment, self._caches.contents(spec.id), recipe)
+        address = None if spec.store is None or is_adopted else tuple(self._address_of(spec))
+        self._slave.start(spec, is_ahead, is_adopted, allotment, self._caches.contents(spec.id), address)
 
-    def _recipe_of(self, spec: JobSpec) -> Recipe:
-        """What its result is made from, and where it may be kept."""
+    def _address_of(self, spec: JobSpec) -> Address:
+        """Where its result is kept, or will be."""
         inputs_of, measured = self._engine.inputs_of, self._status.invariant
-        recipe, bond = recipe_of(spec, self._specs, inputs_of, measured, self._graph.directory)
-        if bond and not recipe.versions:
+        address, bond = address_of(spec, self._specs, inputs_of, measured, self._graph.directory)
+        if bond and not address.versions:
             self._show(
                 Warned(
                     f"its result is shared with no other project: {bond}",
@@ -275,7 +275,7 @@ class Run:
                     "In another project, the same names may stand for something else.",
                 )
             )
-        return recipe
+        return address
 
     def _is_to_be_adopted(self, spec: JobSpec, start: StartJob) -> bool:
         """Whether its files are believed, and its callback is not called; so it is not recorded as started either."""

@@ -88,7 +88,7 @@ class World:
         self.pasts: dict[str, Past] = {}
         self.growth: dict[str, Growth] = {}
         self.failing: set[str] = set()
-        self.recipe: dict[str, Callable[[list[str]], str]] = {}
+        self.address: dict[str, Callable[[list[str]], str]] = {}
         self.memory: dict[str, str] = {}
 
     def add(self, name: str, kind: str, *inputs: str, **more: object) -> str:
@@ -103,8 +103,8 @@ class World:
     def content(self, spec: JobSpec, path: str, known: dict[str, JobSpec]) -> str:
         """What a job writes: a function of what its inputs hold."""
         parts = [self._held(name, known) for name in sorted(spec.inputs)]
-        recipe = self.recipe.get(spec.id)
-        return recipe(parts) if recipe else f"{path}({','.join(parts)})"
+        address = self.address.get(spec.id)
+        return address(parts) if address else f"{path}({','.join(parts)})"
 
     def _held(self, name: str, known: dict[str, JobSpec]) -> str:
         if name in self.values and name in known and known[name].role is INVARIANT:
@@ -269,7 +269,7 @@ class World:
         """What every output must hold."""
         other = World()
         other.specs, other.values, other.growth = self.specs, self.values, self.growth
-        other.recipe = self.recipe
+        other.address = self.address
         other.run()
         return other.outputs()
 

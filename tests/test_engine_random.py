@@ -20,7 +20,7 @@ def random_world(pick: random.Random) -> World:
         names.append(name)
         if pick.random() < 0.2:
             # Its content does not depend on all of its inputs: early cut-off.
-            world.recipe[name] = lambda parts, name=name: f"{name}:constant"
+            world.address[name] = lambda parts, name=name: f"{name}:constant"
     return world
 
 

@@ -247,7 +247,7 @@ def check_exact(world, found):
     if any(spec.role is Role.GENERATOR for spec in world.specs.values()):
         return
     for job in found:
-        world.recipe[job] = lambda parts, job=job: f"{job} as never before"
+        world.address[job] = lambda parts, job=job: f"{job} as never before"
 
     ran = world.run()
 

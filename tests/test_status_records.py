@@ -55,6 +55,13 @@ def test_a_trace_comes_back_as_it_was(job: str, trace: Trace) -> None:
     assert list(read(records.HEADER + line).found.made) == [job]
 
 
+@pytest.mark.parametrize("read", [(), ("notes.txt",)])
+def test_where_the_files_were_brought_back_from_is_kept(read: tuple[str, ...]) -> None:
+    trace = Trace({}, "f" * 32, read=read, brought_back='/data/"shared", made 2026-11-21')
+
+    assert records.decode_trace("a", records.encode_trace("a", trace)) == trace
+
+
 def test_of_many_undeclared_files_the_first_are_kept() -> None:
     many = tuple(str(number) for number in range(30))
     back = records.decode_trace("a", records.encode_trace("a", Trace({}, "f" * 32, read=many, written=many)))

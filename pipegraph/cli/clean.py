@@ -13,13 +13,11 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import shown
-from .shared import add_status_file, counted, knowledge_of, size_of, writing
+from .shared import NOT_CONFIRMED, add_status_file, counted, is_confirmed, knowledge_of, size_of, tell, writing
 
 if TYPE_CHECKING:
     from ..model import FileRecord
     from ..status.knowledge import Knowledge
-
-_NOT_CONFIRMED = 2
 
 
 class _Leftover(NamedTuple):
@@ -66,12 +64,12 @@ def run(arguments: argparse.Namespace) -> int:
             *(each for job in orphans if arguments.orphans for each in _leftovers(job, knowledge, makers)),
         ]
         removable = [each for each in found if not each.objection]
-        _tell("to be removed", [f"{shown(each.path)}  {size_of(each.size)}" for each in removable])
-        _tell("left as it is", [f"{shown(each.path)}: {shown(each.objection)}" for each in found if each.objection])
+        tell("to be removed", [f"{shown(each.path)}  {size_of(each.size)}" for each in removable])
+        tell("left as it is", [f"{shown(each.path)}: {shown(each.objection)}" for each in found if each.objection])
         what = f"{counted(len(removable), 'file')} ({size_of(sum(each.size for each in removable))})"
-        if removable and not (arguments.yes or _is_confirmed(what)):
+        if removable and not (arguments.yes or is_confirmed(what)):
             print("Nothing was removed.")
-            return 0 if sys.stdin.isatty() else _NOT_CONFIRMED
+            return 0 if sys.stdin.isatty() else NOT_CONFIRMED
         kept = {each.job for each in found if each.objection} | set(_remove(removable))
         forgotten = [job for job in orphans if arguments.orphans and job not in kept]
         for job in forgotten:
@@ -140,23 +138,6 @@ def _use_of(path: str, knowledge: Knowledge, makers: Mapping[str, str]) -> str:
         if declared is None or declared.scripts:
             return f"an input of {job}"
     return ""
-
-
-def _tell(headline: str, lines: list[str]) -> None:
-    if lines:
-        print(f"{headline}:")
-        print(*(f"    {line}" for line in lines), sep="\n")
-
-
-def _is_confirmed(what: str) -> bool:
-    if not sys.stdin.isatty():
-        print(f"pipegraph: to remove {what}, say --yes", file=sys.stderr)
-        return False
-    try:
-        return input(f"Remove {what}? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:
-        print()
-        return False
 
 
 def _remove(leftovers: list[_Leftover]) -> Iterator[str]:

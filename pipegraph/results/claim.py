@@ -14,9 +14,9 @@ from typing import Any, Protocol
 
 from ..invariants import files
 from ..model import FileRecord, JobId, Opened, Place
+from .address import Address
 from .holdings import keep_newest
 from .lock import Lock
-from .recipe import Recipe
 from .store import Damaged, Manifest, Store
 
 _SHOWN_FILES = 3
@@ -38,8 +38,8 @@ class Claim:
 
     Parameters
     ----------
-    recipe
-        A `Recipe`, as it came.
+    address
+        A `Address`, as it came.
     maker
         The job that makes a file, or None.
 
@@ -52,13 +52,13 @@ class Claim:
     """
 
     def __init__(
-        self, recipe: tuple[Any, ...], job: Making, directory: str, maker: Callable[[str], object | None]
+        self, address: tuple[Any, ...], job: Making, directory: str, maker: Callable[[str], object | None]
     ) -> None:
-        recipe = self._recipe = Recipe(*recipe)
+        address = self._address = Address(*address)
         self._job = job
         self._directory = directory
         self._maker = maker
-        self._store = Store(recipe.folder)
+        self._store = Store(address.folder)
         self._lock: Lock | None = None
         self._outputs = sorted(job.outputs)
         self.brought_back = ""
@@ -67,22 +67,22 @@ class Claim:
 
     def bring(self) -> bool:
         """Bring the result back; false: it is to be made, and nobody else makes it meanwhile."""
-        recipe = self._recipe
+        address = self._address
         # Without the lock first: a folder may be one that is only to be read.
-        if not recipe.is_forced and self._take():
+        if not address.is_forced and self._take():
             return True
         try:
-            lock = self._store.lock(recipe.group, recipe.key, {"project": self._directory, "user": _user()})
+            lock = self._store.lock(address.group, address.key, {"project": self._directory, "user": _user()})
             while not lock.take():
                 lock.wait(self._tell_who_makes_it)
-                if not recipe.is_forced and self._take():
+                if not address.is_forced and self._take():
                     return True
         except OSError as error:
-            self._remark(f"its result can't be kept in {recipe.folder}: {_words(error)}", "It is made here, as ever.")
+            self._remark(f"its result can't be kept in {address.folder}: {_words(error)}", "It is made here, as ever.")
             return False
         self._lock = lock
-        self._store.remove_leftovers(recipe.group, recipe.key)
-        return not recipe.is_forced and self._take(has_lock=True)
+        self._store.remove_leftovers(address.group, address.key)
+        return not address.is_forced and self._take(has_lock=True)
 
     def read(self, path: str, wait_out_tick: bool) -> FileRecord:
         """As `files.read`; what was brought back has been read already."""
@@ -109,11 +109,11 @@ class Claim:
                 seconds,
                 tuple((path, found[path].size, found[path].content) for path in self._outputs),
             )
-            self._store.put(self._recipe.group, self._recipe.key, manifest)
+            self._store.put(self._address.group, self._address.key, manifest)
             self._keep_newest()
         except OSError as error:
             self._remark(
-                f"its result can't be kept in {self._recipe.folder}: {_words(error)}",
+                f"its result can't be kept in {self._address.folder}: {_words(error)}",
                 "Its files are here and are made; only others, and later runs, can't be given them.",
             )
 
@@ -124,12 +124,12 @@ class Claim:
             self._lock = None
 
     def _take(self, has_lock: bool = False) -> bool:
-        recipe = self._recipe
+        address = self._address
         try:
-            taken = self._store.take(recipe.group, recipe.key, self._outputs)
+            taken = self._store.take(address.group, address.key, self._outputs)
         except Damaged:
             if has_lock:
-                aside = self._store.set_aside_damaged(recipe.group, recipe.key)
+                aside = self._store.set_aside_damaged(address.group, address.key)
                 self._remark(
                     f"a kept result was not any more what was kept; it is set aside as {aside}",
                     "It is made anew. Was it edited, here or in another project? Kept files are read-only for that.",
@@ -137,31 +137,31 @@ class Claim:
             return False
         except OSError as error:
             if has_lock:
-                self._remark(f"its result can't be brought back from {recipe.folder}: {_words(error)}", "")
+                self._remark(f"its result can't be brought back from {address.folder}: {_words(error)}", "")
             return False
         if taken is None:
             return False
         manifest, records = taken
         self._records = {record.path: record for record in records}
         made_at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(manifest.made_at))
-        where = "" if recipe.versions else f" by {manifest.user} on {manifest.host} in {manifest.directory}"
-        self.brought_back = f"{recipe.folder}, made {made_at}{where}"
+        where = "" if address.versions else f" by {manifest.user} on {manifest.host} in {manifest.directory}"
+        self.brought_back = f"{address.folder}, made {made_at}{where}"
         if has_lock:
             self._keep_newest()
         return True
 
     def _keep_newest(self) -> None:
-        if self._recipe.versions:
+        if self._address.versions:
             # What others are at stays, and so does what can't be removed.
-            keep_newest(self._store, self._recipe.group, self._recipe.versions, self._recipe.key)
+            keep_newest(self._store, self._address.group, self._address.versions, self._address.key)
 
     def _tell_who_makes_it(self, holder: str) -> None:
         print(f"pipegraph: waits for the result that another run makes ({holder or 'unknown'})", flush=True)
 
     def _undeclared(self, opened: Opened) -> tuple[str, str] | None:
         """Files that it opened, and that its key knows nothing of."""
-        read = [path for path in opened.read if path not in self._recipe.files]
-        others = [path for path in (*opened.missing, *opened.written) if path not in self._recipe.files]
+        read = [path for path in opened.read if path not in self._address.files]
+        others = [path for path in (*opened.missing, *opened.written) if path not in self._address.files]
         read += [path for path in others if self._maker(path) not in (None, self._job)]
         if opened.is_cut and not read:
             return "it opened so many files that not all are known", "Declare them, or do without keeping its result."
@@ -175,7 +175,7 @@ class Claim:
 
     def _changed(self) -> tuple[str, str] | None:
         """An input that is not any more what the key is of."""
-        for path, known in self._recipe.files.items():
+        for path, known in self._address.files.items():
             if known is None:
                 continue
             record = FileRecord(*known)

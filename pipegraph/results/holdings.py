@@ -77,12 +77,13 @@ def remove(store: Store, held: Held) -> bool:
 
 
 class Leftover(NamedTuple):
-    """What a process that was killed was putting or removing, or what was set aside as damaged."""
+    """What a process that was killed was putting or removing, or what was set aside as damaged; `at` since 1970."""
 
     path: str
     group: str
     key: str
     size: int
+    at: float
 
 
 def leftovers(store: Store) -> Iterator[Leftover]:
@@ -92,7 +93,8 @@ def leftovers(store: Store) -> Iterator[Leftover]:
             for name in os.listdir(os.path.join(store.folder, where)):
                 path = os.path.join(store.folder, where, name)
                 group, key, _ = name.split(".", 2)
-                yield Leftover(path, group, key, sum(each.stat().st_size for each in os.scandir(path)))
+                size = sum(each.stat().st_size for each in os.scandir(path))
+                yield Leftover(path, group, key, size, os.stat(path).st_mtime)
 
 
 def remove_leftover(store: Store, leftover: Leftover) -> bool:

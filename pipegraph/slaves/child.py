@@ -155,17 +155,17 @@ def run_job(
             make_room(job)
         if is_generator:
             workload.begin_growth(job.job_id)
-        if order.recipe is not None:
+        if order.address is not None:
             from ..results.claim import Claim
 
-            claim = Claim(order.recipe, job, directory, workload.maker)
+            claim = Claim(order.address, job, directory, workload.maker)
             is_adopted = claim.bring()
             if not is_adopted:  # it may have waited
                 started_at, began = time.time(), time.perf_counter()
         try:
             if not is_adopted:
                 if confine is not None:
-                    confinement = confine(job, "" if order.recipe is None else order.recipe[0])
+                    confinement = confine(job, "" if order.address is None else order.address[0])
                 openings.job = job
                 openings.outputs = outputs if len(outputs) < 8 else frozenset(outputs)
                 openings.is_on = True

@@ -196,7 +196,7 @@ class LocalSlave:
         is_adopted: bool = False,
         allotment: Allotment = ALONE,
         caches: dict[JobId, Fingerprint] | None = None,
-        recipe: tuple[Any, ...] | None = None,
+        address: tuple[Any, ...] | None = None,
     ) -> None:
         """Have a job run; its end comes from `receive`.
 
@@ -208,8 +208,8 @@ class LocalSlave:
             If its outputs are there, they count as made.
         caches
             What it may load from files, and the fingerprint of their content.
-        recipe
-            Of what its result is made, and where that may be, for who brings it back instead of calling the job.
+        address
+            Where its result may be kept, to be brought back instead of calling the job.
         """
         assert self._current is not None
         theirs: socket.socket | None = None
@@ -226,7 +226,7 @@ class LocalSlave:
         self._current.running[self._tokens] = job
         # If it is gone, that is noticed by receive, which says that the job is lost.
         numbers = allotment.cores, allotment.memory_bytes
-        order = Order(job.id, self._tokens, is_adopted, *numbers, caches or None, recipe)
+        order = Order(job.id, self._tokens, is_adopted, *numbers, caches or None, address)
         self._say(self._current, ("ahead" if is_ahead else "start", *order), theirs)
 
     def go(self, job: JobId) -> None:

@@ -20,8 +20,8 @@ class Order(NamedTuple):
         If its outputs are there, they count as made.
     caches
         What it may load from files, and the fingerprint of their content.
-    recipe
-        Of what its result is made, and where that may be, for who brings it back instead of calling the job.
+    address
+        Where its result may be kept, to be brought back instead of calling the job.
     """
 
     job: JobId
@@ -30,7 +30,7 @@ class Order(NamedTuple):
     cores: int = 1
     memory_bytes: int = 0
     caches: dict[JobId, Fingerprint] | None = None
-    recipe: tuple[Any, ...] | None = None
+    address: tuple[Any, ...] | None = None
 
 
 class Runnable(Protocol):

@@ -247,7 +247,7 @@ class Slave:
     def _start(self, order: Order, successor_end: int | None = None) -> None:
         token, is_adopted = order.token, order.is_adopted
         job = self._around.workload.job(order.job)
-        if order.recipe is not None:
+        if order.address is not None:
             from ..results import claim  # noqa: F401  # Once, and not in the process of each such job.
         slot = launch = None
         started_at = time.time()
@@ -258,7 +258,7 @@ class Slave:
             if job.is_program:
                 folder = os.path.join(self._around.folder, f"temp_{token}")
                 job.allotment = Allotment(order.cores, order.memory_bytes, folder)
-                if not is_adopted and order.recipe is None and not self._around.is_strict:
+                if not is_adopted and order.address is None and not self._around.is_strict:
                     launch = job.launch(self._environment_of_programs())
             if launch is None:
                 self._fork(job, slot, order, started_at, successor_end)

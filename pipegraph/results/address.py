@@ -1,4 +1,4 @@
-"""What the result of a job is made from, as one digest: two jobs with the same one would make the same files.
+"""Where the result of a job is kept: under the digest of all that it is made from, which no two results share.
 
 Right first: whatever a callback can tell apart counts, so names count besides contents. That costs little, since a
 callback knows paths from its code, its closure or its argument, and of these only the last is not fingerprinted anyway.
@@ -23,8 +23,8 @@ InputsOf = Callable[[JobId], Mapping[InputId, Fingerprint] | None]
 Measured = Callable[[JobId], InvariantRecord | None]
 
 
-class Recipe(NamedTuple):
-    """What a job's process has to know, to find its result or to keep it.
+class Address(NamedTuple):
+    """Where a result is, and what a job's process has to know to find it or to keep it.
 
     Attributes
     ----------
@@ -48,10 +48,10 @@ class Recipe(NamedTuple):
     files: dict[str, tuple[Any, ...] | None]
 
 
-def recipe_of(
+def address_of(
     job: JobSpec, specs: Mapping[JobId, JobSpec], inputs_of: InputsOf, measured: Measured, directory: str
-) -> tuple[Recipe, str]:
-    """The recipe of a job whose inputs have all settled, and what binds it to its project, if anything does.
+) -> tuple[Address, str]:
+    """The address of a job whose inputs have all settled, and what binds it to its project, if anything does.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def recipe_of(
     key = combine(_digested(job, parts, directory if bond else ""))
     versions = job.store.versions
     group = combine((job.id,)) if versions else key[:2]
-    return Recipe(job.store.folder, group, key, versions, job.forced, files), bond
+    return Address(job.store.folder, group, key, versions, job.forced, files), bond
 
 
 def _digested(job: JobSpec, parts: Mapping[InputId, str], directory: str) -> Iterator[str]:
