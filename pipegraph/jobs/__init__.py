@@ -16,6 +16,7 @@ from .invariants import (
 )
 from .joblist import JobList, flatten_jobs
 from .loading import AttributeLoadingJob, DataLoadingJob
+from .plots import CombinedPlotJob, PlotJob
 from .temporary import MultiTempFileGeneratingJob, TempFileGeneratingJob, TempFilePlusGeneratingJob
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "CachedDataLoadingJob",
     "CachedFileJob",
     "CachedJob",
+    "CombinedPlotJob",
     "DataLoadingJob",
     "DependencyInjectionJob",
     "FileChecksumInvariant",
@@ -41,6 +43,7 @@ __all__ = [
     "OutputFile",
     "PackageInvariant",
     "ParameterInvariant",
+    "PlotJob",
     "TempFileGeneratingJob",
     "TempFilePlusGeneratingJob",
     "flatten_jobs",
