@@ -106,7 +106,13 @@ class JobBegan(NamedTuple):
 
 
 class JobSucceeded(NamedTuple):
-    """A job's own process reported, with its outputs there and measured."""
+    """A job's own process reported, with its outputs there and measured.
+
+    Attributes
+    ----------
+    fingerprint
+        Of what an opaque job loaded.
+    """
 
     job: JobId
     outputs: tuple[FileRecord, ...] = ()
@@ -114,6 +120,7 @@ class JobSucceeded(NamedTuple):
     printed: Printed = NOTHING_PRINTED
     growth: Growth = NO_GROWTH
     opened: Opened = NOTHING_OPENED
+    fingerprint: Fingerprint = ""
 
 
 class JobFailed(NamedTuple):
@@ -164,14 +171,15 @@ class JobsSeen(NamedTuple):
 
 
 class JobsLost(NamedTuple):
-    """A slave died: what it was running must be started again, what it had loaded is gone.
+    """A slave died, or a cache was damaged: what ran must be started again, what had been loaded or made is gone.
 
     Attributes
     ----------
     running
         Jobs without a report.
     memory
-        Loading and generating jobs whose effect was in the memory that is gone, in the order in which they ended.
+        Loading and generating jobs whose effect was in the memory that is gone, in the order in which they ended; jobs
+        whose files can't be used.
     """
 
     running: tuple[JobId, ...]

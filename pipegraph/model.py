@@ -295,6 +295,13 @@ class Frame(NamedTuple):
     ending: str = ""
 
 
+class Damage(NamedTuple):
+    """A cache (by its job) that can't be read back, and why."""
+
+    cache: JobId
+    because: str
+
+
 class Failure(NamedTuple):
     """Why and how a job failed.
 
@@ -310,6 +317,8 @@ class Failure(NamedTuple):
         The exception, where it survived a round trip through pickle in the job's process; else empty.
     exit_code
         Of a job that died: its exit status, or below 0 the negated number of the signal.
+    damage
+        Of a job that could not read a cache.
     """
 
     kind: FailureKind
@@ -318,6 +327,7 @@ class Failure(NamedTuple):
     frames: tuple[Frame, ...] = ()
     pickled: bytes = b""
     exit_code: int | None = None
+    damage: Damage | None = None
 
 
 class Printed(NamedTuple):

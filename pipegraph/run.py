@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from . import __version__
+from .caches import Caches
 from .coordinator import Coordinator, memory_of_this_machine
 from .dialogue import Dialogue
 from .engine import DropProduct, EndRun, Engine, Instruction, StartJob, WithdrawJob
@@ -113,6 +114,8 @@ class Run:
         self._shown_remarks: set[str] = set()
         self._is_whole = graph.is_whole
         self._changes_to_show = _SHOWN_CHANGES
+        self._caches = Caches(lambda job: self._status.past(job))
+        self._caches.grow(self._declared)
         self._judge = Judge(self._specs, self._maker_in_script, self._own_files())
 
     def go(self) -> None:
@@ -199,7 +202,8 @@ class Run:
             if self._signals.received:
                 self._on_signals()
             for event in self._slave.receive():
-                self._on_event(event)
+                for each in self._meant_by(event):
+                    self._on_event(each)
             if any(descriptor == keyboard for descriptor, _ in readable):
                 self._dialogue.attend()
             now = time.monotonic()
@@ -240,6 +244,9 @@ class Run:
         now = time.time()
         is_adopted = self._is_to_be_adopted(spec, start)
         changes = self._changes_behind(start)
+        word = self._caches.word_on(spec, start.reasons)
+        if word is not None:
+            self._show(word)
         try:
             if not is_adopted:
                 self._status.note_started(spec.id, now)
@@ -249,7 +256,7 @@ class Run:
             self._give_up(error)
             return
         self._tell(JobStarted(spec.id, start.reasons, self._coordinator.cores_of(spec.id), now, is_adopted, changes))
-        self._slave.start(spec, is_ahead, is_adopted)
+        self._slave.start(spec, is_ahead, is_adopted, self._caches.contents(self._engine.inputs_of(spec.id)))
 
     def _is_to_be_adopted(self, spec: JobSpec, start: StartJob) -> bool:
         """Whether its files are believed, and its callback is not called; so it is not recorded as started either."""
@@ -258,6 +265,12 @@ class Run:
         if not spec.outputs or not (is_wished or (spec.adopts and kinds == {ReasonKind.NEVER_MADE})):
             return False
         return all(_is_there(path, path in spec.empty_ok) for path in spec.outputs)
+
+    def _meant_by(self, event: Event) -> list[Event]:
+        """A failure may be that of a cache, which is made again."""
+        if isinstance(event, JobFailed) and event.failure.damage is not None:
+            return self._caches.events_after(event, self._engine.inputs_of(event.job))
+        return [event]
 
     def _on_event(self, event: Event) -> None:
         """What a slave reported."""
@@ -316,6 +329,7 @@ class Run:
         if grew is not None:
             for new in grew.jobs:
                 self._specs[new.id] = new
+            self._caches.grow(grew.jobs)
             self._show_remarks(grew.jobs)
             self._tell(grew)
         self._warn_of_changed_inputs(spec)

@@ -1,5 +1,6 @@
 """Data that is calculated once, kept in a file, and loaded for who needs it: scripts run, edited, and run again."""
 
+import os
 import pickle
 
 import pytest
@@ -89,3 +90,110 @@ def test_what_a_cached_job_is_told_to_depend_on_the_calculation_depends_on(scrip
     script.run()
 
     assert script.started == ["cache/data"]
+
+
+def flip_a_bit(path):
+    """As a disk would: size and time stay."""
+    before = path.stat()
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    with path.open("r+b") as out:
+        out.write(data)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-3])
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (flip_a_bit, "can't be read, and is made again: ValueError: it is not what was written"),
+        (truncate, "was changed or emptied, and is made again"),
+        (lambda path: path.write_bytes(b""), "was changed or emptied, and is made again"),
+    ],
+    ids=["a bit", "truncated", "emptied"],
+)
+def test_a_damaged_cache_is_made_again_with_a_word(needed, damage, words):
+    damage(needed.folder / "cache" / "data")
+
+    said = needed.run(NEEDED.replace("OUT = 1", "OUT = 2"))
+
+    assert words in said
+    assert needed.started.count("cache/data") == 1
+    assert (needed.folder / "a").read_text() == "10 2"
+    assert pickle.loads((needed.folder / "cache" / "data").read_bytes()) == list(range(10))
+
+
+def test_a_cache_that_is_gone_is_made_again_when_it_is_needed(needed):
+    (needed.folder / "cache" / "data").unlink()
+    needed.run()
+    assert needed.started == []
+
+    needed.run(NEEDED.replace("OUT = 1", "OUT = 2"))
+
+    assert needed.started == ["cache/data", "cache/data_load", "a"]
+
+
+def test_a_damaged_cache_that_nobody_needs_is_left_alone(needed):
+    truncate(needed.folder / "cache" / "data")
+
+    said = needed.run()
+
+    assert needed.started == []
+    assert "warning" not in said
+
+
+OTHER_VERSION = """
+class Table:
+    def __reduce__(self):
+        return revived, ()
+def revived():
+    if os.path.exists("newer"):
+        raise AttributeError("Table has no attribute 'blocks' any more")
+    return "a table"
+ppg.new_pipegraph()
+cache = ppg.CachedFileJob("cache", Table)
+"""
+
+
+def test_a_cache_of_another_version_is_made_again_once_and_then_it_is_a_failure(script):
+    text = OTHER_VERSION + "a = ppg.FileGeneratingJob('a', lambda of: of.write_text(cache.load() + str(N)))\n"
+    text += "a.depends_on(cache)\nN = 1\nppg.run_pipegraph()\n"
+    script.run(text)
+    (script.folder / "newer").touch()
+
+    said = script.run(text.replace("N = 1", "N = 2"), code=1)
+
+    assert script.started == ["a", "cache", "a"]
+    assert "warning: cache (script.py:" in said
+    assert "is made again: AttributeError: Table has no attribute 'blocks' any more" in said
+    assert "CacheDamagedError: a cache can't be read" in said
+    assert not (script.folder / "a").exists()
+
+
+def test_jobs_that_find_the_same_damage_side_by_side_have_it_made_again_once(script):
+    text = """
+    ppg.new_pipegraph(resource_coordinator=ppg.resource_coordinators.LocalSystem(2))
+    cache = ppg.CachedFileJob("cache", lambda: "text")
+    def plot(of):
+        others = open("met", "a")
+        others.write("x")
+        others.flush()
+        while os.path.getsize("met") < 2:
+            time.sleep(0.001)
+        of.write_text(cache.load() + str(N))
+    for name in "ab":
+        ppg.FileGeneratingJob(name, plot).depends_on(cache)
+    N = 1
+    ppg.run_pipegraph()
+    """
+    script.run(text)
+    (script.folder / "met").unlink()
+    flip_a_bit(script.folder / "cache")
+
+    script.run(text.replace("N = 1", "N = 2"))
+
+    assert sorted(script.started) == ["a", "a", "b", "b", "cache"]
+    assert (script.folder / "a").read_text() == (script.folder / "b").read_text() == "text2"

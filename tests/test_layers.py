@@ -18,7 +18,7 @@ PACKAGE = REPOSITORY / "pipegraph"
 # where a part may import those that stand before it.
 LAYERS = (
     ("errors", "explanations", "masking", "model", "events", "patterns"),
-    ("cycles", "outcomes", "rendering", "signals", "targets", "undeclared", "wishes"),
+    ("caches", "cycles", "outcomes", "rendering", "signals", "targets", "undeclared", "wishes"),
     ("engine", "invariants"),
     ("graph",),
     ("jobs", "status", "slaves", "watchers", "keyboard"),

@@ -183,9 +183,7 @@ def test_a_pruned_plot_needs_nothing(script):
 
 
 def test_generators_may_declare_plots(script):
-    script.run(
-        HEAD + "ppg.JobGeneratingJob('g', lambda: ppg.PlotJob('plots/one.png', calculate, plot) and None)\n" + RUN
-    )
+    script.run(HEAD + "ppg.JobGeneratingJob('g', lambda: ppg.PlotJob('plots/one.png', calculate, plot))\n" + RUN)
 
     assert text(script) == "bars TP53 ACTB {}"
 
@@ -280,8 +278,7 @@ FAILS = [
 
 @pytest.mark.parametrize(("name", "function", "headline", "more"), FAILS)
 def test_a_function_that_gives_what_can_not_be_used_fails_with_the_mend(script, name, function, headline, more):
-    declared = "job = ppg.PlotJob('plots/one.png', calculate, plot)\n".replace(name, function)
-    script.run(HEAD.replace("row in rows", "row in []") + declared + RUN, code=1)
+    script.run(ONE.replace("job =", f"{name} = {function}\njob =") + RUN, code=1)
 
     assert headline in script.stderr
     assert more in script.errors
@@ -455,7 +452,8 @@ print(job.stdout)
         first, _, last = script.lines("stdout.txt")
         assert first == "Agg []"
         assert last.startswith("module://windows 1 " if imported else "module://windows 0 ")
-        assert script.lines("windows") == ([f"{last.split()[-1]} opened"] if imported else [])
+        own = last.split()[-1]
+        assert script.lines("windows") == ([f"{own} opened", f"{own} closed"] if imported else [])
 
     def test_a_plot_that_is_given_back_leaves_the_session_as_it_was(self, script):
         script.write(self.WINDOWS, "windows.py")

@@ -71,7 +71,12 @@ class Engine:
         spec = self._ledger.spec[job]
         inputs = self._inputs(job)
         outputs = self._records(job, event.outputs)
-        fingerprint = fingerprint_of_files(outputs) if spec.outputs else fingerprint_of_inputs(inputs)
+        if spec.outputs:
+            fingerprint = fingerprint_of_files(outputs)
+        elif spec.is_opaque:
+            fingerprint = self._ledger.fingerprint[job] or event.fingerprint
+        else:
+            fingerprint = fingerprint_of_inputs(inputs)
         usage = event.usage
         ended_at = usage.started_at + usage.seconds
         reasons = self._ledger.reasons.get(job, ())
@@ -236,6 +241,9 @@ class Engine:
             if len(spec.outputs) > 1:
                 for record in records:
                     ledger.file_fingerprint[record.path] = record.fingerprint
+        elif spec.is_opaque:
+            self._warn_if_loaded_otherwise(job, event.fingerprint)
+            fingerprint = event.fingerprint
         else:
             fingerprint = fingerprint_of_inputs(self._inputs(job))
         ledger.state[job] = State.DONE
@@ -342,7 +350,7 @@ class Engine:
             self._let_go(job)
         elif spec.role is Role.GENERATOR:
             self._require(job, _GENERATES)
-        elif spec.in_memory:
+        elif spec.is_transparent:
             ledger.state[job] = State.VALID
             self._settle(job, fingerprint_of_inputs(self._inputs(job)))
         else:
@@ -410,7 +418,10 @@ class Engine:
                 ledger.waiters.setdefault(each, {})[one] = None
                 if ledger.state[each] in (State.VALID, State.DONE, State.UNWANTED):
                     ledger.state[each] = State.REQUIRED
-                    why = _GENERATES if ledger.spec[each].role is Role.GENERATOR else ()
+                    # What was to stay, and has not.
+                    why = ledger.problems.pop(each, ()) if ledger.spec[each].keeps else ()
+                    if ledger.spec[each].role is Role.GENERATOR:
+                        why = _GENERATES
                     need = Reason(ReasonKind.NEEDED, ledger.spec[one].id)
                     ledger.reasons[each] = (*ledger.reasons.get(each, why), need)
                     stack.append(each)
@@ -600,10 +611,20 @@ class Engine:
         if differing:
             self._answers.append(
                 Warned(
-                    "a temporary file came out differently when it was made again from the same inputs",
+                    "a file came out differently when it was made again from the same inputs",
                     ledger.spec[job].id,
                     f"{', '.join(differing)}: its job is not reproducible. What depends on it was decided by the "
                     "first making. Fix its random seed, or leave out times and host names.",
+                )
+            )
+
+    def _warn_if_loaded_otherwise(self, job: int, fingerprint: Fingerprint) -> None:
+        if self._ledger.fingerprint[job] not in (None, fingerprint):
+            self._answers.append(
+                Warned(
+                    "other data was loaded than before from the same inputs",
+                    self._ledger.spec[job].id,
+                    "What depends on it was decided by the first loading. Let it depend on what it loads.",
                 )
             )
 

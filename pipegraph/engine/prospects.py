@@ -76,7 +76,7 @@ class _Prospects:
             reasons = self._certain_reasons(job, job in behind_generators)
             if reasons:
                 self._must[job] = reasons
-            elif ledger.spec[job].role is Role.OUTPUT or (ledger.open[job] and not ledger.spec[job].in_memory):
+            elif ledger.spec[job].role is Role.OUTPUT or (ledger.open[job] and not ledger.spec[job].is_transparent):
                 self._may[job] = ()
         self._add_needed(self._must, ())
         for job in self._must:
@@ -134,7 +134,7 @@ class _Prospects:
         spec, past = ledger.spec[job], ledger.past[job]
         if spec.role is Role.GENERATOR:
             return _GENERATES
-        if spec.in_memory or (spec.role is Role.EPHEMERAL and not ledger.open[job]):
+        if spec.is_transparent or (spec.role is Role.EPHEMERAL and not ledger.open[job]):
             return ()
         inputs = self._assumed_inputs(job, {} if past.trace is None else past.trace.inputs)
         if spec.role is Role.OUTPUT:
@@ -178,7 +178,7 @@ class _Prospects:
         """Of a job that waits, by those of its inputs: whatever must run and makes something, or declares it."""
         found: dict[int, None] = {}
         for source in self._sources(job):
-            if source in self._must and not self._ledger.spec[source].in_memory:
+            if source in self._must and not self._ledger.spec[source].is_transparent:
                 found[source] = None
             else:
                 found.update(dict.fromkeys(self._roots.get(source, ())))

@@ -104,6 +104,7 @@ class Job:
     keeps = False
     cut_off = False
     loaded_fingerprint = ""
+    recorded_content = ""
 
     job_id: JobId
     place: Place

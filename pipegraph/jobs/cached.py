@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import CacheDamagedError, JobContractError
 from ..graph import Graph
+from ..invariants import files
 from ..model import JobId, Role
 from .base import Callback, Job
 from .files import FileGeneratingJob, PathName
@@ -102,24 +103,25 @@ class CachedFileJob(FileGeneratingJob):
             The file can't be read, or is not what was written. In a job that depends on this one, the run makes the
             cache again, and then starts that job again.
         """
+        path = os.path.join(self.graph.directory, self.job_id)
         try:
-            return self._format.read(os.path.join(self.graph.directory, self.job_id))
+            if self.recorded_content and files.read(path).content != self.recorded_content:
+                raise ValueError("it is not what was written")
+            return self._format.read(path)
         except MemoryError:
             raise
         except Exception as error:
-            raise self._damaged(f"{type(error).__name__}: {error}") from error
-
-    def _damaged(self, because: str) -> CacheDamagedError:
-        return CacheDamagedError(
-            "a cache can't be read",
-            [
-                ("cache", f"{self.job_id} ({self.place})"),
-                ("format", self._format),
-                ("because", because),
-            ],
-            "Remove the file, and it will be made again.",
-            self.job_id,
-        )
+            raise CacheDamagedError(
+                "a cache can't be read",
+                [
+                    ("cache", f"{self.job_id} ({self.place})"),
+                    ("format", self._format),
+                    ("because", f"{type(error).__name__}: {error}"),
+                ],
+                "A run makes it again, once. If that does not help, what is calculated does not survive this format: "
+                "give it another.",
+                self.job_id,
+            ) from error
 
 
 class CachedJob(DataLoadingJob):

@@ -21,7 +21,7 @@ from typing import Any
 from ..errors import CommunicationFailure
 from ..events import Event, JobBegan, JobFailed, JobsLost, JobStopped, JobSucceeded, SlaveDied, Warned
 from ..invariants.clock import FILE_CLOCKS
-from ..model import NOTHING_PRINTED, JobId, JobSpec, Printed, Role, Sighting, Usage
+from ..model import NOTHING_PRINTED, Fingerprint, JobId, JobSpec, Printed, Role, Sighting, Usage
 from . import messages, sweep
 from .child import FAILED, Report, found_as_file, unpacked
 from .deaths import death, no_slave, not_started
@@ -189,7 +189,13 @@ class LocalSlave:
             return time.monotonic() + _OUTBOX_SECONDS
         return None
 
-    def start(self, job: JobSpec, is_ahead: bool = False, is_adopted: bool = False) -> None:
+    def start(
+        self,
+        job: JobSpec,
+        is_ahead: bool = False,
+        is_adopted: bool = False,
+        caches: dict[JobId, Fingerprint] | None = None,
+    ) -> None:
         """Have a job run; its end comes from `receive`.
 
         Parameters
@@ -198,6 +204,8 @@ class LocalSlave:
             Not before another job has ended, or `go`; `receive` tells when it began.
         is_adopted
             If its outputs are there, they count as made.
+        caches
+            What it may load from files, and the fingerprint of their content.
         """
         assert self._current is not None
         theirs: socket.socket | None = None
@@ -213,7 +221,9 @@ class LocalSlave:
         self._tokens += 1
         self._current.running[self._tokens] = job
         # If it is gone, that is noticed by receive, which says that the job is lost.
-        self._say(self._current, ("ahead" if is_ahead else "start", job.id, self._tokens, is_adopted), theirs)
+        self._say(
+            self._current, ("ahead" if is_ahead else "start", job.id, self._tokens, is_adopted, caches or {}), theirs
+        )
 
     def go(self, job: JobId) -> None:
         """A core is free for a job that was started ahead; it begins, if it has not yet."""
@@ -374,6 +384,7 @@ class LocalSlave:
         report: tuple[Any, ...],
         printed: tuple[Any, ...],
         threads: int,
+        fingerprint: Fingerprint,
         *,
         events: list[Event],
     ) -> None:
@@ -383,7 +394,8 @@ class LocalSlave:
         spec = holder.running.pop(token)
         told = unpacked(report)
         self._deaths = 0
-        events.append(JobSucceeded(spec.id, (), told.usage, Printed._make(printed), told.growth, told.opened))
+        printed_ = Printed._make(printed)
+        events.append(JobSucceeded(spec.id, (), told.usage, printed_, told.growth, told.opened, fingerprint))
         if threads > 1:
             events.append(
                 Warned(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from ..model import Growth, InputId, JobId, Place
+from ..model import Fingerprint, Growth, InputId, JobId, Place
 
 
 class Runnable(Protocol):
@@ -17,6 +17,8 @@ class Runnable(Protocol):
     rename_broken: bool
     changes_slave: bool
     is_generator: bool
+    loaded_fingerprint: Fingerprint
+    recorded_content: Fingerprint
 
     @property
     def outputs(self) -> tuple[str, ...]:

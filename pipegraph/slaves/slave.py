@@ -20,7 +20,7 @@ import time
 import warnings
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from ..model import NOTHING_PRINTED, JobId
+from ..model import NOTHING_PRINTED, Fingerprint, JobId
 from . import messages, sweep
 from .capture import Slot
 from .child import FAILED, ReportChannel, packed, put_away, run_job
@@ -160,8 +160,8 @@ class Slave:
         self._control_descriptor = control.fileno()
         self._children: dict[int, _Child] = {}
         self._kill_at: dict[int, float] = {}
-        # What was told ahead, to begin when others end: ids of jobs, and whether they may adopt, by token.
-        self._ahead: dict[int, tuple[JobId, bool]] = {}
+        # What was told ahead, to begin when others end, by token.
+        self._ahead: dict[int, tuple[JobId, bool, dict[JobId, Fingerprint]]] = {}
         self._slots: list[Slot] = []
         self._slot_folders = tuple(each for each in (around.log_directory, around.folder) if each)
         self._is_retired = False
@@ -200,11 +200,11 @@ class Slave:
                 message, descriptor = received
                 word = message[0]
                 if word == "start":
-                    _, job_id, token, is_adopted = message
-                    self._start(job_id, token, is_adopted, descriptor)
+                    _, job_id, token, is_adopted, caches = message
+                    self._start(job_id, token, is_adopted, caches, descriptor)
                 elif word == "ahead":
-                    _, job_id, token, is_adopted = message
-                    self._ahead[token] = job_id, is_adopted
+                    _, job_id, token, is_adopted, caches = message
+                    self._ahead[token] = job_id, is_adopted, caches
                 elif word == "go":
                     if message[1] in self._ahead:
                         self._start_ahead(message[1])
@@ -228,7 +228,14 @@ class Slave:
         except messages.Gone:
             self._is_ending = True
 
-    def _start(self, job_id: JobId, token: int, is_adopted: bool, successor_end: int | None = None) -> None:
+    def _start(
+        self,
+        job_id: JobId,
+        token: int,
+        is_adopted: bool,
+        caches: dict[JobId, Fingerprint],
+        successor_end: int | None = None,
+    ) -> None:
         job = self._around.workload.job(job_id)
         slot = None
         started_at = time.time()
@@ -246,6 +253,8 @@ class Slave:
             return
         if pid == 0:
             try:
+                for cache, content in caches.items():
+                    self._around.workload.job(cache).recorded_content = content
                 control = self._run_in_fork(job, slot, token, is_adopted, successor_end)
             except BaseException:
                 import traceback
@@ -270,7 +279,7 @@ class Slave:
                 self._slots.append(child.slot)
 
     def _stop(self, jobs: list[JobId] | None, is_urgent: bool) -> None:
-        for token, (job_id, _) in list(self._ahead.items()):
+        for token, (job_id, *_) in list(self._ahead.items()):
             if jobs is None or job_id in jobs:
                 del self._ahead[token]
                 self._tell(("dropped", token))
@@ -320,8 +329,8 @@ class Slave:
                 self._finish(child, next_token, status, used.ru_utime + used.ru_stime)
 
     def _start_ahead(self, token: int) -> None:
-        job_id, is_adopted = self._ahead.pop(token)
-        self._start(job_id, token, is_adopted)
+        job_id, is_adopted, caches = self._ahead.pop(token)
+        self._start(job_id, token, is_adopted, caches)
 
     def _finish(self, child: _Child, next_token: int, status: int, cpu_seconds: float) -> None:
         exit_code = os.waitstatus_to_exitcode(status) if status else 0
@@ -389,7 +398,7 @@ class Slave:
         # From here on the end of its socket is what ends it: the slave that forked it may end first.
         _answer_ending_signals(_IGNORED)
         sweep.outlive_parent()
-        messages.send(control, ("loaded", token, packed(told), tuple(printed), threads))
+        messages.send(control, ("loaded", token, packed(told), tuple(printed), threads, job.loaded_fingerprint))
         return control
 
     def _confined(self, job: Runnable) -> Confinement:

@@ -1,0 +1,63 @@
+"""What a run knows of caches: which there are, what they must hold, and which of them were found damaged.
+
+Starts and records nothing: says what follows from what jobs report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from .events import Event, JobFailed, JobsLost, Warned
+from .model import Fingerprint, InputId, JobId, JobSpec, Past, Reason, ReasonKind
+
+_DAMAGED = {ReasonKind.OUTPUT_CHANGED, ReasonKind.OUTPUT_EMPTY}
+
+
+class Caches:
+    """The caches of one run.
+
+    Parameters
+    ----------
+    past
+        What is recorded of a job.
+    """
+
+    def __init__(self, past: Callable[[JobId], Past]) -> None:
+        self._past = past
+        self._jobs: set[JobId] = set()
+        self._remade: set[JobId] = set()
+        self._complaints: set[tuple[JobId, JobId]] = set()
+
+    def grow(self, specs: Iterable[JobSpec]) -> None:
+        """These jobs arrived."""
+        self._jobs.update(spec.id for spec in specs if spec.keeps)
+
+    def contents(self, inputs: Iterable[InputId] | None) -> dict[JobId, Fingerprint]:
+        """What the files of these inputs must hold, of those that are caches."""
+        found = {}
+        for name in inputs or () if self._jobs else ():
+            trace = self._past(name).trace if name in self._jobs else None
+            if trace is not None:
+                found[name] = trace.outputs[0].content
+        return found
+
+    def word_on(self, start: JobSpec, reasons: Iterable[Reason]) -> Warned | None:
+        """If a cache is made again since its file is not what it was."""
+        if start.keeps and any(reason.kind in _DAMAGED for reason in reasons):
+            return Warned("a cache was changed or emptied, and is made again", start.id)
+        return None
+
+    def events_after(self, event: JobFailed, inputs: Iterable[InputId] | None) -> list[Event]:
+        """What it means that a job failed; if it found a cache damaged that it depends on, the failure is none.
+
+        That cache is made again, once in a run, and then the job is started again, once.
+        """
+        damage = event.failure.damage
+        if damage is None or (event.job, damage.cache) in self._complaints or damage.cache not in self.contents(inputs):
+            return [event]
+        self._complaints.add((event.job, damage.cache))
+        if damage.cache in self._remade:
+            return [JobsLost((event.job,), ())]  # it ran beside the one that found it first
+        self._remade.add(damage.cache)
+        warning = Warned(f"a cache can't be read, and is made again: {damage.because}", damage.cache)
+        return [warning, JobsLost((event.job,), (damage.cache,))]
