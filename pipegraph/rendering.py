@@ -94,7 +94,9 @@ def _candidates(plot: Any) -> Iterator[object]:
     if isinstance(plot, str | bytes | os.PathLike):
         return
     yield plot
-    yield getattr(plot, "figure", None)
+    figure = getattr(plot, "figure", None)
+    if figure is not None and figure is not plot:
+        yield from _candidates(figure)
     parts = plot if isinstance(plot, list | tuple) else getattr(plot, "flat", ())
     for part in islice(parts, _MOST_PARTS):
         yield from _candidates(part)
