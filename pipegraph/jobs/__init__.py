@@ -23,6 +23,7 @@ from .invariants import (
 )
 from .joblist import JobList, flatten_jobs
 from .loading import AttributeLoadingJob, DataLoadingJob
+from .plots import CombinedPlotJob, PlotJob
 from .shared import SharedFileGeneratingJob, SharedMultiFileGeneratingJob
 from .temporary import MultiTempFileGeneratingJob, TempFileGeneratingJob, TempFilePlusGeneratingJob
 
@@ -32,6 +33,7 @@ __all__ = [
     "CachedDataLoadingJob",
     "CachedFileJob",
     "CachedJob",
+    "CombinedPlotJob",
     "CommandJob",
     "DataLoadingJob",
     "DependencyInjectionJob",
@@ -51,6 +53,7 @@ __all__ = [
     "OutputFile",
     "PackageInvariant",
     "ParameterInvariant",
+    "PlotJob",
     "ProgramInvariant",
     "SharedFileGeneratingJob",
     "SharedMultiFileGeneratingJob",
