@@ -18,7 +18,8 @@ def version() -> str:
 
 
 TEST = ["pytest>=7", "pytest-randomly", "pytest-timeout", "hypothesis>=6.80", "numpy", "pandas", "setuptools>=64"]
-TEST += ["pyte>=0.8", "ipykernel", "nbclient"]
+NOTEBOOKS = ["nbclient>=0.8", "nbconvert>=7", "ipykernel>=6"]
+TEST += ["pyte>=0.8", *NOTEBOOKS]
 DEV = [*TEST, "ruff", "mypy>=1.8", "types-psutil", "cosmic-ray>=8.4"]
 
 setup(
@@ -31,7 +32,7 @@ setup(
     package_data={"pipegraph": ["py.typed"]},
     python_requires=">=3.10",
     install_requires=["psutil>=5.9", "rich>=12", "xxhash>=3.0"],
-    extras_require={"test": TEST, "dev": DEV},
+    extras_require={"notebooks": NOTEBOOKS, "test": TEST, "dev": DEV},
     entry_points={"console_scripts": ["pipegraph = pipegraph.cli:main"]},
     zip_safe=False,
     classifiers=[

@@ -114,6 +114,10 @@ class JobDiedException(PyPipeGraphError):
         return type(self), (self.headline, self.facts, self.mend, self.exit_code)
 
 
+class NotebookError(PyPipeGraphError):
+    """A cell of a notebook raised, the kernel died, or it took too long."""
+
+
 class RuntimeError(PyPipeGraphError):  # noqa: A001 - the name that scripts of the original API rely on
     """The run ended, and at least one job failed.
 

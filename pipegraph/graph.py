@@ -18,6 +18,7 @@ from .errors import DuplicateOutputError, JobContractError, NoGraphError
 from .events import Event, JobBlocked, JobFailed, JobStarted, JobStopped, JobSucceeded
 from .explanations import Explanation
 from .invariants.findings import Followed
+from .invariants.origins import shown_file
 from .model import NO_USAGE, Growth, InputId, JobId, JobSpec, Place, Role
 from .outcomes import INDIRECT, NO_OUTCOME, Outcome, outcome_after
 from .patterns import matcher
@@ -121,6 +122,10 @@ class Graph:
         self.declared = Declared()
         self.mark = object()  # outlasts the graph where somebody keeps it, as an id would not
 
+    def __repr__(self) -> str:
+        jobs = sum(1 for job in self.jobs.values() if job.role is not Role.INVARIANT)
+        return f"<Graph of {jobs} job{'' if jobs == 1 else 's'} in {self.directory}>"
+
     # --- declaring
 
     def place_of_caller(self) -> Place:
@@ -134,8 +139,8 @@ class Graph:
             frame = frame.f_back
         line = 0 if frame is None else frame.f_lineno
         place = self._places.get((filename, line))
-        if place is None:
-            name = filename
+        if place is None or place.filename.startswith("In["):  # a cell may be executed again, under another number
+            name = shown_file(filename)
             if filename.startswith(self.directory + os.sep):
                 name = filename[len(self.directory) + 1 :]
             place = self._places[filename, line] = Place(name, line)

@@ -24,6 +24,9 @@ Fingerprint: TypeAlias = str
 FILES_PREFIX = "MFI"
 """Begins the ids of invariants over collections of files, whose names do not count."""
 
+NOTEBOOK_PREFIX = "NB"
+"""Begins the ids of invariants over the code of notebooks; the path follows."""
+
 
 def assert_never(value: NoReturn) -> NoReturn:
     """Typing's proof that a match is complete (`typing.assert_never` needs Python 3.11)."""

@@ -217,15 +217,17 @@ def _go(graph: Graph, where: Place) -> None:
     log_folder = None if graph.log_directory is None else _new_log_folder(graph.log_directory)
     slave = LocalSlave(graph, run_id, log_folder, is_strict=graph.strict)
     graph.running = True
-    run = None
+    loop = None
     try:
         slave.begin()
         from .run import Run
 
-        run = Run(graph, slave, run_id, began_at, where, log_folder)
-        run.go()
+        # The module was just put where the function of that name is.
+        vars(sys.modules[__package__])["run"] = run_pipegraph
+        loop = Run(graph, slave, run_id, began_at, where, log_folder)
+        loop.go()
     except (RuntimeError, KeyboardInterrupt):
-        if run is None or not run.is_again:
+        if loop is None or not loop.is_again:
             raise
     except OSError as error:
         raise CommunicationFailure(
@@ -243,7 +245,7 @@ def _go(graph: Graph, where: Place) -> None:
         if log_folder is not None:
             with contextlib.suppress(OSError):
                 os.rmdir(log_folder)  # it is empty, if the run could not begin
-    if run.is_again:
+    if loop.is_again:
         _run_again()
 
 

@@ -48,6 +48,9 @@ PURE = {
 }
 """All that the engine may import from outside of the package: it decides, and never looks at the world."""
 
+NOTEBOOKS = ("jupyter_core", "nbclient", "nbconvert", "nbformat")
+"""What an extra installs; imported where it is needed."""
+
 
 class Import(NamedTuple):
     importer: str
@@ -136,6 +139,7 @@ def wrong_arrows(package: Path) -> list[str]:
                 "polars",
                 "joblib",
                 "anndata",
+                *NOTEBOOKS,
             }:
                 problems.append(f"{found}, which is neither ours, nor Python's, nor a dependency")
             # The package is imported before any of its modules: its version, a fact, is no arrow.

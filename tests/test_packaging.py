@@ -161,8 +161,8 @@ def test_a_package_without_a_version_is_not_built(source_copy: Path) -> None:
 def test_three_packages_are_required_and_the_extras_add_the_tools(source_copy: Path) -> None:
     run(sys.executable, "setup.py", "-q", "egg_info", "--egg-base", ".", cwd=source_copy)
     lines = (source_copy / "pipegraph.egg-info" / "requires.txt").read_text().splitlines()
-    headings = ["", "[dev]", "[test]"]
-    starts = [0, lines.index("[dev]"), lines.index("[test]")]
+    headings = ["", *(line for line in lines if line.startswith("["))]
+    starts = [0, *(lines.index(heading) for heading in headings[1:])]
     names = {
         heading: {re.split("[><=]", line)[0] for line in lines[start : (starts + [len(lines)])[at + 1]]} - {"", heading}
         for at, (heading, start) in enumerate(zip(headings, starts))
@@ -171,6 +171,7 @@ def test_three_packages_are_required_and_the_extras_add_the_tools(source_copy: P
 
     assert names[""] == {"psutil", "rich", "xxhash"}
     assert {"pytest", "pytest-randomly", "pytest-timeout", "hypothesis", "numpy", "pandas"} <= names["[test]"]
+    assert names["[notebooks]"] == {"nbclient", "nbconvert", "ipykernel"} <= names["[test]"]
     assert names["[dev]"] - names["[test]"] == {"ruff", "mypy", "types-psutil", "cosmic-ray"}
     assert "Requires-Python: >=3.10" in metadata
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ..errors import shown
+from ..model import NOTEBOOK_PREFIX
 from .names import jobs_by_name, paths_in
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ class Lineage:
             return [name]
         record = knowledge.invariant(name)
         files = [file.path for file in record.files] if record is not None else []
+        if not files and name.startswith(NOTEBOOK_PREFIX):
+            files = [name.removeprefix(NOTEBOOK_PREFIX)]
         self._files.update(files)
         return files or [name]
 

@@ -27,6 +27,15 @@ def origin_of(filename: str) -> Origin:
     return Origin.LIBRARY if is_library else Origin.SCRIPT
 
 
+def shown_file(filename: str) -> str:
+    """A cell of a notebook as Jupyter counts it, ``In[3]``; any other file as it is."""
+    if "ipykernel_" not in filename or "IPython" not in sys.modules:
+        return filename
+    compiler = getattr(sys.modules["IPython"].get_ipython(), "compile", None)
+    number = getattr(compiler, "_filename_map", {}).get(filename)
+    return filename if number is None else f"In[{number}]"
+
+
 def is_own_module(module: ModuleType) -> bool:
     """Whether a module is the user's own."""
     # A file of one's own may have the name of one of the standard library's.

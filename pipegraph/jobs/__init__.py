@@ -23,7 +23,9 @@ from .invariants import (
 )
 from .joblist import JobList, flatten_jobs
 from .loading import AttributeLoadingJob, DataLoadingJob
+from .notebooks import NotebookJob
 from .plots import CombinedPlotJob, PlotJob
+from .rows import JobPerRow, MergeJob
 from .shared import SharedFileGeneratingJob, SharedMultiFileGeneratingJob
 from .temporary import MultiTempFileGeneratingJob, TempFileGeneratingJob, TempFilePlusGeneratingJob
 
@@ -46,10 +48,13 @@ __all__ = [
     "Job",
     "JobGeneratingJob",
     "JobList",
+    "JobPerRow",
     "MemMappedDataLoadingJob",
+    "MergeJob",
     "MultiFileGeneratingJob",
     "MultiFileInvariant",
     "MultiTempFileGeneratingJob",
+    "NotebookJob",
     "OutputFile",
     "PackageInvariant",
     "ParameterInvariant",

@@ -196,10 +196,7 @@ class Job:
     def _declare(self, function: Callback | None, takes_output: bool = False) -> bool:
         """Common end of every `__init__`; false if the job was there already, and is the same."""
         place = self.graph.place_of_caller()
-        if function is not None:
-            takes_output = call_takes_output(function, type(self).__name__, place, takes_output)
-        else:
-            takes_output = False
+        takes_output = function is not None and self._takes(function, place, takes_output)
         if self._is_whole:
             if not self._is_same_function(function):
                 self._redefine(place)
@@ -214,6 +211,10 @@ class Job:
         elif self._takes_output:
             self._takes_output = False
         return True
+
+    def _takes(self, function: Callback, place: Place, may_take: bool) -> bool:
+        """Whether the callback wants the output; raises if it wants more than it is given."""
+        return call_takes_output(function, type(self).__name__, place, may_take)
 
     def _enlist(self) -> None:
         """Into the graph, once everything about the job is known to be right."""
@@ -239,6 +240,12 @@ class Job:
                 ],
                 "Give one of them another file name, or do without rename_broken.",
             )
+
+    def _set_options(self, rename_broken: bool, empty_ok: frozenset[str]) -> None:
+        if rename_broken != self.rename_broken:
+            self.rename_broken = rename_broken
+        if empty_ok != self.empty_ok:
+            self.empty_ok = empty_ok
 
     def _is_same_function(self, function: Callback | None) -> bool:
         mine = self.function

@@ -15,6 +15,7 @@ from .names import output_path
 if TYPE_CHECKING:
     from pathlib import Path
 
+_NONE: frozenset[str] = frozenset()
 PathName = str | os.PathLike[str]
 
 
@@ -50,11 +51,9 @@ class FileGeneratingJob(Job):
         empty_file_allowed: bool | None = None,
     ) -> None:
         _require_function(self, function)
-        if self._declare(function, takes_output=True):
-            if rename_broken:
-                self.rename_broken = True
-            if empty_ok if empty_file_allowed is None else empty_file_allowed:
-                self.empty_ok = frozenset((self.job_id,))
+        if self._declare(function, takes_output=True) or self.graph.is_between_runs:
+            may_be_empty = empty_ok if empty_file_allowed is None else empty_file_allowed
+            self._set_options(rename_broken, frozenset((self.job_id,)) if may_be_empty else _NONE)
             self._enlist()
 
     @classmethod
@@ -143,17 +142,15 @@ class MultiFileGeneratingJob(Job):
         if self._is_whole and (keys, paths) != (self._keys, self._paths):
             self._redefine(self.graph.place_of_caller())
             self.function = None
-        if self._declare(function, takes_output=True):
+        if self._declare(function, takes_output=True) or self.graph.is_between_runs:
             self._keys, self._paths = keys, paths
             self.outputs = tuple(sorted(paths))
             self.has_several_files = len(paths) > 1
-            if rename_broken:
-                self.rename_broken = True
             if isinstance(may_be_empty, Mapping):
                 named = {output_path(name, type(self).__name__, self.graph) for name, ok in may_be_empty.items() if ok}
-                self.empty_ok = frozenset(named)
-            elif may_be_empty:
-                self.empty_ok = frozenset(paths)
+            else:
+                named = set(paths if may_be_empty else ())
+            self._set_options(rename_broken, frozenset(named))
             self._enlist()
             for path in paths if self.has_several_files else ():
                 self.graph.makers[path] = self

@@ -150,6 +150,42 @@ def call_takes_output(function: Any, class_name: str, place: Place, may_take: bo
     return bool(needed == 1)
 
 
+def require_arguments(function: Any, class_name: str, place: Place, given: tuple[str, ...]) -> None:
+    """The callback can be called with just these; from its signature, never by trying.
+
+    Raises
+    ------
+    TypeError
+        Not callable.
+    JobContractError
+        It takes less, or wants more.
+    """
+    import inspect
+
+    if not callable(function):
+        raise TypeError(
+            f"{class_name}: the callback must be a function, not {type(function).__name__} ({function!r:.80})"
+            f"\n    where: {place}"
+        )
+    try:
+        signature = inspect.signature(function)
+    except (ValueError, TypeError):
+        return  # C functions may not tell
+    try:
+        signature.bind(*given)
+    except TypeError as error:
+        raise JobContractError(
+            "a callback that does not take what it is given",
+            [
+                ("callback", getattr(function, "__qualname__", repr(function))),
+                ("job", f"{class_name}, {place}"),
+                ("given", " and ".join(given)),
+                ("because", error),
+            ],
+            "Give it these parameters, and others default values.",
+        ) from None
+
+
 def _needed_by_signature(function: Any) -> int:
     import inspect
 

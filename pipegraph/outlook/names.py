@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 
 from ..errors import JobContractError
-from ..model import JobId, JobSpec, Role
+from ..model import NOTEBOOK_PREFIX, JobId, JobSpec, Role
 from ..patterns import nearest
 
 
@@ -33,7 +33,7 @@ class Names:
         """What is called so, and the form of its name that this graph knows.
 
         A job by its id or a file that it makes, in any form of a path, and the invariants that watch that file; else
-        the FunctionInvariant and the ParameterInvariant of that name.
+        the FunctionInvariant, the ParameterInvariant and the code of the notebook of that name.
         """
         for form in _forms(name):
             maker = self.maker(form)
@@ -41,8 +41,8 @@ class Names:
             found += self._watchers.get(form, ())
             if found:
                 return form, found
-        found = [self.spec_of[prefix + name] for prefix in ("FI", "PI") if prefix + name in self.spec_of]
-        return name, found
+        ids = ("FI" + name, "PI" + name, NOTEBOOK_PREFIX + name)
+        return name, [self.spec_of[each] for each in ids if each in self.spec_of]
 
     def unknown(self, headline: str, facts: Iterable[tuple[str, object]], name: str, mend: str) -> JobContractError:
         """The error for a name that nothing has, with the nearest that something has."""

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any
 
 from ..errors import CacheDamagedError
-from ..invariants.origins import origin_of
+from ..invariants.origins import origin_of, shown_file
 from ..masking import HIDDEN, is_secret, masked_source, masked_text
 from ..model import Damage, Failure, FailureKind, Frame, Origin
 
@@ -150,7 +150,7 @@ def _frames(traces: list[TracebackType], masked: Masked, room: int) -> tuple[lis
             source = masked.source(linecache.getline(code.co_filename, each.tb_lineno).strip())
             variables = masked.variables(each.tb_frame.f_locals, room)
             room -= sum(len(text) for _, text in variables)
-        found.append(Frame(code.co_filename, each.tb_lineno, code.co_name, source, variables, origin))
+        found.append(Frame(shown_file(code.co_filename), each.tb_lineno, code.co_name, source, variables, origin))
     return found[::-1], room
 
 
