@@ -67,6 +67,13 @@ _BEFORE_A_COMMAND = frozenset(("if", "then", "else", "elif", "do", "while", "unt
 _NO_NAME = re.compile(r"[^\w.+-]")
 
 
+_TOKEN = re.compile(
+    r"""(?P<word>(?:\\.|'[^']*'|"(?:\\.|[^"\\])*"|[^\s;&|<>()'"\\])+)|(?P<operator>[;&|<>()\n]+)|(?P<unended>['"\\])""",
+    re.DOTALL,
+)
+_COMMENT = re.compile(r"(?:^|(?<=[\s;&|]))#.*", re.MULTILINE)
+
+
 def programs_in(text: str) -> list[str]:
     """Names of programs that a text for the shell starts, as far as it can be seen; rather too few than one too many.
 
@@ -74,26 +81,19 @@ def programs_in(text: str) -> list[str]:
     """
     if _UNREADABLE.search(text):
         return []
-    words = shlex.shlex(text, posix=True, punctuation_chars="();<>|&\n")
-    words.whitespace = " \t"
-    words.wordchars += "@%+,:{}$!^[]"
     found: list[str] = []
-    begins = True
-    is_target = False
-    try:
-        for word in words:
-            if (word[0] in "<>" and "(" not in word) or word == "&>":
-                is_target = True
-            elif word[0] in "();|&\n<>":
-                begins, is_target = word[-1] != ")", False
-            elif is_target:
-                is_target = False
-            elif begins:
-                if "=" in word or word in _BEFORE_A_COMMAND:
-                    continue
-                begins = False
-                if word not in _SHELL_WORDS and not _NO_NAME.search(word):
-                    found.append(word)
-    except ValueError:
-        return []  # quotes that don't end: bash will say so
+    begins, is_target = True, False
+    for token in _TOKEN.finditer(_COMMENT.sub("", text)):
+        word, operator = token["word"], token["operator"]
+        if token["unended"]:
+            return []  # bash will say so
+        if operator:
+            is_target = operator[-1] in "<>" or operator.endswith((">&", "<&"))
+            begins = not is_target and operator[-1] != ")"
+        elif is_target:
+            is_target = False
+        elif begins and "=" not in word and word not in _BEFORE_A_COMMAND:
+            begins = False
+            if word not in _SHELL_WORDS and not _NO_NAME.search(word):
+                found.append(word)
     return list(dict.fromkeys(found))

@@ -139,6 +139,8 @@ def test_quoted_text_is_one_line_that_bash_reads_back(text):
         ("for i in a b; do bwa mem $i; done\nif grep -q x f; then echo; fi", ["bwa", "grep"]),
         ("paste <(cut -f1 a) b > $(tmp) # then | nothing", ["paste", "cut", "tmp"]),
         ("awk '{print $1; x && y}' f || true; $TOOL x; ./made y; \"a b\" c", ["awk"]),
+        ("cut -d '|' -f1 x; cut -d '' \\; y; grep '#' \"a\\\" | b\" #c", ["cut", "grep"]),
+        ("trap '' TERM; x=$(date) tee a >& b; sort <a >b 2>>c \\\n | \\\nuniq", ["date", "sort"]),
         ("source env.sh; tool x", []),
         ("case x in a) b;; esac", []),
         ("f() { x; }; f", []),
