@@ -8,8 +8,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
-import shlex
 import signal
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
@@ -17,7 +15,8 @@ from typing import Any, NamedTuple, Protocol
 from .errors import JobDiedException, shown
 from .masking import masked_text
 from .model import Allotment, Place
-from .placeholders import MARK, filled, numbers_of
+from .placeholders import filled, numbers_of
+from .shell import SHELL
 
 _TAIL_BYTES = 10_000
 _TAIL_LINES = 10
@@ -25,20 +24,6 @@ _SIGNALS = tuple(
     map(int, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE, signal.SIGXFSZ))
 )
 """What slaves, or Python itself, ignore; programs would inherit that."""
-
-SHELL = ("bash", "-euo", "pipefail", "-c")
-# Words without anything that a shell would make something of, and where its output or input goes.
-_PLAIN = re.compile(r"\s*([\w./:@%+,=-]+(?:[ \t]+[\w./:@%+,=-]+)*)((?:[ \t]*[<>][ \t]*[\w./:@%+,=-]+)*)\s*")
-_REDIRECTION = re.compile(r"([<>])\s*([^\s<>]+)")
-_NUMBERED = re.compile(r"\d[<>]")
-_BUILT_IN = (
-    ". : alias bg bind break builtin caller case cd command compgen complete compopt continue coproc declare dirs "
-    "disown do done echo elif else enable esac eval exec exit export false fc fg fi for function getopts hash "
-    "help history if in jobs kill let local logout mapfile popd printf pushd pwd read readarray readonly return "
-    "select set shift shopt source suspend test then time times trap true type typeset ulimit umask unalias unset "
-    "until wait while"
-)
-_SHELL_WORDS = frozenset(_BUILT_IN.split())
 
 
 class Launch(NamedTuple):
@@ -75,42 +60,6 @@ class Named(Protocol):
     @property
     def command_line(self) -> str:
         """To be pasted into a terminal; numbers are still marked."""
-
-
-def without_shell(text: str, environment: Mapping[bytes, bytes]) -> tuple[tuple[str, ...], str, str] | None:
-    """Words, stdin and stdout of a command that needs no shell, as make(1) does it; None if it does."""
-    found = _PLAIN.fullmatch(text)
-    if found is None:
-        return None
-    words = tuple(found[1].split())
-    if (
-        words[0] in _SHELL_WORDS
-        or "=" in words[0]
-        or f"BASH_FUNC_{words[0]}%%".encode() in environment
-        or _NUMBERED.search(text)
-    ):
-        return None
-    streams = dict(_REDIRECTION.findall(found[2]))
-    if len(streams) < found[2].count("<") + found[2].count(">"):
-        return None
-    return words, streams.get("<", ""), streams.get(">", "")
-
-
-def quoted(text: str) -> str:
-    """For a shell, on one line; what is marked as known later, numbers, stays so."""
-    probe = MARK.sub("0", text)
-    if shlex.quote(probe) == probe:
-        return text
-    if probe.isprintable():
-        return "'" + text.replace("'", "'\\''") + "'"
-    return "$'" + "".join(each if each == "\0" else _in_dollar_quotes(each) for each in text) + "'"
-
-
-def _in_dollar_quotes(each: str) -> str:
-    if each.isprintable():
-        return "\\" + each if each in "\\'" else each
-    escaped = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}.get(each)
-    return escaped or "".join(f"\\x{byte:02x}" for byte in each.encode("utf-8", "surrogateescape"))
 
 
 def keep_from_programs() -> None:
@@ -176,17 +125,16 @@ def not_started(job: Named, launch: Launch, error: OSError) -> JobDiedException:
     if error.errno == errno.E2BIG:
         return JobDiedException(
             "a command line is too long",
-            [*facts[:1], ("command", f"{_line(job)[:200]}…")],
+            [*facts[:1], ("command", f"{line_of(job)[:200]}…")],
             "Linux takes arguments of 128 KiB each, and of 2 MiB together as a rule: write the names to a file in a "
             "job of its own, and give that file to the program.",
             127,
         )
-    if error.filename not in (None, program):
-        return JobDiedException(f"a file of a command can't be opened: {error.filename}: {error.strerror}", facts)
+    if error.filename != program:
+        what = "working directory" if error.filename == launch.folder else "file"
+        headline = f"a {what} of a command can't be opened: {error.filename}: {error.strerror}"
+        return JobDiedException(headline, facts)
     if error.errno == errno.ENOENT:
-        where = launch.folder and not os.path.isdir(launch.folder)
-        if where:
-            return JobDiedException(f"the working directory of a command is not there: {launch.folder}", facts)
         return JobDiedException(f"a program is not installed: {program}", facts, mend_for_missing(program), 127)
     return JobDiedException(f"a program can't be started: {program}: {error.strerror}", facts, "", 126)
 
@@ -194,8 +142,9 @@ def not_started(job: Named, launch: Launch, error: OSError) -> JobDiedException:
 def mend_for_missing(program: str) -> str:
     """How to look for it."""
     if "/" in program:
-        return "Give the path of the program, from the folder in which the command runs."
-    return f"Is it called so (which {program}; apt-cache search {program}; conda search {program}), and on the PATH?"
+        return "Is the path right, as seen from the folder in which the command runs, and is the file executable?"
+    search = f"apt-cache search {program}, conda search {program}"
+    return f"Correct its name, install it ({search}), or put its folder on the PATH."
 
 
 def failure_of(job: Named, launch: Launch, exit_code: int, stderr: int, overtime: float = 0.0) -> JobDiedException:
@@ -224,9 +173,9 @@ def failure_of(job: Named, launch: Launch, exit_code: int, stderr: int, overtime
     facts = _facts(job)
     if launch.exit_codes != (0,):
         facts.append(("expected", f"exit status {', '.join(map(str, launch.exit_codes))}"))
-    if last:
-        if not overtime:
-            headline += f": {last[-1].strip()[:300]}"
+    if last and not overtime:
+        headline += f": {last[-1].strip()[:300]}"
+    if last and launch.stderr:  # which is removed; otherwise it is shown as that of other jobs
         facts.append(("stderr", "\n" + "\n".join(f"        {line}" for line in last)))
     return JobDiedException(headline, facts, mend, exit_code)
 
@@ -243,10 +192,11 @@ _MENDS = {
 
 
 def _facts(job: Named) -> list[tuple[str, object]]:
-    return [("job", f"{job.job_id} ({job.place})"), ("command", _line(job))]
+    return [("job", f"{job.job_id} ({job.place})"), ("command", line_of(job))]
 
 
-def _line(job: Named) -> str:
+def line_of(job: Named) -> str:
+    """To be pasted into a terminal."""
     return shown(filled(job.command_line, numbers_of(job.allotment)))
 
 

@@ -18,11 +18,13 @@ PACKAGE = REPOSITORY / "pipegraph"
 # where a part may import those that stand before it.
 LAYERS = (
     ("errors", "explanations", "masking", "model", "events", "patterns", "placeholders"),
+    ("shell",),
     ("caches", "cycles", "outcomes", "programs", "rendering", "signals", "targets", "undeclared", "wishes"),
     ("engine", "invariants"),
     ("graph", "results"),
     ("jobs", "status", "slaves", "watchers", "keyboard"),
     ("coordinator", "dialogue", "outlook"),
+    ("installed",),
     ("run",),
     ("script",),
     ("testing", "uniqueness", "doors", "cli", "__init__", "__main__"),

@@ -13,6 +13,7 @@ from ..explanations import Explanation, Part
 from ..graph import Graph
 from ..invariants.parameters import fingerprint_parameters
 from ..model import ALONE, Allotment, JobId, JobSpec, Role
+from ..shell import quoted
 from .base import Job, OutputFile
 from .files import MultiFileGeneratingJob, PathName
 from .invariants import FileInvariant, Invariant, MultiFileInvariant
@@ -131,12 +132,12 @@ class CommandJob(MultiFileGeneratingJob):
         if inputs is None:
             return {}
         if isinstance(inputs, Mapping):
-            items: Iterable[tuple[Any, Any]] = inputs.items()
-        elif isinstance(inputs, (str, os.PathLike, Job, OutputFile)) or not isinstance(inputs, Iterable):
-            items = [(0, inputs)]
-        else:
-            items = enumerate(inputs)
-        return {str(key): self._paths_of(each, needed) for key, each in items}
+            return {str(key): self._paths_of(each, needed) for key, each in inputs.items()}
+        if isinstance(inputs, (str, os.PathLike, Job, OutputFile)) or not isinstance(inputs, Iterable):
+            inputs = [inputs]
+        keyed = {str(number): self._paths_of(each, needed) for number, each in enumerate(inputs)}
+        # Data that a job loads, or a parameter, is no file.
+        return {key: paths for key, paths in keyed.items() if paths}
 
     def _paths_of(self, thing: Any, needed: list[Any]) -> list[str]:
         if isinstance(thing, (OutputFile, Job)):
@@ -262,7 +263,7 @@ class ProgramInvariant(Invariant):
                 f"{cls.__name__}: the command must be a list of words, not {given!r:.80}"
                 f"\n    where: {graph.place_of_caller()}"
             )
-        return "PROGRAM" + " ".join(map(programs.quoted, map(os.fspath, given)))
+        return "PROGRAM" + " ".join(map(quoted, map(os.fspath, given)))
 
     def resolve(self) -> None:
         """The run begins: what was said before may be outdated."""

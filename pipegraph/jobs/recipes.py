@@ -16,7 +16,8 @@ from ..invariants.parameters import fingerprint_parameters
 from ..masking import HIDDEN, is_secret, masked_text
 from ..model import Allotment
 from ..placeholders import FILES, LATE, NAMES, filled, marked, numbers_of, replaced, unmarked
-from ..programs import SHELL, Launch, quoted, without_shell
+from ..programs import Launch
+from ..shell import SHELL, programs_in, quoted, without_shell
 from .base import Job, OutputFile
 
 Keyed = Mapping[str, Sequence[str]]
@@ -80,18 +81,19 @@ class Recipe(NamedTuple):
         values = {"project": shlex.quote(directory), "temp": '"$temp"'}
         if not isinstance(self.command, str):
             line = " ".join("".join(_quoted_parts(word, values)) for word in self.command)
-        elif not self.folder and without_shell(unmarked_probe(self.command), {}) is not None:
+        elif not self.folder and without_shell(_probe(self.command), {}) is not None:
             line = filled(self.command, values).strip()
         else:
             line = f"{' '.join(SHELL)} {quoted(filled(self.command, values))}"
         line = masked_text(line)
-        unset = [f"-u {quoted(name)}" for name, value in self.environment if value is None]
-        if unset:
-            line = f"env {' '.join(unset)} {line}"
-        for name, value in reversed(self.environment):
+        variables = [f"-u {quoted(name)}" for name, value in self.environment if value is None]
+        for name, value in self.environment:
             if value is not None:
                 shown = quoted(HIDDEN) if is_secret(name) else "".join(_quoted_parts(value, values))
-                line = f"{name}={shown} {line}"
+                variables.append(f"{quoted(name)}={shown}")
+        if not all(each.partition("=")[0].isidentifier() for each in variables):
+            variables.insert(0, "env")
+        line = " ".join([*variables, line])
         if self.folder:
             line = f"(cd {quoted(self.folder)} && {line})"
         if self.stdout:
@@ -99,6 +101,13 @@ class Recipe(NamedTuple):
         if self.stderr:
             line += " 2>&1" if self.stderr == self.stdout else f" 2> {quoted(self.stderr)}"
         return f"export temp=$(mktemp -d); {line}" if self._needs_folder else line
+
+    def programs(self) -> list[str]:
+        """What has to be installed, as far as that can be seen."""
+        if not isinstance(self.command, str):
+            return [] if "\0" in self.command[0] else [self.command[0]]
+        found = programs_in(self.command)
+        return found if not self.folder and without_shell(_probe(self.command), {}) else [*found, SHELL[0]]
 
     def explanation(self) -> Explanation:
         """What of it counts, for people to compare."""
@@ -171,14 +180,14 @@ class _Reader:
 
     def words(self, given: Any) -> Iterable[str]:
         """The arguments that one element of a list becomes: several, if it is a placeholder of several files."""
-        if isinstance(given, str) and given[:1] == "{":
+        if isinstance(given, str) and given.startswith("{"):
             found: list[str] = []
 
             def keep(paths: Iterable[str]) -> str:
                 found.extend(paths)
                 return "\0"
 
-            if self.text(given, keep, str) == "\0":
+            if self.text(str(given), keep, str) == "\0":
                 return found
         return (self.word(given),)
 
@@ -196,7 +205,7 @@ class _Reader:
                 [("argument", f"{given!r:.80} ({type(given).__name__})")],
                 "Convert it to text.",
             )
-        return self.text(given, self._only, str) if isinstance(given, str) else str(given)
+        return self.text(str(given), self._only, str) if isinstance(given, str) else str(given)
 
     def stream(self, name: str, given: Any) -> str:
         """The output to which stdout or stderr goes."""
@@ -264,7 +273,7 @@ class _Reader:
         return paths[0]
 
 
-def unmarked_probe(text: str) -> str:
+def _probe(text: str) -> str:
     """The text as it might be, to see whether it needs a shell."""
     return filled(text, dict.fromkeys((*LATE, "project"), "1"))
 

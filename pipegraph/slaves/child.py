@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..invariants import files
 from ..model import NO_GROWTH, NOTHING_OPENED, Failure, FailureKind, FileRecord, Growth, Opened, Usage
+from ..programs import line_of
 from .memory import peak_private_bytes
 from .messages import Gone, send
 from .opened import Openings
@@ -294,6 +295,7 @@ def broken_contract(job: Runnable) -> Failure | None:
     error = JobContractError(
         "a job did not make its files" if missing else "a job left an empty file",
         [("job", f"{job.job_id} ({job.place})")]
+        + ([("command", line_of(job))] if job.is_program else [])
         + [("missing", path) for path in missing]
         + [("empty", path) for path in empty],
         "Write to the path that was promised." if missing else "If an empty file is right, pass empty_ok=True.",

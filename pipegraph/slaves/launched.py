@@ -49,7 +49,7 @@ def begin(job: Runnable, launch: Launch, slot: Slot) -> int:
     except Exception as error:
         if isinstance(error, OSError) and is_lack(error):
             raise
-        raise NotBegun(_told(_failure(error, FailureKind.DIED), [], time.time(), 0.0, 0)) from None
+        raise NotBegun(_told(_failure(error.with_traceback(None), FailureKind.DIED), [], time.time(), 0.0, 0)) from None
 
 
 def told_of_end(

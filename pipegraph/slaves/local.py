@@ -38,10 +38,11 @@ _MARK = "PIPEGRAPH_RUN"
 class _Slave:
     """One slave, seen from the master."""
 
-    __slots__ = ("end", "inherited_bytes", "is_asked", "is_retired", "outbox", "processes", "running")
+    __slots__ = ("end", "inherited_bytes", "is_asked", "is_retired", "number", "outbox", "processes", "running")
 
-    def __init__(self, end: socket.socket) -> None:
+    def __init__(self, end: socket.socket, number: int = 0) -> None:
         self.end = end
+        self.number = number
         self.running: dict[int, JobSpec] = {}
         # As it told when it was asked last: process and start of each job, by token.
         self.processes: dict[int, tuple[int, float]] = {}
@@ -219,7 +220,7 @@ class LocalSlave:
             except OSError as error:
                 self._events.append(JobFailed(job.id, not_started(error.errno)))
                 return
-            candidate = _Slave(ours)
+            candidate = _Slave(ours, self._tokens + 1)
             self._slaves[ours.fileno()] = candidate
             self._candidates[job.id] = candidate
         self._tokens += 1
@@ -241,12 +242,15 @@ class LocalSlave:
         before, candidate = self._current, self._candidates.pop(job)
         assert before is not None
         self._say(before, ("succeeded", job))
-        self._say(candidate, ("adopt",))
+        self._say(candidate, ("adopt", self._slave_mark(candidate)))
         self._loaded.append(job)
         self._current = candidate
         if before is not self._keeper:
             before.is_retired = True
             self._say(before, ("retire",))
+
+    def _slave_mark(self, slave: _Slave) -> str:
+        return f"{self._run_id}/{slave.number}"
 
     def discard(self, job: JobId) -> None:
         """The fork that did this must not become a slave."""
@@ -451,6 +455,8 @@ class LocalSlave:
             return  # otherwise the slave that forked it tells how it died
         if slave.is_retired and not slave.running:
             return
+        # The keeper has got what this one started; it must not write beside those that are started in its place.
+        sweep.kill_marked(f"{sweep.SLAVE_MARK}={self._slave_mark(slave)}")
         lost = self._lost((slave,), events)
         for job in lost:
             self._forget_candidate(job)

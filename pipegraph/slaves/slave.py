@@ -509,6 +509,7 @@ class Slave:
             received = None
         if received is None or received[0][0] != "adopt":
             os._exit(0)
+        os.environ[sweep.SLAVE_MARK] = received[0][1]
         self._control.detach()
         os.close(self._wake_reader)
         os.close(self._wake_writer)

@@ -11,6 +11,9 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_GET_CHILD_SUBREAPER = 37
 
+SLAVE_MARK = "PIPEGRAPH_SLAVE"
+"""In the environment of all programs that a slave, which is not the first, and its jobs start: which one it is."""
+
 _KILL = int(signal.SIGKILL)
 
 _prctl = ctypes.CDLL(None).prctl
@@ -130,6 +133,20 @@ def kill_session(session: int, mark: str, spared: frozenset[int], wait_seconds: 
             except ChildProcessError:
                 pass
         if not left and not ended:
+            return
+        time.sleep(pause)
+        pause = min(0.05, pause * 2)
+
+
+def kill_marked(mark: str, wait_seconds: float = 10.0) -> None:
+    """End the descendants of this process that bear the mark in their environment, of which another one is parent."""
+    until = time.monotonic() + wait_seconds
+    pause = 0.0005
+    while time.monotonic() < until:
+        left = [pid for pid in descendants(os.getpid()) if _is_marked(pid, mark)]
+        for pid in left:
+            kill(pid)
+        if not left:
             return
         time.sleep(pause)
         pause = min(0.05, pause * 2)
