@@ -29,6 +29,7 @@ BASH_BLOCKS_RUN_ELSEWHERE = {
     "examples/quality_control/README.rst": "test_example.py",
     "README.rst": ".ci/run, which the tests below hold to it",
     "docs/commands.rst": "test_commands_document.py",
+    "docs/shared.rst": "test_shared_document.py",
 }
 
 

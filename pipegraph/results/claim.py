@@ -109,7 +109,8 @@ class Claim:
                 seconds,
                 tuple((path, found[path].size, found[path].content) for path in self._outputs),
             )
-            self._store.put(self._address.group, self._address.key, manifest)
+            address = self._address
+            self._store.put(address.group, address.key, manifest, is_synced=not address.versions)
             self._keep_newest()
         except OSError as error:
             self._remark(

@@ -96,9 +96,11 @@ class Lock:
                 return descriptor
 
     def _write(self, text: str) -> None:
+        data = text.encode(errors="backslashreplace")
         with contextlib.suppress(OSError):  # a full disk; the lock does not depend on it
-            os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, text.encode(errors="backslashreplace"), 0)
+            os.pwrite(self._descriptor, data, 0)
+            # Last, and not to nothing, which would have ext4 write it to the disk at once (ext4(5), auto_da_alloc).
+            os.ftruncate(self._descriptor, len(data))
 
     def _close(self) -> None:
         os.close(self._descriptor)

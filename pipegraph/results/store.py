@@ -131,8 +131,13 @@ class Store:
         self._make_folder(os.path.join(self.folder, group))
         return Lock(self._entry(group, key) + ".lock", self._folder_mode & 0o666, note)
 
-    def put(self, group: str, key: str, manifest: Manifest) -> None:
+    def put(self, group: str, key: str, manifest: Manifest, is_synced: bool = True) -> None:
         """Keep these files; needs the lock. What is there under the key already is replaced.
+
+        Parameters
+        ----------
+        is_synced
+            It outlasts a power cut. Without that it may be found damaged afterwards, and made anew.
 
         Raises
         ------
@@ -141,21 +146,22 @@ class Store:
         """
         entry = self._entry(group, key)
         building = self._aside(BUILDING, group, key)
+        sync = _sync if is_synced else _leave
         self._make_folder(building)
         try:
             for number, (path, _, _) in enumerate(manifest.files):
                 mode = os.stat(path).st_mode & _EXECUTABLE | _EVERYBODY_READS
                 transfer(path, f"{building}/{number}", mode & self._folder_mode, may_link=is_own(path))
-                _sync(f"{building}/{number}")
+                sync(f"{building}/{number}")
             with open(f"{building}/{_MANIFEST}", "x", encoding="utf-8") as out:
                 json.dump(manifest._asdict(), out, indent=1)
             os.chmod(f"{building}/{_MANIFEST}", self._folder_mode & _EVERYBODY_READS)
-            _sync(f"{building}/{_MANIFEST}")
+            sync(f"{building}/{_MANIFEST}")
             self._note_use(building)
-            _sync(building)
+            sync(building)
             self._set_aside(BUILDING, group, key)
             os.rename(building, entry)
-            _sync(os.path.dirname(entry))
+            sync(os.path.dirname(entry))
         finally:
             self.remove_leftovers(group, key)
 
@@ -244,6 +250,10 @@ def _mode_here(kept: int) -> int:
     mask = os.umask(0o077)
     os.umask(mask)
     return (0o666 | (kept & _EXECUTABLE)) & ~mask
+
+
+def _leave(path: str) -> None:
+    """It gets to the disk when the kernel finds it time."""
 
 
 def _sync(path: str) -> None:
