@@ -18,8 +18,9 @@ def version() -> str:
 
 
 TEST = ["pytest>=7", "pytest-randomly", "pytest-timeout", "hypothesis>=6.80", "numpy", "pandas", "setuptools>=64"]
-TEST += ["pyte>=0.8", "ipykernel", "nbclient"]
+TEST += ["pyte>=0.8", "ipykernel", "nbclient", "matplotlib", "seaborn"]
 DEV = [*TEST, "ruff", "mypy>=1.8", "types-psutil", "cosmic-ray>=8.4"]
+DEV += ["plotnine", "altair", "vl-convert-python", "plotly"]  # 400 MB; tests skip what is not there
 
 setup(
     name="pipegraph",
