@@ -44,7 +44,7 @@ class Caches:
     def word_on(self, start: JobSpec, reasons: Iterable[Reason]) -> Warned | None:
         """If a cache is made again since its file is not what it was."""
         if start.keeps and any(reason.kind in _DAMAGED for reason in reasons):
-            return Warned("a cache was changed or emptied, and is made again", start.id)
+            return Warned("the cache was changed since it was made, and is made again", start.id)
         return None
 
     def events_after(self, event: JobFailed, inputs: Iterable[InputId] | None) -> list[Event]:
@@ -59,5 +59,5 @@ class Caches:
         if damage.cache in self._remade:
             return [JobsLost((event.job,), ())]  # it ran beside the one that found it first
         self._remade.add(damage.cache)
-        warning = Warned(f"a cache can't be read, and is made again: {damage.because}", damage.cache)
+        warning = Warned(f"the cache can't be read, and is made again: {damage.because}", damage.cache)
         return [warning, JobsLost((event.job,), (damage.cache,))]

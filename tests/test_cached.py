@@ -110,8 +110,8 @@ def truncate(path):
     ("damage", "words"),
     [
         (flip_a_bit, "can't be read, and is made again: ValueError: it is not what was written"),
-        (truncate, "was changed or emptied, and is made again"),
-        (lambda path: path.write_bytes(b""), "was changed or emptied, and is made again"),
+        (truncate, "was changed since it was made, and is made again"),
+        (lambda path: path.write_bytes(b""), "was changed since it was made, and is made again"),
     ],
     ids=["a bit", "truncated", "emptied"],
 )

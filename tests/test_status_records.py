@@ -77,7 +77,10 @@ def test_a_trace_of_version_1_has_no_reasons() -> None:
 
 
 @quick
-@given(any_text, st.builds(Declaration, any_text, st.sampled_from(Role), st.lists(any_text, max_size=3).map(tuple)))
+@given(
+    any_text,
+    st.builds(Declaration, any_text, st.sampled_from(Role), st.lists(any_text, max_size=3).map(tuple), st.booleans()),
+)
 def test_a_declaration_comes_back_as_it_was(job: str, declaration: Declaration) -> None:
     line = written(records.DECLARED, job, records.encode_declaration(declaration))
 
@@ -94,7 +97,11 @@ def test_a_text_comes_back_as_it_was(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "payload", ["", "null", "[]", '["a","output"]', '["a","captain",[]]', '["a",[],[]]', '["a","output",5]', "[" * 9999]
+    "payload",
+    [
+        *("", "null", "[]", '["a","output"]', '["a","captain",[]]', '["a",[],[]]', '["a","output",5]', "[" * 9999),
+        '["a","ephemeral",[],2]',
+    ],
 )
 def test_a_declaration_that_nobody_writes_is_a_damaged_line(payload: str) -> None:
     line = records.encode_line(records.DECLARED, "a", payload)

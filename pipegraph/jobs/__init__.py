@@ -1,7 +1,13 @@
 """What a script declares; one family a file."""
 
 from .base import Job, OutputFile
-from .cached import CachedAttributeLoadingJob, CachedDataLoadingJob, CachedFileJob, CachedJob
+from .cached import (
+    CachedAttributeLoadingJob,
+    CachedDataLoadingJob,
+    CachedFileJob,
+    CachedJob,
+    MemMappedDataLoadingJob,
+)
 from .files import FileGeneratingJob, MultiFileGeneratingJob
 from .formats import register_format
 from .generating import DependencyInjectionJob, FinalJob, JobGeneratingJob
@@ -37,6 +43,7 @@ __all__ = [
     "Job",
     "JobGeneratingJob",
     "JobList",
+    "MemMappedDataLoadingJob",
     "MultiFileGeneratingJob",
     "MultiFileInvariant",
     "MultiTempFileGeneratingJob",

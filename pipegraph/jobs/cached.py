@@ -15,7 +15,7 @@ from ..invariants import files
 from ..model import JobId, Role
 from .base import Callback, Job
 from .files import FileGeneratingJob, PathName
-from .formats import PICKLE, Format, chosen_format
+from .formats import PICKLE, Format, chosen_format, memory_mapped
 from .invariants import FunctionInvariant, ParameterInvariant
 from .loading import AttributeLoadingJob, DataLoadingJob
 from .names import output_path
@@ -105,7 +105,7 @@ class CachedFileJob(FileGeneratingJob):
         """
         path = os.path.join(self.graph.directory, self.job_id)
         try:
-            if self.recorded_content and files.read(path).content != self.recorded_content:
+            if self.recorded_content and not self._format.is_lazy and files.read(path).content != self.recorded_content:
                 raise ValueError("it is not what was written")
             return self._format.read(path)
         except MemoryError:
@@ -140,6 +140,16 @@ class CachedJob(DataLoadingJob):
     @classmethod
     def _id_from(cls, given: Any, graph: Graph) -> JobId:
         return output_path(given, cls.__name__, graph) + "_load"
+
+    def _made_by(self, cache_filename: PathName, function: Callback, format: Any) -> CachedFileJob:  # noqa: A002
+        if format == "polars":
+            raise JobContractError(
+                "polars frames can't be loaded where jobs are forked: those that use polars would hang",
+                [("cache", os.fspath(cache_filename)), ("where", self.graph.place_of_caller())],
+                "Have each job load it by itself, with CachedFileJob(…).load(), or keep numpy arrays or a pandas "
+                "DataFrame.",
+            )
+        return CachedFileJob(cache_filename, function, format)
 
     def _load_from(self, lfg: CachedFileJob) -> None:
         self.lfg = lfg
@@ -201,13 +211,15 @@ class CachedDataLoadingJob(CachedJob):
         cut_off: bool = False,
     ) -> None:
         self._require_takes_value(loading_function)
-        lfg = CachedFileJob(cache_filename, calculating_function, format)
+        lfg = self._made_by(cache_filename, calculating_function, format)
         if self._declare(loading_function, takes_output=True):
             self._enlist()
             self._load_from(lfg)
         self._set_cut_off(cut_off)
 
     def _require_takes_value(self, function: Any) -> None:
+        if function is None:
+            raise TypeError(f"{type(self).__name__}: the loading function must be a function, not None")
         try:
             inspect.signature(function).bind(None)
         except ValueError:
@@ -225,6 +237,45 @@ class CachedDataLoadingJob(CachedJob):
 
     def _call(self, function: Callback) -> object:
         return function(self.lfg.load())
+
+
+class MemMappedDataLoadingJob(CachedDataLoadingJob):
+    """Calculate an array once, keep it in a file (npy), and give that to a function as a read-only memory map.
+
+    Nothing is read before it is looked at, all jobs share what was, and the system may forget it again: so the array
+    may be larger than memory.
+
+    Parameters
+    ----------
+    cache_filename
+        Below the working directory.
+    calculating_function
+        Takes no argument; returns an array.
+    loading_function
+        Called with the `numpy.memmap`.
+    dtype
+        Of the file; what is returned is cast to it, within its kind (float64 to float32, not to int32).
+    """
+
+    def __init__(
+        self,
+        cache_filename: PathName,
+        calculating_function: Callback,
+        loading_function: Callback,
+        dtype: Any,
+        *,
+        cut_off: bool = False,
+    ) -> None:
+        import numpy
+
+        try:
+            name = numpy.dtype(dtype).str
+        except TypeError as error:
+            raise TypeError(
+                f"{type(self).__name__}: dtype must be a dtype, not {dtype!r:.80}: {error}"
+                f"\n    where: {self.graph.place_of_caller()}"
+            ) from None
+        super().__init__(cache_filename, calculating_function, loading_function, memory_mapped(name), cut_off=cut_off)
 
 
 class CachedAttributeLoadingJob(CachedJob, AttributeLoadingJob):
@@ -255,7 +306,7 @@ class CachedAttributeLoadingJob(CachedJob, AttributeLoadingJob):
         cut_off: bool = False,
     ) -> None:
         self._check_target(target_object, target_attribute)
-        lfg = CachedFileJob(cache_filename, calculating_function, format)
+        lfg = self._made_by(cache_filename, calculating_function, format)
         self._declare(None)
         self._object = target_object
         self._attribute = target_attribute

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -19,16 +20,17 @@ class Format(NamedTuple):
     ----------
     name
         Empty: of a pair of functions that were given without one.
+    is_ours
+        It comes with pipegraph, and its name says all; else the functions are watched.
+    is_lazy
+        Reading it back reads no more than what is looked at.
     """
 
     name: str
     write: Write
     read: Read
-
-    @property
-    def is_ours(self) -> bool:
-        """It comes with pipegraph, and its name says it all."""
-        return _FORMATS.get(self.name) == self
+    is_ours: bool = False
+    is_lazy: bool = False
 
     def __str__(self) -> str:
         if self.name:
@@ -76,6 +78,12 @@ def _read_npy(path: str) -> Any:
     import numpy
 
     return numpy.load(path, allow_pickle=False)
+
+
+def _map_npy(path: str) -> Any:
+    import numpy
+
+    return numpy.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def _write_npz(value: Any, path: str) -> None:
@@ -147,21 +155,31 @@ def _type_name(value: object) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
 
 
-PICKLE = Format("pickle", _write_pickle, _read_pickle)
+PICKLE = Format("pickle", _write_pickle, _read_pickle, is_ours=True)
 
 _FORMATS = {
-    each.name: each
-    for each in (
-        PICKLE,
-        Format("text", _write_text, _read_text),
-        Format("npy", _write_npy, _read_npy),
-        Format("npz", _write_npz, _read_npz),
-        Format("parquet", _write_parquet, _read_parquet),
-        Format("polars", _write_polars, _read_polars),
-        Format("joblib", _write_joblib, _read_joblib),
-        Format("h5ad", _write_h5ad, _read_h5ad),
-    )
+    "pickle": PICKLE,
+    "text": Format("text", _write_text, _read_text, is_ours=True),
+    "npy": Format("npy", _write_npy, _read_npy, is_ours=True),
+    "npz": Format("npz", _write_npz, _read_npz, is_ours=True),
+    "parquet": Format("parquet", _write_parquet, _read_parquet, is_ours=True),
+    "polars": Format("polars", _write_polars, _read_polars, is_ours=True),
+    "joblib": Format("joblib", _write_joblib, _read_joblib, is_ours=True),
+    "h5ad": Format("h5ad", _write_h5ad, _read_h5ad, is_ours=True),
 }
+
+
+@functools.cache
+def memory_mapped(dtype: str) -> Format:
+    """Arrays of one dtype, as npy files, of which reading reads nothing yet."""
+
+    def write(value: Any, path: str) -> None:
+        import numpy
+
+        # Other kinds (floats as whole numbers, say) would lose something.
+        _write_npy(numpy.asarray(value).astype(dtype, casting="same_kind", copy=False), path)
+
+    return Format(f"npy of {dtype}, memory-mapped", write, _map_npy, is_ours=True, is_lazy=True)
 
 
 def register_format(name: str, write: Write, read: Read) -> None:
@@ -181,7 +199,7 @@ def register_format(name: str, write: Write, read: Read) -> None:
     """
     graph = current()
     known = _FORMATS.get(name) or graph.formats.get(name)
-    if known is not None and known[1:] != (write, read) and not graph.is_between_runs:
+    if known is not None and known[1:3] != (write, read) and not graph.is_between_runs:
         raise JobContractError(
             "a format of this name is known already",
             [("format", name), ("where", graph.place_of_caller())],
@@ -200,6 +218,8 @@ def chosen_format(given: Any, graph: Graph) -> Format:
     """
     if given is None:
         return PICKLE
+    if isinstance(given, Format):
+        return given
     if isinstance(given, str):
         found = graph.formats.get(given) or _FORMATS.get(given)
         if found is None:

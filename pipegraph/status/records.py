@@ -14,7 +14,8 @@ Kinds and payloads::
     V  seen again       files: the outputs of the last M, as they were when they were looked at again
     I  measured         [fingerprint, files, value_text]
     X  forgotten        null
-    D  declared         [class, role, [script, ...]]: the scripts that declare this job; none: it is gone
+    D  declared         [class, role, [script, ...]]: the scripts that declare this job; none: it is gone; a 1 behind
+                        them: it is ephemeral, and keeps its files
     A  adopt next time  seconds since 1970
     E  explained        what a fingerprint (the id) is of, as JSON
     T  text             the source text that has this digest (the id)
@@ -87,6 +88,7 @@ class Declaration(NamedTuple):
     class_name: str
     role: Role
     scripts: tuple[str, ...]
+    keeps: bool = False
 
 
 def encode_line(kind: int, record_id: str, payload: str) -> bytes:
@@ -142,14 +144,17 @@ def decode_time(payload: str) -> float:
 def encode_declaration(declaration: Declaration) -> str:
     """Payload of D."""
     scripts = ",".join(map(quoted, declaration.scripts))
-    return f"[{quoted(declaration.class_name)},{quoted(declaration.role.value)},[{scripts}]]"
+    keeps = ",1" if declaration.keeps else ""
+    return f"[{quoted(declaration.class_name)},{quoted(declaration.role.value)},[{scripts}]{keeps}]"
 
 
 def decode_declaration(payload: str) -> Declaration:
     """Undo `encode_declaration`; raises MalformedRecord."""
     try:
-        class_name, role, scripts = _decoded(payload, list)
-        return Declaration(class_name, Role(role), tuple(scripts))
+        class_name, role, scripts, *keeps = _decoded(payload, list)
+        if keeps not in ([], [1]):
+            raise MalformedRecord
+        return Declaration(class_name, Role(role), tuple(scripts), bool(keeps))
     except (ValueError, TypeError) as error:
         raise MalformedRecord from error
 
