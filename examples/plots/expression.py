@@ -29,7 +29,7 @@ def plot_bars(expression):
 
 
 def plot_against(expression):
-    figure, axes = plt.subplots()
+    axes = plt.figure().subplots()
     axes.loglog(expression["HeLa"] + 1, expression["K562"] + 1, "o", color="#1f6f8b")
     for gene, means in expression.iterrows():
         axes.annotate(gene, means + 1, xytext=(4, 4), textcoords="offset points")
