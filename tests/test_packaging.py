@@ -173,7 +173,8 @@ def test_three_packages_are_required_and_the_extras_add_the_tools(source_copy: P
     assert names[""] == {"psutil", "rich", "xxhash"}
     assert {"pytest", "pytest-randomly", "pytest-timeout", "hypothesis", "numpy", "pandas"} <= names["[test]"]
     assert names["[notebooks]"] == {"nbclient", "nbconvert", "ipykernel"} <= names["[test]"]
-    assert names["[dev]"] - names["[test]"] == {"ruff", "mypy", "types-psutil", "cosmic-ray"}
+    tools, plots = {"ruff", "mypy", "types-psutil", "cosmic-ray"}, {"plotnine", "altair", "vl-convert-python", "plotly"}
+    assert names["[dev]"] - names["[test]"] == tools | plots
     assert "Requires-Python: >=3.10" in metadata
 
 

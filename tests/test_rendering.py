@@ -122,10 +122,9 @@ def test_the_same_plot_is_the_same_bytes(made_twice, library, ending):
     first, second = (made[f"out/{library}.{ending}"] for made in made_twice)
     assert re.match(BEGINS[ending], first, re.DOTALL), first[:100]
     assert first == second
-    # Two runs may fall into one second: no date but this one.
-    assert ending not in ("pdf", "svg", "eps") or {
-        year for years in re.findall(DATES, first) for year in years if year
-    } <= {b"1970"}
+    if ending in ("pdf", "svg", "eps"):
+        # Two runs may fall into one second: no date but this one.
+        assert {year for years in re.findall(DATES, first) for year in years if year} <= {b"1970"}
 
 
 def test_a_date_that_the_environment_says_is_kept(script):
