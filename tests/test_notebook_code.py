@@ -1,11 +1,12 @@
 """What of a notebook counts: its code cells, in Python by what is written."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from pipegraph.explanations import changes_between
-from pipegraph.invariants.notebooks import is_plain, parsed_notebook, python_code
+from pipegraph.invariants.notebooks import is_plain, parsed_notebook, python_code, read_notebook
 
 
 def notebook(*sources, tags=(), language="python", kernel="python3", others=(), **cell):
@@ -125,6 +126,43 @@ def test_secrets_in_cells_are_not_shown():
     explanation = notebook("password = 'swordfish'").explanation()
 
     assert "swordfish" not in str(explanation)
+
+
+def test_modules_of_ones_own_that_cells_import_count_as_cells_do(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    imports = "%matplotlib inline\nimport os, numpy, package.inner as i\ndef f():\n    from helpers import load"
+    cells = [code("aa", imports), code("bb", "import helpers\n%%not python")]
+    Path("a.ipynb").write_text(json.dumps({"nbformat": 4, "metadata": {}, "cells": cells}))
+    files = {
+        "helpers.py": "import os\ndef load():\n    import deeper",
+        "deeper.py": "x = 1",
+        "package/__init__.py": "from . import beside\nfrom .. import above",
+        "package/inner.py": "from .sub.leaf import x\nfrom package.other import *",
+        "package/beside.py": "x = 1",
+        "package/other.py": "x = 1",
+        "package/sub/__init__.py": "",
+        "package/sub/leaf.py": "from ..twice import x",
+        "package/twice.py": "import helpers",
+        "package/unused.py": "x = 1",
+        "os.txt": "x = 1",
+    }
+    for name, text in files.items():
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(text)
+    before = read_notebook("a.ipynb")
+
+    assert [path for path, _ in before.modules] == sorted(
+        each for each in files if each.split(".")[0][-6:] not in ("unused", "os")
+    )
+    for name, text in files.items():
+        Path(name).write_text(text + "\n# words")
+        assert read_notebook("a.ipynb").fingerprint() == before.fingerprint()
+        Path(name).write_text(text + "\ny = 2")
+        is_other = read_notebook("a.ipynb").fingerprint() != before.fingerprint()
+        assert is_other is (name in dict(before.modules)), name
+        told = [change.name for change in changes_between(before.explanation(), read_notebook("a.ipynb").explanation())]
+        assert told == [name] * is_other
+        Path(name).write_text(text)
 
 
 @pytest.mark.parametrize(

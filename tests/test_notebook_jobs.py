@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
+import textwrap
 from pathlib import Path
 
 import pytest
 from commands import pipegraph
-from scripts import wait_until
+from scripts import ROOT, wait_until
 
 import pipegraph as ppg
 
@@ -334,3 +337,28 @@ def test_a_notebook_that_is_declared_before_the_job_that_makes_it_is_refused(gra
 
     with pytest.raises(ppg.JobContractError, match="declared before the job that makes it"):
         ppg.run_pipegraph()
+
+
+# --- docs/notebooks.rst
+
+
+def test_the_page_shows_what_is_told_of_its_example(script):
+    page = (ROOT / "docs" / "notebooks.rst").read_text()
+    changed, failed = (textwrap.dedent(block) for block in re.findall(r"code-block:: text\n\n((?:   .*\n|\n)+)", page))
+    shutil.copytree(ROOT / "examples" / "notebooks", script.folder, dirs_exist_ok=True)
+    source = (script.folder / "report.ipynb").read_text()
+    analysis = (script.folder / "analysis.py").read_text()
+
+    def run():
+        process = script.start("analysis.py")
+        return process.wait(60)
+
+    assert run() == 0
+    assert script.lines("results/count.txt") == ["18 values are large"]
+    (script.folder / "report.ipynb").write_text(source.replace("cutoff = 5", "cutoff = 6"))
+    assert pipegraph(script, "diff", "--script", "analysis.py").stdout.strip() == changed.strip()
+    (script.folder / "report.ipynb").write_text(source)
+    (script.folder / "analysis.py").write_text(analysis.replace("str(number * number % 17)", "'x'"))
+    assert run() == 1
+    missing = [line for line in failed.strip().splitlines() if line not in script.stderr.splitlines()]
+    assert missing == [], script.stderr

@@ -202,10 +202,20 @@ def test_the_tests_import_nothing_that_the_test_extra_does_not_bring(source_copy
 
 @pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "python"], ids=lambda block: block.id)
 def test_a_python_block_of_the_documents_runs(block: Block, tmp_path: Path) -> None:
+    data = REPOSITORY / "examples" / block.document.stem
+    for each in data.glob("*.*") if data.is_dir() else ():
+        shutil.copy(each, tmp_path)
     script = tmp_path / "script.py"
     script.write_text(block.text)
 
     run_script(script)
+
+
+@pytest.mark.parametrize("example", ["notebooks/analysis.py", "rows/rows.py", "rows/raw.py"])
+def test_an_example_is_what_its_page_shows(example: str) -> None:
+    text = (REPOSITORY / "examples" / example).read_text()
+
+    assert text in {block.text for block in BLOCKS if block.document.stem == example.partition("/")[0]}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))

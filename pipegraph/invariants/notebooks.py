@@ -3,7 +3,8 @@
 Owns how the file of a notebook is read (nbformat 4, by Python's json alone), and what of its code counts: in Python
 what is written, not how it is laid out, with IPython's own lines (``%matplotlib inline``, ``!ls``) as they stand; in
 other languages the text. Text cells, outputs, counts of executions and metadata do not count, but for the kernel and
-for tags by which cells are executed otherwise. Runs nothing.
+for tags by which cells are executed otherwise. Modules below the working directory that Python cells import count as
+cells do, and so do those that they import. Runs nothing.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from __future__ import annotations
 import ast
 import json
 import keyword
+import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from ..explanations import Explanation, Part
@@ -60,22 +62,29 @@ class Notebook(NamedTuple):
         In small letters.
     cells
         Those with code.
+    modules
+        The user's own that are imported, directly or by each other: path and source, by path.
     """
 
     text: str
     kernel: str
     language: str
     cells: tuple[Cell, ...]
+    modules: tuple[tuple[str, str], ...] = ()
 
     def explanation(self) -> Explanation:
         """What counts, cell by cell."""
         parts = [Part(f"cell {cell.name}", _shown(cell), digest) for cell, digest in self._counting()]
         order = ", ".join(part.name.removeprefix("cell ") for part in parts)
-        return Explanation((Part("kernel", self.kernel or "(none)"), *parts, Part("order of the cells", order)))
+        modules = [Part(path, masked_source(source), python_code(source)) for path, source in self.modules]
+        return Explanation(
+            (Part("kernel", self.kernel or "(none)"), *parts, Part("order of the cells", order), *modules)
+        )
 
     def fingerprint(self) -> Fingerprint:
         """Of the kernel's name and of the code."""
-        return combine((self.kernel, *(digest for _, digest in self._counting())))
+        modules = [combine((path, python_code(source))) for path, source in self.modules]
+        return combine((self.kernel, *(digest for _, digest in self._counting()), *modules))
 
     def parameter_names(self) -> set[str] | None:
         """The names that the cell with that tag sets; None: there is none, or it can't be read as Python."""
@@ -103,7 +112,10 @@ def read_notebook(path: str) -> Notebook:
         It is no notebook, or one of another format.
     """
     with open(path, encoding="utf-8") as source:
-        return parsed_notebook(source.read())
+        notebook = parsed_notebook(source.read())
+    if notebook.language != "python":
+        return notebook
+    return notebook._replace(modules=tuple(sorted(_modules(cell.source for cell in notebook.cells).items())))
 
 
 def parsed_notebook(text: str) -> Notebook:
@@ -131,6 +143,36 @@ def parsed_notebook(text: str) -> Notebook:
     return Notebook(text, str(spec.get("name", "")), str(language).lower(), tuple(found))
 
 
+def _modules(sources: Iterable[str]) -> dict[str, str]:
+    """What these import of the user's own, which lies below the working directory: sources by path."""
+    found: dict[str, str] = {}
+    stack = [("", _as_python(source)[1]) for source in sources]
+    while stack:
+        package, tree = stack.pop()
+        for dotted in () if tree is None else _imported(tree, package):
+            for name in (f"{dotted}.py", f"{dotted}/__init__.py"):
+                if name not in found and os.path.isfile(name):
+                    with open(name, encoding="utf-8", errors="replace") as source:
+                        found[name] = source.read()
+                    stack.append((name.rpartition("/")[0], _parsed(found[name])))
+    return found
+
+
+def _imported(tree: ast.Module, package: str) -> Iterator[str]:
+    """The names of what may be modules, as paths without an ending, each after the packages that it is in."""
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name.replace(".", "/") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            parts = package.split("/")[: len(package.split("/")) + 1 - node.level] if node.level else []
+            module = "/".join([*parts, *filter(None, (node.module or "").split("."))]).strip("/")
+            names = [f"{module}/{alias.name}".strip("/") for alias in node.names]
+        for name in names:
+            parts = name.split("/")
+            yield from ("/".join(parts[: count + 1]) for count in range(len(parts)))
+
+
 def is_name(name: object) -> bool:
     """Whether Python takes it for the name of a variable."""
     return isinstance(name, str) and name.isidentifier() and not keyword.iskeyword(name)
@@ -156,10 +198,7 @@ def python_code(source: str) -> str:
     """What counts of the source of a cell: equal for cells that do the same; empty for one that does nothing."""
     if source.lstrip().startswith("%%"):
         return source.strip()
-    tree = _parsed(source)
-    if tree is None:
-        source = _OWN_LINE.sub(lambda found: f"{found[1]}{found[2] or ''}__line__({found[3]!r})", source)
-        tree = _parsed(source)
+    source, tree = _as_python(source)
     if tree is None:
         return source.strip()
     if not tree.body:
@@ -171,6 +210,15 @@ def python_code(source: str) -> str:
     is_silent = behind.lstrip().startswith(b";")
     shown = repr(last.value.value) if isinstance(last, ast.Expr) and isinstance(last.value, ast.Constant) else ""
     return combine((canonical_text(tree), shown, str(is_silent)))
+
+
+def _as_python(source: str) -> tuple[str, ast.Module | None]:
+    """A cell with IPython's own lines as calls, and its syntax; None: it is not Python even so."""
+    tree = _parsed(source)
+    if tree is None:
+        source = _OWN_LINE.sub(lambda found: f"{found[1]}{found[2] or ''}__line__({found[3]!r})", source)
+        tree = _parsed(source)
+    return source, tree
 
 
 def _parsed(source: str) -> ast.Module | None:

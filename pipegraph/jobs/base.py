@@ -200,10 +200,11 @@ class Job:
         place = self.graph.place_of_caller()
         takes_output = function is not None and self._takes(function, place, takes_output)
         if self._is_whole:
-            if not self._is_same_function(function):
-                self._redefine(place)
-            else:
+            if self._is_same_function(function):
+                if self.graph.is_between_runs:
+                    self.place = place  # a cell that is executed again has another number
                 return False
+            self._redefine(place)
         self.place = place
         self.function = function
         if takes_output:
