@@ -169,7 +169,7 @@ def test_a_cache_of_another_version_is_made_again_once_and_then_it_is_a_failure(
     assert script.started == ["a", "cache", "a"]
     assert "warning: cache (script.py:" in said
     assert "is made again: AttributeError: Table has no attribute 'blocks' any more" in said
-    assert "CacheDamagedError: a cache can't be read" in said
+    assert "CacheDamagedError: a cache can't be read back from pickle" in said
     assert not (script.folder / "a").exists()
 
 

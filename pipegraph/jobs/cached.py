@@ -14,7 +14,7 @@ from ..invariants import files
 from ..model import JobId, Role
 from .base import Callback, Job
 from .files import FileGeneratingJob, PathName
-from .formats import PICKLE, Format, chosen_format, memory_mapped
+from .formats import PICKLE, Format, chosen_format, memory_mapped, type_name
 from .invariants import FunctionInvariant, ParameterInvariant
 from .loading import AttributeLoadingJob, DataLoadingJob
 from .names import output_path
@@ -77,11 +77,9 @@ class CachedFileJob(FileGeneratingJob):
             raise
         except Exception as error:
             raise JobContractError(
-                "what a calculation returned can't be written to its cache",
+                f"what was calculated can't be written to a cache: {type_name(value)}, as {self._format}",
                 [
                     ("job", f"{self.job_id} ({type(self).__name__}, {self.place})"),
-                    ("returned", f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")),
-                    ("format", self._format),
                     ("because", f"{type(error).__name__}: {error}"),
                 ],
                 "Return plain data (no lambdas, generators or open files), or give a format that can hold it.",
@@ -105,10 +103,9 @@ class CachedFileJob(FileGeneratingJob):
             raise
         except Exception as error:
             raise CacheDamagedError(
-                "a cache can't be read",
+                f"a cache can't be read back from {self._format}",
                 [
                     ("cache", f"{self.job_id} ({self.place})"),
-                    ("format", self._format),
                     ("because", f"{type(error).__name__}: {error}"),
                 ],
                 "A run makes it again, once. If that does not help, what is calculated does not survive this format: "
