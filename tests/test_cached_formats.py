@@ -310,3 +310,17 @@ def test_a_file_has_one_maker_and_one_format(graph):
 def test_a_cache_that_was_never_made_can_not_be_loaded(graph):
     with pytest.raises(CacheDamagedError, match="No such file"):
         cached(1).load()
+
+
+def test_in_a_notebook_a_cached_job_may_be_declared_otherwise_after_a_run(graph):
+    def declare(number, chosen):
+        job = ppg.CachedAttributeLoadingJob("cache", box, "value", lambda: str(number), chosen)
+        ppg.FileGeneratingJob("a", lambda of: of.write_text(str(box.value))).depends_on(job)
+        ppg.run_pipegraph()
+        return Path("a").read_text(), job.lfg.was_run
+
+    assert declare(1, None) == ("1", True)
+    assert declare(1, None) == ("1", False)
+    assert declare(2, None) == ("2", True)
+    assert declare(2, "text") == ("2", True)
+    assert Path("cache").read_text() == "2"

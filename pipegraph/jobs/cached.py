@@ -59,13 +59,13 @@ class CachedFileJob(FileGeneratingJob):
 
     def _watch_format(self) -> None:
         """The default needs no invariant: any other has one, which comes or goes when the format changes."""
-        self.readers = ()
+        self._readers = ()
         if not self._format.is_ours:
             self.depends_on(FunctionInvariant(f"{self.job_id} write", self._format.write))
-            self.readers = (FunctionInvariant(f"{self.job_id} read", self._format.read),)
+            self._readers = (FunctionInvariant(f"{self.job_id} read", self._format.read),)
         elif self._format != PICKLE:
-            self.readers = (ParameterInvariant(f"{self.job_id} format", self._format.name),)
-            self.depends_on(self.readers)
+            self._readers = (ParameterInvariant(f"{self.job_id} format", self._format.name),)
+            self.depends_on(self._readers)
 
     def run(self) -> None:
         """Calculate, and write."""
