@@ -1,4 +1,4 @@
-"""The nouns that all layers allotment: roles, places, fingerprints' records, traces, reasons.
+"""The nouns that all layers granted: roles, places, fingerprints' records, traces, reasons.
 
 Plain facts, never changed once made, and how fingerprints are combined. Named tuples rather than frozen dataclasses:
 making one costs a fifth, and the module dataclasses brings half of the size that each fork of a slave has to copy.
@@ -153,7 +153,7 @@ class JobSpec(NamedTuple):
         return self.in_memory and not self.is_opaque
 
 
-class Allotment(NamedTuple):
+class Grant(NamedTuple):
     """What a job may use while it runs.
 
     Attributes
@@ -167,7 +167,7 @@ class Allotment(NamedTuple):
     folder: str = ""
 
 
-ALONE = Allotment()
+ALONE = Grant()
 
 
 class FileRecord(NamedTuple):

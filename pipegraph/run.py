@@ -257,11 +257,11 @@ class Run:
             self._on_event(_not_recorded(spec, error))
             self._give_up(error)
             return
-        allotment = self._coordinator.allotment_of(spec)
-        command = filled(spec.command, numbers_of(allotment)) if spec.command and not is_adopted else ""
-        self._tell(JobStarted(spec.id, start.reasons, allotment.cores, now, is_adopted, changes, command))
+        granted = self._coordinator.grant_of(spec)
+        command = filled(spec.command, numbers_of(granted)) if spec.command and not is_adopted else ""
+        self._tell(JobStarted(spec.id, start.reasons, granted.cores, now, is_adopted, changes, command))
         address = None if spec.store is None or is_adopted else tuple(self._address_of(spec))
-        self._slave.start(spec, is_ahead, is_adopted, allotment, self._caches.contents(spec.id), address)
+        self._slave.start(spec, is_ahead, is_adopted, granted, self._caches.contents(spec.id), address)
 
     def _address_of(self, spec: JobSpec) -> Address:
         """Where its result is kept, or will be."""

@@ -21,7 +21,7 @@ from typing import Any
 from ..errors import CommunicationFailure
 from ..events import Event, JobBegan, JobFailed, JobsLost, JobStopped, JobSucceeded, SlaveDied, Warned
 from ..invariants.clock import FILE_CLOCKS
-from ..model import ALONE, NOTHING_PRINTED, Allotment, Fingerprint, JobId, JobSpec, Printed, Role, Sighting, Usage
+from ..model import ALONE, NOTHING_PRINTED, Fingerprint, Grant, JobId, JobSpec, Printed, Role, Sighting, Usage
 from . import messages, sweep
 from .child import FAILED, Report, found_as_file, unpacked
 from .deaths import death, no_slave, not_started
@@ -195,7 +195,7 @@ class LocalSlave:
         job: JobSpec,
         is_ahead: bool = False,
         is_adopted: bool = False,
-        allotment: Allotment = ALONE,
+        granted: Grant = ALONE,
         caches: dict[JobId, Fingerprint] | None = None,
         address: tuple[Any, ...] | None = None,
     ) -> None:
@@ -226,7 +226,7 @@ class LocalSlave:
         self._tokens += 1
         self._current.running[self._tokens] = job
         # If it is gone, that is noticed by receive, which says that the job is lost.
-        numbers = allotment.cores, allotment.memory_bytes
+        numbers = granted.cores, granted.memory_bytes
         order = Order(job.id, self._tokens, is_adopted, *numbers, caches or None, address)
         self._say(self._current, ("ahead" if is_ahead else "start", *order), theirs)
 

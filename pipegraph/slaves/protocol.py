@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
-from ..model import Allotment, Fingerprint, Growth, InputId, JobId, Place
+from ..model import Fingerprint, Grant, Growth, InputId, JobId, Place
 from ..programs import Launch
 
 
@@ -45,7 +45,7 @@ class Runnable(Protocol):
     loaded_fingerprint: Fingerprint
     recorded_content: Fingerprint
     is_program: bool
-    allotment: Allotment
+    granted: Grant
     timeout_seconds: float
     """0: it may take as long as it likes."""
 
