@@ -118,7 +118,7 @@ class JobSpec(NamedTuple):
     command: str = ""
 
 
-class Share(NamedTuple):
+class Grant(NamedTuple):
     """What a job may use while it runs.
 
     Attributes
@@ -132,7 +132,7 @@ class Share(NamedTuple):
     folder: str = ""
 
 
-ALONE = Share()
+ALONE = Grant()
 
 
 class FileRecord(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from .model import Share
+from .model import Grant
 
 FILES = ("output", "outputs", "input", "inputs")
 LATE = ("cores", "memory", "memory_mb", "memory_gb", "temp")
@@ -72,11 +72,11 @@ def filled(text: str, values: Mapping[str, str]) -> str:
     return MARK.sub(lambda found: values.get(found[1], found[0]), text)
 
 
-def numbers_of(share: Share) -> dict[str, str]:
+def numbers_of(granted: Grant) -> dict[str, str]:
     """What placeholders of cores and memory stand for."""
-    bytes_ = share.memory_bytes
+    bytes_ = granted.memory_bytes
     return {
-        "cores": str(share.cores),
+        "cores": str(granted.cores),
         "memory": str(bytes_),
         "memory_mb": str(max(1, bytes_ // _MIB)),
         "memory_gb": str(max(1, bytes_ // _GIB)),

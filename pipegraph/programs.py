@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from .errors import JobDiedException, shown
 from .masking import masked_text
-from .model import Place, Share
+from .model import Grant, Place
 from .placeholders import filled, numbers_of
 from .shell import SHELL
 
@@ -55,7 +55,7 @@ class Named(Protocol):
 
     job_id: str
     place: Place
-    share: Share
+    granted: Grant
 
     @property
     def command_line(self) -> str:
@@ -197,7 +197,7 @@ def _facts(job: Named) -> list[tuple[str, object]]:
 
 def line_of(job: Named) -> str:
     """To be pasted into a terminal."""
-    return shown(filled(job.command_line, numbers_of(job.share)))
+    return shown(filled(job.command_line, numbers_of(job.granted)))
 
 
 def _signal_name(number: int) -> str:

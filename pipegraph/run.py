@@ -249,10 +249,10 @@ class Run:
             self._on_event(_not_recorded(spec, error))
             self._give_up(error)
             return
-        share = self._coordinator.share_of(spec)
-        command = filled(spec.command, numbers_of(share)) if spec.command and not is_adopted else ""
-        self._tell(JobStarted(spec.id, start.reasons, share.cores, now, is_adopted, changes, command))
-        self._slave.start(spec, is_ahead, is_adopted, share)
+        granted = self._coordinator.grant_of(spec)
+        command = filled(spec.command, numbers_of(granted)) if spec.command and not is_adopted else ""
+        self._tell(JobStarted(spec.id, start.reasons, granted.cores, now, is_adopted, changes, command))
+        self._slave.start(spec, is_ahead, is_adopted, granted)
 
     def _is_to_be_adopted(self, spec: JobSpec, start: StartJob) -> bool:
         """Whether its files are believed, and its callback is not called; so it is not recorded as started either."""

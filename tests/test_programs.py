@@ -199,11 +199,13 @@ def test_secrets_are_not_in_the_line_nor_in_the_status_file(folder):
 
 def test_a_folder_for_temporary_files_is_there_while_the_job_runs_and_then_gone(folder):
     job = ppg.CommandJob("a.txt", "touch {temp}/file; stat -c %a {temp}; echo {temp} > {output}")
+    gone = ppg.CommandJob(
+        "b.txt", "while [ -e $(cat {input}) ]; do sleep 0.01; done; touch {output}", job, timeout=30, empty_ok=True
+    )
     ppg.run_pipegraph()
 
-    path = Path("a.txt").read_text().strip()
     assert job.stdout == "700\n"
-    assert not Path(path).exists()
+    assert gone.was_run
 
 
 def test_cores_are_those_that_the_run_gave(graph):

@@ -102,7 +102,7 @@ class Job:
     is_forced = False
     adopts = False
     is_program = False
-    share = ALONE
+    granted = ALONE
     """What it may use, where it runs."""
     command_line = ""
     timeout_seconds = 0.0

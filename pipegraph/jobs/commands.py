@@ -12,7 +12,7 @@ from ..errors import JobContractError
 from ..explanations import Explanation, Part
 from ..graph import Graph
 from ..invariants.parameters import fingerprint_parameters
-from ..model import ALONE, JobId, JobSpec, Role, Share
+from ..model import ALONE, Grant, JobId, JobSpec, Role
 from ..shell import quoted
 from .base import Job, OutputFile
 from .files import MultiFileGeneratingJob, PathName
@@ -193,14 +193,14 @@ class CommandJob(MultiFileGeneratingJob):
         """What a slave is to start; None: `run` is to be called in a process of its own."""
         if type(self).run is not CommandJob.run:
             return None
-        return self.recipe.launch(self.share, self.graph.directory, environment)
+        return self.recipe.launch(self.granted, self.graph.directory, environment)
 
     def run(self) -> None:
         """Start the program from this process, and wait for it."""
-        if not self.share.folder:
+        if not self.granted.folder:
             self._run_alone()
             return
-        launch = self.recipe.launch(self.share, self.graph.directory, dict(os.environb))
+        launch = self.recipe.launch(self.granted, self.graph.directory, dict(os.environb))
         programs.keep_from_programs()
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
@@ -219,9 +219,9 @@ class CommandJob(MultiFileGeneratingJob):
         cores = self._cores if self._cores > 0 else len(os.sched_getaffinity(0))
         memory_bytes = self._memory if self._memory >= 0 else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         with tempfile.TemporaryDirectory(prefix="pipegraph-") as folder:
-            self.share = Share(cores, memory_bytes, folder)
+            self.granted = Grant(cores, memory_bytes, folder)
             self.run()
-            self.share = ALONE
+            self.granted = ALONE
 
 
 class TempCommandJob(CommandJob):

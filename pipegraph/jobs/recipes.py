@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, NoReturn
 from ..explanations import Explanation, Part
 from ..invariants.parameters import fingerprint_parameters
 from ..masking import HIDDEN, is_secret, masked_text
-from ..model import Share
+from ..model import Grant
 from ..placeholders import FILES, LATE, NAMES, filled, marked, numbers_of, replaced, unmarked
 from ..programs import Launch
 from ..shell import SHELL, programs_in, quoted, without_shell
@@ -50,9 +50,9 @@ class Recipe(NamedTuple):
     stderr: str = ""
     exit_codes: tuple[int, ...] = (0,)
 
-    def launch(self, share: Share, directory: str, environment: Mapping[bytes, bytes]) -> Launch:
+    def launch(self, granted: Grant, directory: str, environment: Mapping[bytes, bytes]) -> Launch:
         """Ready to be started in this directory, which is the project's, with these variables and those of its own."""
-        values = {"project": directory, "temp": share.folder, **numbers_of(share)}
+        values = {"project": directory, "temp": granted.folder, **numbers_of(granted)}
         if self.environment:
             own = {os.fsencode(name): value for name, value in self.environment}
             environment = {name: value for name, value in environment.items() if name not in own}
@@ -60,7 +60,7 @@ class Recipe(NamedTuple):
                 name: os.fsencode(filled(value, values)) for name, value in own.items() if value is not None
             }
         if self._needs_folder:
-            os.makedirs(share.folder, 0o700, exist_ok=True)
+            os.makedirs(granted.folder, 0o700, exist_ok=True)
         stdin, stdout = "", self.stdout
         if isinstance(self.command, str):
             text = filled(self.command, {name: shlex.quote(value) for name, value in values.items()})

@@ -21,7 +21,7 @@ from typing import Any
 from ..errors import CommunicationFailure
 from ..events import Event, JobBegan, JobFailed, JobsLost, JobStopped, JobSucceeded, SlaveDied, Warned
 from ..invariants.clock import FILE_CLOCKS
-from ..model import ALONE, NOTHING_PRINTED, JobId, JobSpec, Printed, Role, Share, Sighting, Usage
+from ..model import ALONE, NOTHING_PRINTED, Grant, JobId, JobSpec, Printed, Role, Sighting, Usage
 from . import messages, sweep
 from .child import FAILED, Report, found_as_file, unpacked
 from .deaths import death, no_slave, not_started
@@ -190,7 +190,7 @@ class LocalSlave:
             return time.monotonic() + _OUTBOX_SECONDS
         return None
 
-    def start(self, job: JobSpec, is_ahead: bool = False, is_adopted: bool = False, share: Share = ALONE) -> None:
+    def start(self, job: JobSpec, is_ahead: bool = False, is_adopted: bool = False, granted: Grant = ALONE) -> None:
         """Have a job run; its end comes from `receive`.
 
         Parameters
@@ -214,7 +214,7 @@ class LocalSlave:
         self._tokens += 1
         self._current.running[self._tokens] = job
         # If it is gone, that is noticed by receive, which says that the job is lost.
-        order = (job.id, self._tokens, is_adopted, share.cores, share.memory_bytes)
+        order = (job.id, self._tokens, is_adopted, granted.cores, granted.memory_bytes)
         self._say(self._current, ("ahead" if is_ahead else "start", *order), theirs)
 
     def go(self, job: JobId) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from ..model import Growth, InputId, JobId, Place, Share
+from ..model import Grant, Growth, InputId, JobId, Place
 from ..programs import Launch
 
 
@@ -19,7 +19,7 @@ class Runnable(Protocol):
     changes_slave: bool
     is_generator: bool
     is_program: bool
-    share: Share
+    granted: Grant
     timeout_seconds: float
     """0: it may take as long as it likes."""
 

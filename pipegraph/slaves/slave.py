@@ -20,7 +20,7 @@ import time
 import warnings
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from ..model import NOTHING_PRINTED, JobId, Share
+from ..model import NOTHING_PRINTED, Grant, JobId
 from ..programs import Launch, keep_from_programs
 from . import messages, sweep
 from .capture import Slot
@@ -258,7 +258,7 @@ class Slave:
                 raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))  # it was sent, and there was no room for it
             slot = self._slots.pop() if self._slots else Slot(self._slot_folders)
             if job.is_program:
-                job.share = Share(cores, memory_bytes, os.path.join(self._around.folder, f"temp_{token}"))
+                job.granted = Grant(cores, memory_bytes, os.path.join(self._around.folder, f"temp_{token}"))
                 if not is_adopted and not self._around.is_strict:
                     launch = job.launch(self._environment_of_programs())
             if launch is None:
@@ -407,7 +407,7 @@ class Slave:
         elif exit_code or (child.launch is not None and child.stopped):
             put_away(child.job.outputs, child.job.rename_broken)
         if child.job.is_program:
-            sweep.remove_aside(child.job.share.folder)
+            sweep.remove_aside(child.job.granted.folder)
         printed = self._take(child.slot, child.job, bool(exit_code))
         how = (child.stopped, child.started_at, cpu_seconds, printed, report)
         self._tell(("ended", child.token, next_token, exit_code, *how))
