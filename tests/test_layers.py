@@ -17,15 +17,13 @@ PACKAGE = REPOSITORY / "pipegraph"
 # From the bottom up. Parts of one layer do not import each other, except in the two layers of LISTED_IN_ORDER,
 # where a part may import those that stand before it.
 LAYERS = (
-    ("errors", "explanations", "masking", "model", "events", "patterns", "placeholders"),
-    ("shell",),
+    ("errors", "explanations", "masking", "model", "events", "patterns", "placeholders", "shell"),
     ("caches", "cycles", "outcomes", "programs", "rendering", "signals", "targets", "undeclared", "wishes"),
     ("engine", "invariants"),
     ("graph", "results"),
     ("jobs", "status", "slaves", "watchers", "keyboard"),
     ("coordinator", "dialogue", "outlook"),
-    ("installed",),
-    ("run",),
+    ("installed", "run"),
     ("script",),
     ("testing", "uniqueness", "doors", "cli", "__init__", "__main__"),
 )

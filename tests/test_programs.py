@@ -1,14 +1,19 @@
 """Jobs that are an external program: what is declared, what is started, and what counts as changed."""
 
+import gzip
+import inspect
 import os
+import re
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from scripts import ROOT
 
 import pipegraph as ppg
-from pipegraph.placeholders import cores, input, inputs, output, outputs, temp
+from pipegraph.placeholders import NAMES, cores, input, inputs, output, outputs, temp
 from pipegraph.shell import programs_in, quoted, without_shell
 
 
@@ -194,11 +199,13 @@ def test_secrets_are_not_in_the_line_nor_in_the_status_file(folder):
 
 def test_a_folder_for_temporary_files_is_there_while_the_job_runs_and_then_gone(folder):
     job = ppg.CommandJob("a.txt", "touch {temp}/file; stat -c %a {temp}; echo {temp} > {output}")
+    gone = ppg.CommandJob(
+        "b.txt", "while [ -e $(cat {input}) ]; do sleep 0.01; done; touch {output}", job, timeout=30, empty_ok=True
+    )
     ppg.run_pipegraph()
 
-    path = Path("a.txt").read_text().strip()
     assert job.stdout == "700\n"
-    assert not Path(path).exists()
+    assert gone.was_run
 
 
 def test_cores_are_those_that_the_run_gave(graph):
@@ -509,3 +516,33 @@ def test_placeholders_are_text_that_can_be_put_into_text():
         "{input[0]}",
     )
     assert shlex.join([temp]) == "'{temp}'"
+
+
+# --- what the page and the example show
+
+
+def test_the_example_makes_what_it_says_and_then_nothing_again(script):
+    shutil.copytree(ROOT / "examples" / "programs", script.folder, dirs_exist_ok=True)
+    for _ in range(2):
+        assert script.start("words.py").wait(60) == 0, script.stderr
+
+    assert script.started == []
+    assert (
+        script.folder / "counts/wood.tsv"
+    ).read_text() == "a\t2\nchuck\t2\ncould\t1\nhow\t1\nif\t1\nmuch\t1\nwood\t2\nwoodchuck\t2\nwould\t1\n"
+    assert (
+        gzip.decompress((script.folder / "long_words.txt.gz").read_bytes())
+        == (script.folder / "long_words.txt").read_bytes()
+    )
+    assert not list((script.folder / "words").iterdir())
+
+
+def test_the_page_names_all_arguments_and_placeholders():
+    page = (ROOT / "docs" / "programs.rst").read_text()
+
+    shown = " ".join(re.search(r"``CommandJob\((.*?)\)``", page, re.DOTALL)[1].split())
+    parameters = list(inspect.signature(ppg.CommandJob.__init__).parameters.values())[1:]
+    assert [each.partition("=")[0] for each in re.findall(r"\w+(?:=\([^)]*\)|=\w+)?", shown)] == [
+        each.name for each in parameters
+    ]
+    assert all(f"{{{name}" in page for name in NAMES)

@@ -83,7 +83,7 @@ def test_a_flood_on_stderr_is_cut_in_memory_and_kept_in_a_file(graph, errors):
 
     assert "exit status 1: the end" in errors()["out"]
     assert len(job.stderr) < 1_000_000 and job.stderr.endswith("x\nthe end\n")
-    assert Path("logs/latest/failed/0001_out.txt").stat().st_size > 20_000_000
+    assert Path("logs/latest/failed/0001_out.stderr.txt").stat().st_size == 20_000_009
 
 
 def test_a_file_made_by_a_fork_path_and_by_a_slave_fail_alike(graph, errors):

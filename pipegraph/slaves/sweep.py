@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -185,12 +186,17 @@ def remove_folder(path: str) -> None:
 
 
 def remove_aside(path: str) -> None:
-    """Remove a folder, if it is there, by a process of its own: there may be much in it."""
-    if os.path.isdir(path):
-        try:
-            os.posix_spawnp("rm", ["rm", "-rf", "--", path], os.environ, setpgroup=0)
-        except OSError:
-            remove_folder(path)
+    """Remove a folder, if it is there; by a process of its own, if there is something in it: it may be much."""
+    try:
+        os.rmdir(path)
+    except FileNotFoundError:
+        pass
+    except OSError:
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        with contextlib.suppress(OSError):  # what is left is removed with the run's folder
+            actions = [(os.POSIX_SPAWN_DUP2, null, number) for number in range(3)]
+            os.posix_spawnp("rm", ["rm", "-rf", "--", path], os.environ, file_actions=actions, setpgroup=0)
+        os.close(null)
 
 
 def _is_marked(pid: int, mark: str) -> bool:
