@@ -76,6 +76,35 @@ def test_equal_inputs_make_the_same_result(projects, kind):
     assert other.ended("brought back") == ["joined.txt"]
 
 
+LISTING = BUILD + (
+    """
+    import glob
+
+    names = ppg.FileGeneratingJob("names.txt", lambda out: out.write_text(" ".join(sorted(glob.glob("in_*.txt")))))
+    names.share(os.environ["STORE"])
+    NEEDS
+    ppg.run_pipegraph()
+"""
+)
+
+
+@pytest.mark.parametrize(
+    "needs",
+    [
+        "[names.depends_on_file(name) for name in glob.glob('in_*.txt')]",
+        "names.depends_on(ppg.MultiFileInvariant(glob.glob('in_*.txt')))",
+    ],
+)
+def test_inputs_of_other_names_make_another_result(projects, needs):
+    one, other = projects("one"), projects("other")
+    one.put(in_a="1", in_b="2")
+    other.put(in_a="1", in_c="2")
+    for project in (one, other):
+        project.run(LISTING.replace("NEEDS", needs))
+
+    assert (other.folder / "names.txt").read_text() == "in_a.txt in_c.txt"
+
+
 CHANGES = {
     "the code": ("* 3", "* 4"),
     "a parameter": ("ppg.run_pipegraph()", "index.depends_on_params(3)\n    ppg.run_pipegraph()"),
@@ -154,6 +183,22 @@ def test_a_name_shares_a_result_among_projects_that_have_it_in_other_places(proj
         assert (project.folder / folder / "deep" / "g.idx").read_text() == "index" + "X" * int(size)
 
     assert calls(tmp_path) == ["named", "named"]
+
+
+def test_a_name_does_not_stand_for_the_names_of_the_files(projects):
+    for name in ("red", "blue"):
+        project = projects(name)
+        project.environment["COLOUR"] = name
+        project.run(
+            BUILD
+            + """
+    path = os.environ["COLOUR"] + ".txt"
+    ppg.FileGeneratingJob(path, lambda out: out.write_text(out.name)).share(os.environ["STORE"], "colour")
+    ppg.run_pipegraph()
+"""
+        )
+
+    assert (project.folder / "blue.txt").read_text() == "blue.txt"
 
 
 # --- what must not be given to others

@@ -21,8 +21,9 @@ GATED = BUILD + (
             time.sleep(0.005)
         out.write_text("made")
 
-    ppg.FileGeneratingJob("slow.txt", slow).share(os.environ["STORE"])
+    job = ppg.FileGeneratingJob("slow.txt", slow).share(os.environ["STORE"])
     ppg.run_pipegraph()
+    print(job.stdout)
 """
 )
 
@@ -69,6 +70,9 @@ def test_of_eight_at_once_one_makes_it_and_seven_are_given_it(projects, tmp_path
     assert store.is_right()
     assert len(store.entries) == 1
     assert not list(store.folder.glob("*/*.lock"))
+    # All are given it together: nobody waited a second time, for one who only takes it.
+    said = [(project.folder / "stdout.txt").read_text().count("pipegraph: waits for") for project in every]
+    assert said == [0] + [1] * 7
 
 
 def test_who_waits_for_one_that_is_killed_makes_it(projects, tmp_path, store):

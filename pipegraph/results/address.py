@@ -89,8 +89,8 @@ def address_of(
                 record = measured(name)
                 known = () if record is None else record.files
                 files.update({each.path: tuple(each) for each in known})
-                # Of several files the names count here: the callback may tell them apart.
-                parts[name] = combine(text for each in known for text in (each.path, each.content or fingerprint))
+                # Of several files it counts here which is which, in the order of the names: the callback may tell.
+                parts[name] = combine(each.content or fingerprint for each in known)
     key = combine(_digested(job, parts, directory if bond else ""))
     versions = job.store.versions
     group = combine((job.id,)) if versions else key[:2]

@@ -5,6 +5,7 @@ Nothing that goes wrong here fails the job: it makes its files itself then, and 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import socket
@@ -130,11 +131,7 @@ class Claim:
             taken = self._store.take(address.group, address.key, self._outputs)
         except Damaged:
             if has_lock:
-                aside = self._store.set_aside_damaged(address.group, address.key)
-                self._remark(
-                    f"a kept result was not any more what was kept; it is set aside as {aside}",
-                    "It is made anew. Was it edited, here or in another project? Kept files are read-only for that.",
-                )
+                self._set_aside_damaged()
             return False
         except OSError as error:
             if has_lock:
@@ -151,10 +148,21 @@ class Claim:
             self._keep_newest()
         return True
 
+    def _set_aside_damaged(self) -> None:
+        address = self._address
+        what = "a kept result was not any more what was kept"
+        mend = "It is made anew. Was it edited, here or in another project? Kept files are read-only for that."
+        try:
+            self._remark(
+                f"{what}; it is set aside as {self._store.set_aside_damaged(address.group, address.key)}", mend
+            )
+        except OSError as error:
+            self._remark(f"{what}, and can't be set aside in {address.folder}: {_words(error)}", mend)
+
     def _keep_newest(self) -> None:
         if self._address.versions:
-            # What others are at stays, and so does what can't be removed.
-            keep_newest(self._store, self._address.group, self._address.versions, self._address.key)
+            with contextlib.suppress(OSError):  # what can't be removed stays
+                keep_newest(self._store, self._address.group, self._address.versions, self._address.key)
 
     def _tell_who_makes_it(self, holder: str) -> None:
         print(f"pipegraph: waits for the result that another run makes ({holder or 'unknown'})", flush=True)

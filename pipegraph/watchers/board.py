@@ -295,7 +295,7 @@ class Board:
         self.reasons_of[event.job] = event.reasons
 
     def _on_succeeded(self, event: JobSucceeded) -> None:
-        self._move(event.job, JobState.MADE, event.usage.seconds)
+        self._move(event.job, JobState.MADE, None if event.brought_back else event.usage.seconds)
         self._brought_back += bool(event.brought_back)
         self._generators += self.specs[event.job].role is Role.GENERATOR
 
