@@ -65,7 +65,7 @@ def render(plot: object, path: str, arguments: Mapping[str, Any]) -> None:
 
 def drawn(plot: object) -> Any:
     """What can be rendered of this: itself, or the figure that axes are part of, alone or in a row; None if nothing."""
-    return next((each for each in _candidates(plot) if any(hasattr(each, way) for way in _WAYS)), None)
+    return next((each for each in _candidates(plot) if any(callable(getattr(each, way, None)) for way in _WAYS)), None)
 
 
 def figure_of(plot: object, arguments: Mapping[str, Any]) -> Any:
@@ -97,6 +97,8 @@ def _candidates(plot: Any) -> Iterator[object]:
     figure = getattr(plot, "figure", None)
     if figure is not None and figure is not plot:
         yield from _candidates(figure)
+    if isinstance(plot, dict):
+        plot = tuple(plot.values())
     parts = plot if isinstance(plot, list | tuple) else getattr(plot, "flat", ())
     for part in islice(parts, _MOST_PARTS):
         yield from _candidates(part)

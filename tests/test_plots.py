@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 
 import pytest
 
@@ -213,6 +214,18 @@ def test_a_plot_whose_data_are_gone_or_spoiled_is_given_back_all_the_same(script
     script.run(ONE + CALL)
 
     assert script.lines("calls")[1:] == ["calculated", "bars TP53 ACTB", "True", "False"]
+
+
+def test_data_that_are_spoiled_unseen_are_never_drawn(script):
+    script.run(ONE + RUN)
+    cache = script.folder / CACHE
+    before = cache.stat()
+    cache.write_bytes(cache.read_bytes().replace(b"ACTB", b"GATA"))
+    os.utime(cache, ns=(before.st_atime_ns, before.st_mtime_ns))
+    script.run(ONE.replace("bars", "points") + RUN)
+
+    assert text(script) == "points TP53 ACTB {}"
+    assert script.lines("calls") == ["calculated"] * 2
 
 
 def test_a_plot_that_was_made_is_given_back_without_making_it(script):
