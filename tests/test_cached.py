@@ -197,3 +197,48 @@ def test_jobs_that_find_the_same_damage_side_by_side_have_it_made_again_once(scr
 
     assert sorted(script.started) == ["a", "a", "b", "b", "cache"]
     assert (script.folder / "a").read_text() == (script.folder / "b").read_text() == "text2"
+
+
+def test_what_a_generator_declares_is_kept_and_looked_at_as_well(script):
+    text = """
+    ppg.new_pipegraph()
+    def generate():
+        cache = ppg.CachedFileJob("cache", lambda: "text")
+        ppg.FileGeneratingJob("a", lambda of: of.write_text(cache.load() + str(N))).depends_on(cache)
+    ppg.JobGeneratingJob("generate", generate)
+    N = 1
+    ppg.run_pipegraph()
+    """
+    script.run(text)
+    flip_a_bit(script.folder / "cache")
+
+    said = script.run(text.replace("N = 1", "N = 2"))
+
+    assert script.started == ["generate", "a", "cache", "a"]
+    assert "is made again: ValueError: it is not what was written" in said
+    assert (script.folder / "a").read_text() == "text2"
+
+
+def test_a_calculation_that_needs_loaded_data_has_it_loaded_when_it_is_made_again(script):
+    text = """
+    ppg.new_pipegraph()
+    data = []
+    load = ppg.DataLoadingJob("load", lambda: data.append("text"))
+    temporary = ppg.TempFileGeneratingJob("temporary", lambda of: of.write_text("more"))
+    def calculate():
+        with open("temporary") as source:
+            return data[0] + source.read()
+    cache = ppg.CachedFileJob("cache", calculate).depends_on(load, temporary)
+    ppg.FileGeneratingJob("a", lambda of: of.write_text(cache.load() + str(N))).depends_on(cache)
+    N = 1
+    ppg.run_pipegraph()
+    """
+    script.run(text)
+    flip_a_bit(script.folder / "cache")
+
+    script.run(text.replace("N = 1", "N = 2"))
+
+    assert script.started[0] == script.started[-1] == "a"
+    assert sorted(script.started[1:-1]) == ["cache", "load", "temporary"]
+    assert (script.folder / "a").read_text() == "textmore2"
+    assert not (script.folder / "temporary").exists()

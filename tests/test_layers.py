@@ -179,7 +179,9 @@ def test_the_engine_imports_nothing_that_looks_at_the_world() -> None:
 
 def test_importing_the_package_imports_nothing_slow() -> None:
     """rich, numpy and the like are imported when they are needed: the import is part of every script's start."""
-    show = "import sys, pipegraph; print({'rich', 'numpy', 'pandas', 'asyncio'} & set(sys.modules))"
+    show = (
+        "import sys, pipegraph; print({'rich', 'numpy', 'pandas', 'asyncio', 'inspect', 'pickle'} & set(sys.modules))"
+    )
     answer = subprocess.run([sys.executable, "-c", show], cwd=REPOSITORY, capture_output=True, text=True, check=True)
 
     assert answer.stdout == "set()\n"

@@ -192,9 +192,8 @@ def test_parts_of_a_figure_lead_to_it():
     figure = recording(savefig=1)
     axes = types.SimpleNamespace(figure=figure)
 
-    assert [drawn(each) for each in (figure, axes, (figure, axes), [axes], [[axes]], {1: axes}, [5, axes])] == [
-        figure
-    ] * 7
+    wholes = [figure, axes, (figure, axes), [axes], [[axes]], {"matrix": axes}, [5, axes]]
+    assert [drawn(each) for each in wholes] == [figure] * 7
 
 
 def test_the_first_parts_of_a_long_row_are_looked_at_and_no_more():

@@ -102,6 +102,8 @@ class Job:
     is_forced = False
     adopts = False
     keeps = False
+    readers: tuple[Job, ...] = ()
+    """What else counts for a job that depends on this one: invariants of the code by which its files are read."""
     cut_off = False
     loaded_fingerprint = ""
     recorded_content = ""
@@ -362,6 +364,8 @@ class Job:
             inputs = self._inputs = {}
         inputs[name] = None
         self.graph.note_edge(self.job_id, name)
+        for reader in job.readers:
+            self._add_input(reader, reader.job_id)
 
     def _check_may_need(self, job: Job) -> None:
         if job.is_final:

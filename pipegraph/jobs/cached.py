@@ -5,7 +5,6 @@ Each loading job here is two: one that makes the file (`CachedFileJob`), and one
 
 from __future__ import annotations
 
-import inspect
 import os
 from typing import Any
 
@@ -33,16 +32,10 @@ class CachedFileJob(FileGeneratingJob):
     format
         None (pickle), a name ("pickle", "text", "npy", "npz", "parquet", "polars", "joblib", "h5ad", or a registered
         one), or a pair of functions ``(write(value, path), read(path))``.
-
-    Attributes
-    ----------
-    readers
-        Invariants that a job which calls `load` depends on beside this one.
     """
 
     role = Role.EPHEMERAL
     keeps = True
-    readers: tuple[Job, ...] = ()
     _format: Format = PICKLE
 
     def __init__(self, cache_filename: PathName, function: Callback, format: Any = None) -> None:  # noqa: A002
@@ -153,7 +146,7 @@ class CachedJob(DataLoadingJob):
 
     def _load_from(self, lfg: CachedFileJob) -> None:
         self.lfg = lfg
-        Job.depends_on(self, lfg, lfg.readers)
+        Job.depends_on(self, lfg)
 
     def depends_on(self, *jobs: Any) -> CachedJob:
         """Add inputs of the calculation."""
@@ -218,6 +211,8 @@ class CachedDataLoadingJob(CachedJob):
         self._set_cut_off(cut_off)
 
     def _require_takes_value(self, function: Any) -> None:
+        import inspect
+
         if function is None:
             raise TypeError(f"{type(self).__name__}: the loading function must be a function, not None")
         try:
