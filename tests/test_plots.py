@@ -147,6 +147,8 @@ def retitle(plot):
 job.add_fiddle(retitle)
 job.add_fiddle(retitle)
 job.add_fiddle(lambda plot: Picture(plot.text + " twice"))
+job.add_fiddle(lambda plot: (0.0, 5.0))
+job.add_fiddle(lambda plot: [plot])
 """
     script.run(ONE + fiddles + RUN)
     assert text(script) == "bars TP53 ACTB, titled twice {}"
@@ -453,6 +455,16 @@ job = ppg.PlotJob("a.png", lambda: [{"a": 1}], plot, {"width": 2, "height": 1, "
 ppg.run_pipegraph()
 print(job.stdout)
 """
+
+    def test_a_plot_function_that_is_the_first_to_import_it_opens_no_window(self, script):
+        script.write(self.WINDOWS, "windows.py")
+        script.environment["MPLBACKEND"] = "module://windows"
+        script.run(
+            self.SCRIPT.replace('import matplotlib\nmatplotlib.use("module://windows")', "").replace("PYPLOT", "")
+        )
+
+        assert script.lines("stdout.txt")[0] == "Agg []"
+        assert script.lines("windows") == []
 
     @pytest.mark.parametrize("imported", ["import matplotlib.pyplot as plt; plt.figure()", ""])
     def test_a_job_opens_and_closes_no_window(self, script, imported):
