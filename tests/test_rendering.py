@@ -179,7 +179,9 @@ def test_the_pages_of_plotly_have_no_random_names():
     assert [arguments["div_id"] for _, _, arguments in figure.calls] == ["plot", "mine"]
 
 
-@pytest.mark.parametrize("nothing", [None, 5, "a.png", b"a.png", [], [None, 3], {"figure": 1}, object()])
+@pytest.mark.parametrize(
+    "nothing", [None, 5, "a.png", b"a.png", [], [None, 3], {"figure": 1}, object(), types.SimpleNamespace(save=1)]
+)
 def test_what_is_no_plot_is_not_drawn(nothing):
     assert drawn(nothing) is None
 
