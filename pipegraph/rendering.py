@@ -65,7 +65,12 @@ def render(plot: object, path: str, arguments: Mapping[str, Any]) -> None:
 
 def drawn(plot: object) -> Any:
     """What can be rendered of this: itself, or the figure that axes are part of, alone or in a row; None if nothing."""
-    return next((each for each in _candidates(plot) if any(hasattr(each, way) for way in _WAYS)), None)
+    return next(filter(is_figure, _candidates(plot)), None)
+
+
+def is_figure(thing: object) -> bool:
+    """It can be rendered by itself, and not only the figure that it is part of."""
+    return any(callable(getattr(thing, way, None)) for way in _WAYS)
 
 
 def figure_of(plot: object, arguments: Mapping[str, Any]) -> Any:
@@ -91,12 +96,12 @@ def closing_figures() -> Iterator[None]:
 
 
 def _candidates(plot: Any) -> Iterator[object]:
-    if isinstance(plot, str | bytes | os.PathLike):
-        return
     yield plot
     figure = getattr(plot, "figure", None)
     if figure is not None and figure is not plot:
         yield from _candidates(figure)
+    if isinstance(plot, dict):
+        plot = tuple(plot.values())
     parts = plot if isinstance(plot, list | tuple) else getattr(plot, "flat", ())
     for part in islice(parts, _MOST_PARTS):
         yield from _candidates(part)

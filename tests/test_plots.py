@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 
 import pytest
 
@@ -146,6 +147,8 @@ def retitle(plot):
 job.add_fiddle(retitle)
 job.add_fiddle(retitle)
 job.add_fiddle(lambda plot: Picture(plot.text + " twice"))
+job.add_fiddle(lambda plot: (0.0, 5.0))
+job.add_fiddle(lambda plot: [plot])
 """
     script.run(ONE + fiddles + RUN)
     assert text(script) == "bars TP53 ACTB, titled twice {}"
@@ -213,6 +216,18 @@ def test_a_plot_whose_data_are_gone_or_spoiled_is_given_back_all_the_same(script
     script.run(ONE + CALL)
 
     assert script.lines("calls")[1:] == ["calculated", "bars TP53 ACTB", "True", "False"]
+
+
+def test_data_that_are_spoiled_unseen_are_never_drawn(script):
+    script.run(ONE + RUN)
+    cache = script.folder / CACHE
+    before = cache.stat()
+    cache.write_bytes(cache.read_bytes().replace(b"ACTB", b"GATA"))
+    os.utime(cache, ns=(before.st_atime_ns, before.st_mtime_ns))
+    script.run(ONE.replace("bars", "points") + RUN)
+
+    assert text(script) == "points TP53 ACTB {}"
+    assert script.lines("calls") == ["calculated"] * 2
 
 
 def test_a_plot_that_was_made_is_given_back_without_making_it(script):
@@ -440,6 +455,16 @@ job = ppg.PlotJob("a.png", lambda: [{"a": 1}], plot, {"width": 2, "height": 1, "
 ppg.run_pipegraph()
 print(job.stdout)
 """
+
+    def test_a_plot_function_that_is_the_first_to_import_it_opens_no_window(self, script):
+        script.write(self.WINDOWS, "windows.py")
+        script.environment["MPLBACKEND"] = "module://windows"
+        script.run(
+            self.SCRIPT.replace('import matplotlib\nmatplotlib.use("module://windows")', "").replace("PYPLOT", "")
+        )
+
+        assert script.lines("stdout.txt")[0] == "Agg []"
+        assert script.lines("windows") == []
 
     @pytest.mark.parametrize("imported", ["import matplotlib.pyplot as plt; plt.figure()", ""])
     def test_a_job_opens_and_closes_no_window(self, script, imported):

@@ -179,7 +179,9 @@ def test_the_pages_of_plotly_have_no_random_names():
     assert [arguments["div_id"] for _, _, arguments in figure.calls] == ["plot", "mine"]
 
 
-@pytest.mark.parametrize("nothing", [None, 5, "a.png", b"a.png", [], [None, 3], {"figure": 1}, object()])
+@pytest.mark.parametrize(
+    "nothing", [None, 5, "a.png", b"a.png", [], [None, 3], {"figure": 1}, object(), types.SimpleNamespace(save=1)]
+)
 def test_what_is_no_plot_is_not_drawn(nothing):
     assert drawn(nothing) is None
 
@@ -192,7 +194,8 @@ def test_parts_of_a_figure_lead_to_it():
     figure = recording(savefig=1)
     axes = types.SimpleNamespace(figure=figure)
 
-    assert [drawn(each) for each in (figure, axes, (figure, axes), [axes], [[axes]], [5, axes])] == [figure] * 6
+    wholes = [figure, axes, (figure, axes), [axes], [[axes]], {"matrix": axes}, [5, axes]]
+    assert [drawn(each) for each in wholes] == [figure] * 7
 
 
 def test_the_first_parts_of_a_long_row_are_looked_at_and_no_more():

@@ -66,12 +66,20 @@ class RenderingJob(FileGeneratingJob):
     def _forget_fiddles(self) -> None:
         """In a notebook, a cell that is run again adds its own again."""
         if self.graph.is_between_runs:
-            self._unwatch([f"FI{self.job_id} fiddle {number}" for number in range(1, len(self._fiddles) + 1)])
+            self._unwatch_fiddles()
             self._fiddles = ()
 
-    def _unwatch(self, names: Iterable[str]) -> None:
-        for name in names:
-            (self._inputs or {}).pop(name, None)
+    def _unwatch_fiddles(self) -> None:
+        for number in range(1, len(self._fiddles) + 1):
+            self._unwatch(f"{self.job_id} fiddle {number}")
+
+    def _unwatch(self, name: str) -> None:
+        (self._inputs or {}).pop(f"FI{name}", None)
+
+    def ignore_code_changes(self) -> Job:
+        """Watch neither the code of the plot function nor that of fiddles; gives back the job."""
+        self._unwatch_fiddles()
+        return super().ignore_code_changes()
 
     def plot_depends_on(self: _Self, *jobs: Any) -> _Self:
         """Add inputs of the plot function alone, such as loaded data that it uses; gives back the job."""
@@ -81,7 +89,7 @@ class RenderingJob(FileGeneratingJob):
     def add_fiddle(self: _Self, fiddle_function: Callback) -> _Self:
         """Call a function with the plot before it is rendered; gives back the job.
 
-        What it returns is rendered instead; where that is None, the plot itself.
+        If it returns a figure (and not, say, what a call for axes gave), that is rendered instead.
         """
         if not callable(fiddle_function):
             raise TypeError(
@@ -102,23 +110,20 @@ class RenderingJob(FileGeneratingJob):
 
     def _plotted(self) -> Any:
         """The plot, in whatever process."""
+        from ..rendering import drawn, is_figure
+
         assert self.function is not None
-        plot = self._checked(self.function(self.get_data()))
+        plot = self.function(self.get_data())
+        if drawn(plot) is None:
+            raise self._no_plot(plot)
         for change in self._changes:
             changed = change(plot)
-            plot = plot if changed is None else self._checked(changed)
+            plot = changed if is_figure(changed) else plot
         return plot
 
     @property
     def _changes(self) -> tuple[Callback, ...]:
         return self._fiddles
-
-    def _checked(self, plot: Any) -> Any:
-        from ..rendering import drawn
-
-        if drawn(plot) is None:
-            raise self._no_plot(plot)
-        return plot
 
     def _no_plot(self, plot: object) -> JobContractError:
         facts = [
@@ -267,13 +272,12 @@ class PlotJob(RenderingJob):
             Job.depends_on(job, *jobs)
         return self
 
-    def ignore_code_changes(self) -> PlotJob:
-        """Watch neither the code of the calculation nor that of the plot function; gives back the job."""
+    def ignore_code_changes(self) -> Job:
+        """Watch neither the code of the calculation nor that of the plot function and fiddles; gives back the job."""
         for job in (*self._calculating, *self._parts):
             Job.ignore_code_changes(job)
-        fiddles = (f"FI{self.job_id} fiddle {number}" for number in range(1, len(self._fiddles) + 1))
-        self._unwatch((f"FI{self.job_id} calculation", *fiddles))
-        return self
+        self._unwatch(f"{self.job_id} calculation")
+        return super().ignore_code_changes()
 
     @property
     def cores_needed(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from typing import Any, TextIO
 
@@ -79,6 +78,8 @@ def _write_one(table: Any, out: TextIO) -> None:
     elif hasattr(table, "write_csv"):
         out.write(table.write_csv(separator="\t"))
     else:
+        import csv
+
         names = dict.fromkeys(name for row in table for name in row)
         writer = csv.DictWriter(out, list(names), delimiter="\t", lineterminator="\n")
         writer.writeheader()
