@@ -204,11 +204,15 @@ def test_rows_and_merges_may_be_declared_anew_between_two_runs(script):
         ppg.MergeJob("all", rows, names)
         ppg.run_pipegraph()
         assert open("all").read() == "a b"
-        ppg.MergeJob("all", other, names)
+        # Nobody merges these any more: they need not be given back.
+        ppg.JobPerRow("rows", "t.tsv", lambda row: declare(row) and None)
+        merge = ppg.MergeJob("all", other, names)
+        assert rows not in merge.prerequisites
         ppg.run_pipegraph()
         assert open("all").read() == "c"
         ppg.JobPerRow("other", "u.tsv", lambda row: None)
         ppg.JobPerRow("rows", "u.tsv", lambda row: None)
+        assert [job.job_id for job in rows.prerequisites] == ["u.tsv"]
         ppg.MergeJob("all", [rows, other], names, empty_ok=True)
         ppg.run_pipegraph()
         assert open("all").read() == ""
@@ -317,6 +321,20 @@ def test_what_is_no_table_and_no_merge_is_refused_where_it_is_declared(graph, de
 
     with pytest.raises(error, match=told):
         declare(several)
+
+
+def test_a_second_one_of_the_same_id_must_be_the_same(graph):
+    for name in ("t.tsv", "u.tsv"):
+        Path(name).write_text("name\n")
+    rows = ppg.JobPerRow("rows", "t.tsv", take_one)
+    merge = ppg.MergeJob("all", rows, take_two)
+
+    assert ppg.JobPerRow("rows", "t.tsv", take_one) is rows
+    assert ppg.MergeJob("all", [rows], take_two) is merge
+    with pytest.raises(ppg.JobContractError, match="another table or reader"):
+        ppg.JobPerRow("rows", "u.tsv", take_one)
+    with pytest.raises(ppg.JobContractError, match="other jobs to merge"):
+        ppg.MergeJob("all", rows["key"], take_two)
 
 
 def test_callables_with_more_parameters_that_have_defaults_are_taken(graph):

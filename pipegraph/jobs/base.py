@@ -261,10 +261,10 @@ class Job:
             return True
         return fingerprint_function(function, True)[0] == fingerprint_function(mine, True)[0]
 
-    def _redefine(self, place: Place, what: str = "callback") -> None:
+    def _redefine(self, place: Place, what: str = "another callback") -> None:
         if not self.graph.is_between_runs:
             raise JobContractError(
-                f"a second job of the same id with another {what}",
+                f"a second job of the same id with {what}",
                 [
                     ("id", self.job_id),
                     ("first", f"{type(self).__name__}, {self.place}"),

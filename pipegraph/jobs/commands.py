@@ -96,7 +96,7 @@ class CommandJob(MultiFileGeneratingJob):
             self._refuse,
         )
         if self._is_whole and recipe != self.recipe:
-            self._redefine(self.graph.place_of_caller(), "command")
+            self._redefine(self.graph.place_of_caller(), "another command")
         self.recipe = recipe
         if timeout is not None:
             self.timeout_seconds = float(timeout)

@@ -139,13 +139,7 @@ class NotebookJob(MultiFileGeneratingJob):
         self._check(path, output_path(output_notebook, type(self).__name__, self.graph), values, timeout)
         settings = (path, kernel or "", repr(values), timeout)
         if self._is_whole and settings != self._settings:
-            if not self.graph.is_between_runs:
-                raise JobContractError(
-                    "two notebook jobs with the same files, and with other notebooks, parameters, kernels or timeouts",
-                    [("files", self.job_id), ("first", self.place), ("second", place)],
-                    "Give one of them other files.",
-                )
-            self._redefine(place)
+            self._redefine(place, "another notebook, other parameters, or another kernel or timeout")
         watched = NotebookInvariant(path) if _maker(path, self.graph) is None else None
 
         from .kernels import require_programs

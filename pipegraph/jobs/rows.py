@@ -55,7 +55,7 @@ class JobPerRow(JobGeneratingJob):
         if reader is not None:
             require_arguments(reader, type(self).__name__, place, ("the path of the table",))
         if self._is_whole and (path, reader) != (self._table, self._reader):
-            self._redefine(place)
+            self._redefine(place, "another table or reader")
         super().__init__(job_id, function)
         self._table, self._reader = path, reader
         if isinstance(table, Job | OutputFile):
@@ -180,7 +180,7 @@ class MergeJob(FileGeneratingJob):
         for source in sources:
             _check_source(source, place)
         if self._is_whole and sources != self._sources:
-            self._redefine(place)
+            self._redefine(place, "other jobs to merge")
         super().__init__(output_filename, function, rename_broken, empty_ok)
         self._sources = sources
         self._add(sources, ParameterInvariant(f"what {self.job_id} merges", _names(sources)))
