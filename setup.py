@@ -19,8 +19,9 @@ def version() -> str:
 
 TEST = ["pytest>=7", "pytest-randomly", "pytest-timeout", "hypothesis>=6.80", "numpy", "pandas", "setuptools>=64"]
 NOTEBOOKS = ["nbclient>=0.8", "nbconvert>=7", "ipykernel>=6"]
-TEST += ["pyte>=0.8", *NOTEBOOKS]
+TEST += ["pyte>=0.8", *NOTEBOOKS, "matplotlib", "seaborn"]
 DEV = [*TEST, "ruff", "mypy>=1.8", "types-psutil", "cosmic-ray>=8.4"]
+DEV += ["plotnine", "altair", "vl-convert-python", "plotly"]  # 400 MB; tests skip what is not there
 
 setup(
     name="pipegraph",

@@ -7,6 +7,7 @@ __version__ = "0.1.0"
 
 from .doors import open_doors
 from .errors import (
+    CacheDamagedError,
     CommunicationFailure,
     CycleError,
     DuplicateOutputError,
@@ -25,6 +26,12 @@ from .errors import (
 )
 from .jobs import (
     AttributeLoadingJob,
+    CachedAttributeLoadingJob,
+    CachedDataLoadingJob,
+    CachedFileJob,
+    CachedJob,
+    CombinedPlotJob,
+    CommandJob,
     DataLoadingJob,
     DependencyInjectionJob,
     FileChecksumInvariant,
@@ -37,6 +44,7 @@ from .jobs import (
     JobGeneratingJob,
     JobList,
     JobPerRow,
+    MemMappedDataLoadingJob,
     MergeJob,
     MultiFileGeneratingJob,
     MultiFileInvariant,
@@ -44,14 +52,27 @@ from .jobs import (
     NotebookJob,
     PackageInvariant,
     ParameterInvariant,
+    PlotJob,
+    ProgramInvariant,
+    SharedFileGeneratingJob,
+    SharedMultiFileGeneratingJob,
+    TempCommandJob,
     TempFileGeneratingJob,
     TempFilePlusGeneratingJob,
+    register_format,
 )
 from .script import inside_ppg, new, new_pipegraph, new_pipeline, run, run_pipegraph
 from .uniqueness import assert_uniqueness_of_object, destroy_global_pipegraph, forget_job_status
 
 __all__ = [
     "AttributeLoadingJob",
+    "CacheDamagedError",
+    "CachedAttributeLoadingJob",
+    "CachedDataLoadingJob",
+    "CachedFileJob",
+    "CachedJob",
+    "CombinedPlotJob",
+    "CommandJob",
     "CommunicationFailure",
     "CycleError",
     "DataLoadingJob",
@@ -70,6 +91,7 @@ __all__ = [
     "JobGeneratingJob",
     "JobList",
     "JobPerRow",
+    "MemMappedDataLoadingJob",
     "MergeJob",
     "MultiFileGeneratingJob",
     "MultiFileInvariant",
@@ -79,13 +101,18 @@ __all__ = [
     "NotebookJob",
     "PackageInvariant",
     "ParameterInvariant",
+    "PlotJob",
+    "ProgramInvariant",
     "PyPipeGraphError",
     "RuntimeError",
     "RuntimeException",
+    "SharedFileGeneratingJob",
+    "SharedMultiFileGeneratingJob",
     "StatusError",
     "StatusHeldError",
     "StatusTooNewError",
     "StatusWriteError",
+    "TempCommandJob",
     "TempFileGeneratingJob",
     "TempFilePlusGeneratingJob",
     "__version__",
@@ -96,6 +123,7 @@ __all__ = [
     "new",
     "new_pipegraph",
     "new_pipeline",
+    "register_format",
     "run",
     "run_pipegraph",
 ]

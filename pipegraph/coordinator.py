@@ -11,7 +11,7 @@ import os
 from collections import deque
 from typing import NamedTuple
 
-from .model import Failure, FailureKind, JobId, JobSpec, Role
+from .model import Failure, FailureKind, Grant, JobId, JobSpec, Role
 
 SHORT_SECONDS = 0.02
 """Where jobs take less than this, it pays to save the way from a slave to the master and back."""
@@ -112,6 +112,12 @@ class Coordinator:
     def cores_of(self, job: JobId) -> int:
         """Cores that a running job holds, or will hold."""
         return self._running[job][1] if job in self._running else self._cores(self._ahead[job])
+
+    def grant_of(self, spec: JobSpec) -> Grant:
+        """What a job may use that runs, or is told ahead: of memory that it asked for, or as much as of the cores."""
+        cores = self.cores_of(spec.id)
+        memory_bytes = spec.memory_bytes if spec.memory_bytes >= 0 else self.memory_bytes * cores // self.cores
+        return Grant(cores, memory_bytes)
 
     def set_cores(self, cores: int) -> None:
         """From now on so many; what runs goes on, and a job that needs more gets all there are."""

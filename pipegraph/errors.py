@@ -72,6 +72,25 @@ class FingerprintError(PyPipeGraphError):
     """A parameter holds something whose fingerprint would not be stable between runs."""
 
 
+class CacheDamagedError(PyPipeGraphError):
+    """A cache is not what was written, or can't be read back.
+
+    Attributes
+    ----------
+    cache
+        The id of the job that makes it.
+    """
+
+    def __init__(
+        self, headline: str, facts: Iterable[tuple[str, object]] = (), mend: str = "", cache: str = ""
+    ) -> None:
+        super().__init__(headline, facts, mend)
+        self.cache = cache
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.headline, self.facts, self.mend, self.cache)
+
+
 class JobDiedException(PyPipeGraphError):
     """The process of a job ended without a report.
 

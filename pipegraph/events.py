@@ -89,6 +89,8 @@ class JobStarted(NamedTuple):
         Its files are there and are believed; it is not called.
     changes
         What is behind the reasons, as far as it is known.
+    command
+        Of a job that is a program: the line to paste into a terminal.
     """
 
     job: JobId
@@ -97,6 +99,7 @@ class JobStarted(NamedTuple):
     at: float
     is_adopted: bool = False
     changes: tuple[Change, ...] = ()
+    command: str = ""
 
 
 class JobBegan(NamedTuple):
@@ -106,7 +109,17 @@ class JobBegan(NamedTuple):
 
 
 class JobSucceeded(NamedTuple):
-    """A job's own process reported, with its outputs there and measured."""
+    """A job's own process reported, with its outputs there and measured.
+
+    Attributes
+    ----------
+    brought_back
+        Where the outputs come from, if they were kept from an earlier making; empty: the callback was called.
+    remarks
+        Headline and mend of what a person should know of it.
+    fingerprint
+        Of what an opaque job loaded.
+    """
 
     job: JobId
     outputs: tuple[FileRecord, ...] = ()
@@ -114,6 +127,9 @@ class JobSucceeded(NamedTuple):
     printed: Printed = NOTHING_PRINTED
     growth: Growth = NO_GROWTH
     opened: Opened = NOTHING_OPENED
+    brought_back: str = ""
+    remarks: tuple[tuple[str, str], ...] = ()
+    fingerprint: Fingerprint = ""
 
 
 class JobFailed(NamedTuple):
@@ -164,14 +180,15 @@ class JobsSeen(NamedTuple):
 
 
 class JobsLost(NamedTuple):
-    """A slave died: what it was running must be started again, what it had loaded is gone.
+    """A slave died, or a cache was damaged: what ran must be started again, what had been loaded or made is gone.
 
     Attributes
     ----------
     running
         Jobs without a report.
     memory
-        Loading and generating jobs whose effect was in the memory that is gone, in the order in which they ended.
+        Loading and generating jobs whose effect was in the memory that is gone, in the order in which they ended; jobs
+        whose files can't be used.
     """
 
     running: tuple[JobId, ...]

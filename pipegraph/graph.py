@@ -101,6 +101,7 @@ class Graph:
         self.strict = strict
         self.jobs: dict[JobId, Any] = {}
         self.makers: dict[str, Any] = {}
+        self.formats: dict[str, Any] = {}
         self.running = False
         self.was_run = False
         self.directory = os.getcwd()

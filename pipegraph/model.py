@@ -1,4 +1,4 @@
-"""The nouns that all layers share: roles, places, fingerprints' records, traces, reasons.
+"""The nouns that all layers granted: roles, places, fingerprints' records, traces, reasons.
 
 Plain facts, never changed once made, and how fingerprints are combined. Named tuples rather than frozen dataclasses:
 making one costs a fifth, and the module dataclasses brings half of the size that each fork of a slave has to copy.
@@ -65,6 +65,24 @@ class Watch(enum.Enum):
     TIME = "time"
 
 
+class Store(NamedTuple):
+    """Where the result of a job is looked for before its callback is called, and kept afterwards.
+
+    Attributes
+    ----------
+    folder
+        Absolute.
+    versions
+        How many of the job's results are kept there; 0: it is shared with others, and all are.
+    name
+        By which others know the result, wherever their projects have its files; empty: by its files' paths.
+    """
+
+    folder: str
+    versions: int = 0
+    name: str = ""
+
+
 class JobSpec(NamedTuple):
     """A job as plain data: all that anyone but the slave that calls it has to know.
 
@@ -94,6 +112,15 @@ class JobSpec(NamedTuple):
         Headline and mend of what a person should know of it.
     explanation
         Of invariants that a generator declared: what the fingerprint is taken of.
+    keeps
+        An ephemeral job whose files stay when nobody needs them any more.
+    is_opaque
+        An ephemeral job in memory that has a fingerprint of its own, known only once it has run.
+    command
+        Of jobs that are a program: the line to paste into a terminal, in which `placeholders.filled` puts what is known
+        when the job starts.
+    store
+        Of output jobs whose results are kept to be brought back.
     """
 
     id: JobId
@@ -115,6 +142,32 @@ class JobSpec(NamedTuple):
     adopts: bool = False
     remarks: tuple[tuple[str, str], ...] = ()
     explanation: Explanation | None = None
+    keeps: bool = False
+    is_opaque: bool = False
+    command: str = ""
+    store: Store | None = None
+
+    @property
+    def is_transparent(self) -> bool:
+        """Its fingerprint is that of its inputs."""
+        return self.in_memory and not self.is_opaque
+
+
+class Grant(NamedTuple):
+    """What a job may use while it runs.
+
+    Attributes
+    ----------
+    folder
+        For its own temporary files; not there, until the job makes it.
+    """
+
+    cores: int = 1
+    memory_bytes: int = 0
+    folder: str = ""
+
+
+ALONE = Grant()
 
 
 class FileRecord(NamedTuple):
@@ -163,6 +216,8 @@ class Trace(NamedTuple):
         Why it was made; the first of them, if they are many.
     read, written
         Files below the project's directory that it opened without having declared them; the first of them.
+    brought_back
+        Where its files came from, if the callback was not called.
     """
 
     inputs: dict[InputId, Fingerprint]
@@ -174,6 +229,7 @@ class Trace(NamedTuple):
     reasons: tuple[Reason, ...] = ()
     read: tuple[str, ...] = ()
     written: tuple[str, ...] = ()
+    brought_back: str = ""
 
 
 class Past(NamedTuple):
@@ -287,6 +343,13 @@ class Frame(NamedTuple):
     ending: str = ""
 
 
+class Damage(NamedTuple):
+    """A cache (by its job) that can't be read back, and why."""
+
+    cache: JobId
+    because: str
+
+
 class Failure(NamedTuple):
     """Why and how a job failed.
 
@@ -302,6 +365,8 @@ class Failure(NamedTuple):
         The exception, where it survived a round trip through pickle in the job's process; else empty.
     exit_code
         Of a job that died: its exit status, or below 0 the negated number of the signal.
+    damage
+        Of a job that could not read a cache.
     """
 
     kind: FailureKind
@@ -310,6 +375,7 @@ class Failure(NamedTuple):
     frames: tuple[Frame, ...] = ()
     pickled: bytes = b""
     exit_code: int | None = None
+    damage: Damage | None = None
 
 
 class Printed(NamedTuple):
@@ -423,7 +489,7 @@ class Sighting(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """How a run ended, in jobs (invariants not counted)."""
+    """How a run ended, in jobs (invariants not counted); `made` is without those that were brought back."""
 
     made: int = 0
     up_to_date: int = 0
@@ -433,3 +499,4 @@ class Counts(NamedTuple):
     stopped: int = 0
     generators: int = 0
     failed_ids: tuple[JobId, ...] = ()
+    brought_back: int = 0

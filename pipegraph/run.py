@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from . import __version__
+from .caches import Caches
 from .coordinator import Coordinator, memory_of_this_machine
 from .dialogue import Dialogue
 from .engine import DropProduct, EndRun, Engine, Instruction, StartJob, WithdrawJob
@@ -47,6 +48,8 @@ from .explanations import Change, Explanation
 from .graph import INTERACTIVE, Graph
 from .model import NOTHING_OPENED, Failure, FailureKind, JobId, JobSpec, Opened, Place, Printed, ReasonKind, Role
 from .outcomes import error_of_run
+from .placeholders import filled, numbers_of
+from .results.address import Address, address_of
 from .signals import Signals
 from .slaves import LocalSlave, ended_on_request, put_away
 from .slaves.strict import landlock_version
@@ -113,6 +116,8 @@ class Run:
         self._shown_remarks: set[str] = set()
         self._is_whole = graph.is_whole
         self._changes_to_show = _SHOWN_CHANGES
+        self._caches = Caches(lambda job: self._status.past(job), self._engine.inputs_of)
+        self._caches.grow(self._declared)
         self._judge = Judge(self._specs, self._maker_in_script, self._own_files())
 
     def go(self) -> None:
@@ -199,7 +204,8 @@ class Run:
             if self._signals.received:
                 self._on_signals()
             for event in self._slave.receive():
-                self._on_event(event)
+                for each in self._meant_by(event):
+                    self._on_event(each)
             if any(descriptor == keyboard for descriptor, _ in readable):
                 self._dialogue.attend()
             now = time.monotonic()
@@ -240,6 +246,9 @@ class Run:
         now = time.time()
         is_adopted = self._is_to_be_adopted(spec, start)
         changes = self._changes_behind(start)
+        word = self._caches.word_on(spec, start.reasons)
+        if word is not None:
+            self._show(word)
         try:
             if not is_adopted:
                 self._status.note_started(spec.id, now)
@@ -248,8 +257,25 @@ class Run:
             self._on_event(_not_recorded(spec, error))
             self._give_up(error)
             return
-        self._tell(JobStarted(spec.id, start.reasons, self._coordinator.cores_of(spec.id), now, is_adopted, changes))
-        self._slave.start(spec, is_ahead, is_adopted)
+        granted = self._coordinator.grant_of(spec)
+        command = filled(spec.command, numbers_of(granted)) if spec.command and not is_adopted else ""
+        self._tell(JobStarted(spec.id, start.reasons, granted.cores, now, is_adopted, changes, command))
+        address = None if spec.store is None or is_adopted else tuple(self._address_of(spec))
+        self._slave.start(spec, is_ahead, is_adopted, granted, self._caches.contents(spec.id), address)
+
+    def _address_of(self, spec: JobSpec) -> Address:
+        """Where its result is kept, or will be."""
+        inputs_of, measured = self._engine.inputs_of, self._status.invariant
+        address, bond = address_of(spec, self._specs, inputs_of, measured, self._graph.directory)
+        if bond and not address.versions:
+            self._show(
+                Warned(
+                    f"its result is shared with no other project: {bond}",
+                    spec.id,
+                    "In another project, the same names may stand for something else.",
+                )
+            )
+        return address
 
     def _is_to_be_adopted(self, spec: JobSpec, start: StartJob) -> bool:
         """Whether its files are believed, and its callback is not called; so it is not recorded as started either."""
@@ -258,6 +284,12 @@ class Run:
         if not spec.outputs or not (is_wished or (spec.adopts and kinds == {ReasonKind.NEVER_MADE})):
             return False
         return all(_is_there(path, path in spec.empty_ok) for path in spec.outputs)
+
+    def _meant_by(self, event: Event) -> list[Event]:
+        """A failure may be that of a cache, which is made again."""
+        if isinstance(event, JobFailed) and event.failure.damage is not None:
+            return self._caches.events_after(event)
+        return [event]
 
     def _on_event(self, event: Event) -> None:
         """What a slave reported."""
@@ -316,9 +348,12 @@ class Run:
         if grew is not None:
             for new in grew.jobs:
                 self._specs[new.id] = new
+            self._caches.grow(grew.jobs)
             self._show_remarks(grew.jobs)
             self._tell(grew)
         self._warn_of_changed_inputs(spec)
+        for headline, mend in event.remarks:
+            self._show(Warned(headline, spec.id, mend))
         self._tell(event)
         if verdict.hints is not NOTHING_OPENED:
             self._show(FilesOpened(spec.id, verdict.hints.read, verdict.hints.written, verdict.hints.is_cut))

@@ -187,7 +187,13 @@ def _run(graph: Graph, dry_run: bool, targets: Any, changed: Any) -> Any:
     was_collecting = gc.isenabled()
     gc.disable()
     try:
-        return _look_ahead(graph, changed) if dry_run else _go(graph, where)
+        if dry_run:
+            return _look_ahead(graph, changed)
+        if any(job.is_program for job in graph.jobs.values()):
+            from .installed import check_installed
+
+            check_installed(graph)
+        return _go(graph, where)
     finally:
         if was_collecting:
             gc.enable()

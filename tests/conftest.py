@@ -4,6 +4,7 @@ import os
 import signal
 
 import pytest
+from projects import INDEX, Project, Store
 from scripts import Script, wait_until
 
 import pipegraph as ppg
@@ -36,3 +37,41 @@ def graph(tmp_path, monkeypatch):
     assert len(os.listdir("/proc/self/fd")) <= files
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
+
+
+@pytest.fixture
+def projects(tmp_path):
+    """Makes projects that share a folder; each ends without a process left."""
+    made = []
+
+    def make(name):
+        made.append(Project(tmp_path / name, tmp_path))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.assert_no_process_left()
+        each.end()
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def first(projects):
+    """A project that has made the index."""
+    one = projects("first")
+    one.put(genome="ACGT")
+    one.run(INDEX)
+    return one
+
+
+@pytest.fixture
+def second(projects, first):
+    """Another one with the same genome, that has not run."""
+    one = projects("second/deeper")
+    one.put(genome="ACGT")
+    one.write(INDEX)
+    return one

@@ -42,9 +42,10 @@ INVARIANT, OUTPUT, EPHEMERAL, GENERATOR = Role.INVARIANT, Role.OUTPUT, Role.EPHE
 
 
 def spec_of(name: str, kind: str, inputs: tuple[str, ...] = (), **more: object) -> JobSpec:
-    """`kind`: invariant, output, temp, load, generator or final."""
-    roles = {"invariant": INVARIANT, "output": OUTPUT, "temp": EPHEMERAL, "load": EPHEMERAL, "generator": GENERATOR}
-    outputs = (name,) if kind in ("output", "temp") else ()
+    """`kind`: invariant, output, temp, cache, load, opaque (load), generator or final."""
+    roles = {"invariant": INVARIANT, "generator": GENERATOR}
+    roles |= dict.fromkeys(("temp", "cache", "load", "opaque"), EPHEMERAL)
+    outputs = (name,) if kind in ("output", "temp", "cache") else ()
     values: dict[str, object] = {"outputs": outputs, **more}
     return JobSpec(
         name,
@@ -52,7 +53,9 @@ def spec_of(name: str, kind: str, inputs: tuple[str, ...] = (), **more: object) 
         kind,
         PLACE,
         inputs=inputs,
-        in_memory=kind == "load",
+        in_memory=kind in ("load", "opaque"),
+        keeps=kind == "cache",
+        is_opaque=kind == "opaque",
         is_final=kind == "final",
         **values,  # type: ignore[arg-type]
     )
@@ -88,7 +91,7 @@ class World:
         self.pasts: dict[str, Past] = {}
         self.growth: dict[str, Growth] = {}
         self.failing: set[str] = set()
-        self.recipe: dict[str, Callable[[list[str]], str]] = {}
+        self.address: dict[str, Callable[[list[str]], str]] = {}
         self.memory: dict[str, str] = {}
 
     def add(self, name: str, kind: str, *inputs: str, **more: object) -> str:
@@ -103,8 +106,8 @@ class World:
     def content(self, spec: JobSpec, path: str, known: dict[str, JobSpec]) -> str:
         """What a job writes: a function of what its inputs hold."""
         parts = [self._held(name, known) for name in sorted(spec.inputs)]
-        recipe = self.recipe.get(spec.id)
-        return recipe(parts) if recipe else f"{path}({','.join(parts)})"
+        address = self.address.get(spec.id)
+        return address(parts) if address else f"{path}({','.join(parts)})"
 
     def _held(self, name: str, known: dict[str, JobSpec]) -> str:
         if name in self.values and name in known and known[name].role is INVARIANT:
@@ -166,6 +169,7 @@ class World:
                     ran.withdrawn.append(answer.job)
                     ready[:] = [each for each in ready if each.job != answer.job]
                 elif isinstance(answer, DropProduct):
+                    assert not known[answer.job].keeps
                     ran.dropped.append(answer.job)
                     for path in known[answer.job].outputs:
                         self.files.pop(path, None)
@@ -243,7 +247,8 @@ class World:
             self.files[path] = text
             records.append(FileRecord(path, combine([text]), combine([text]), len(text), 0, 0, False))
         grown = self.growth.get(job, Growth())
-        event = JobSucceeded(job, tuple(records), growth=grown)
+        loaded = self.content(spec, job, known) if spec.is_opaque else ""
+        event = JobSucceeded(job, tuple(records), growth=grown, fingerprint=combine([loaded]) if loaded else "")
         objection = engine.objection_to(event)
         if objection is not None:
             ran.failed.append(job)
@@ -254,7 +259,7 @@ class World:
         self.pasts[job] = Past(engine.trace_of(event))
         if spec.in_memory or spec.role is GENERATOR:
             parts = [self._held(each, known) for each in sorted(spec.inputs)]
-            memory[job] = f"{job}[{','.join(parts)}]"
+            memory[job] = loaded or f"{job}[{','.join(parts)}]"
         if grown.jobs or grown.edges:
             for new in grown.jobs:
                 known[new.id] = new
@@ -269,7 +274,7 @@ class World:
         """What every output must hold."""
         other = World()
         other.specs, other.values, other.growth = self.specs, self.values, self.growth
-        other.recipe = self.recipe
+        other.address = self.address
         other.run()
         return other.outputs()
 

@@ -265,6 +265,27 @@ def test_temporary_files_that_lie_about_are_removed_and_made_again_when_needed(b
     assert not os.path.exists(TRIMMED)
 
 
+def test_caches_are_removed_where_that_is_said_and_made_again_when_needed(script, capsys, monkeypatch):
+    text = """
+    ppg.new_pipegraph()
+    cache = ppg.CachedFileJob("cache", lambda: "text")
+    ppg.FileGeneratingJob("a", lambda of: of.write_text(cache.load() + "1")).depends_on(cache)
+    ppg.run_pipegraph()
+    """
+    script.run(text)
+    monkeypatch.chdir(script.folder)
+    size = os.path.getsize("cache")
+
+    assert said(capsys, "clean", "--temp", "--orphans", "--yes") == "Removed nothing.\n"
+    assert said(capsys, "clean", "--caches", "--yes") == (
+        f"to be removed:\n    cache  {size} bytes\nRemoved 1 file ({size} bytes).\n"
+    )
+    script.run()
+    assert script.started == []
+    script.run(text.replace('"1"', '"2"'))
+    assert script.started == ["cache", "a"]
+
+
 def test_a_temporary_file_of_somebody_else_stays(both, capsys):
     os.makedirs("trimmed", exist_ok=True)
     with open(TRIMMED, "w") as file:
@@ -310,7 +331,7 @@ def test_what_to_clean_must_be_said(both, capsys):
         main(["clean"])
 
     assert raised.value.code == 2
-    assert "say what: --temp, --orphans, or both" in capsys.readouterr().err
+    assert "say what: --temp, --caches or --orphans" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,7 @@ def test_a_collection_of_files_under_other_names_is_no_reason(world):
 
 def test_the_same_content_again_is_no_reason_for_dependents(world):
     diamond(world)
-    world.recipe["a"] = lambda parts: "same"
+    world.address["a"] = lambda parts: "same"
     world.run()
     world.values["p"] = "2"
 
@@ -216,7 +216,7 @@ def test_a_valid_temporary_file_is_made_again_for_a_dependent_that_must_run(worl
 
 def test_a_temporary_file_whose_inputs_differ_runs_if_an_output_depends_on_it(world):
     diamond(world)
-    world.recipe["t"] = lambda parts: "same"
+    world.address["t"] = lambda parts: "same"
     world.run()
     world.values["p"] = "2"
 
@@ -272,7 +272,7 @@ def test_remade_from_the_same_inputs_it_keeps_its_fingerprint_and_the_run_warns(
     world.add("c", "output", "t")
     world.run()
     made = world.pasts["t"].trace
-    world.recipe["t"] = lambda parts: "other bytes"
+    world.address["t"] = lambda parts: "other bytes"
     del world.files["a"]
 
     ran = world.run()
@@ -586,7 +586,7 @@ def test_large_graphs_are_decided_without_recursion(world, shape):
         world.add("p", "invariant")
         world.add("a", "output", "t4999")
     for spec in world.specs.values():
-        world.recipe[spec.id] = lambda parts, name=spec.id: name
+        world.address[spec.id] = lambda parts, name=spec.id: name
 
     first, second = world.run(), world.run()
 

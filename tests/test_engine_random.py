@@ -5,7 +5,7 @@ import random
 import pytest
 from engine_world import World
 
-KINDS = ["output", "temp", "load", "output", "generator"]
+KINDS = ["output", "temp", "load", "output", "generator", "cache", "opaque"]
 
 
 def random_world(pick: random.Random) -> World:
@@ -16,11 +16,11 @@ def random_world(pick: random.Random) -> World:
         inputs = pick.sample(names, min(len(names), pick.randint(0, 3)))
         inputs += pick.sample(invariants, pick.randint(0, len(invariants)))
         kind = pick.choice(KINDS)
-        name = world.add(f"{kind[0]}{n}", kind, *inputs)
+        name = world.add(f"{kind[0] if kind != 'opaque' else 'p'}{n}", kind, *inputs)
         names.append(name)
         if pick.random() < 0.2:
             # Its content does not depend on all of its inputs: early cut-off.
-            world.recipe[name] = lambda parts, name=name: f"{name}:constant"
+            world.address[name] = lambda parts, name=name: f"{name}:constant"
     return world
 
 

@@ -29,6 +29,7 @@ BASH_BLOCKS_RUN_ELSEWHERE = {
     "examples/quality_control/README.rst": "test_example.py",
     "README.rst": ".ci/run, which the tests below hold to it",
     "docs/commands.rst": "test_commands_document.py",
+    "docs/shared.rst": "test_shared_document.py",
 }
 
 
@@ -172,7 +173,8 @@ def test_three_packages_are_required_and_the_extras_add_the_tools(source_copy: P
     assert names[""] == {"psutil", "rich", "xxhash"}
     assert {"pytest", "pytest-randomly", "pytest-timeout", "hypothesis", "numpy", "pandas"} <= names["[test]"]
     assert names["[notebooks]"] == {"nbclient", "nbconvert", "ipykernel"} <= names["[test]"]
-    assert names["[dev]"] - names["[test]"] == {"ruff", "mypy", "types-psutil", "cosmic-ray"}
+    tools, plots = {"ruff", "mypy", "types-psutil", "cosmic-ray"}, {"plotnine", "altair", "vl-convert-python", "plotly"}
+    assert names["[dev]"] - names["[test]"] == tools | plots
     assert "Requires-Python: >=3.10" in metadata
 
 

@@ -25,6 +25,9 @@ class Job:
     rename_broken = False
     changes_slave = False
     is_generator = False
+    is_program = False
+    timeout_seconds = 0.0
+    loaded_fingerprint = ""
     input_ids = ()
 
     def __init__(self, job_id: str, callback: Callable[[], object]) -> None:

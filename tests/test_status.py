@@ -14,6 +14,7 @@ from pipegraph.errors import StatusError, StatusWriteError
 from pipegraph.events import Warned
 from pipegraph.model import FileRecord, InvariantRecord, Past, Role, Trace
 from pipegraph.status import PAST_UNKNOWN, StatusFile, store
+from pipegraph.status.records import Declaration
 
 OUTPUT = FileRecord("out/a", "f" * 32, "f" * 32, 7, 8, 9, True)
 TRACE = Trace({"in": "1" * 32, "FIa": "2" * 32}, "f" * 32, (OUTPUT,), 0.25, 1000, 1763690000.25)
@@ -149,9 +150,9 @@ def test_the_last_declaration_counts_and_alike_ones_are_one_object(path: Path) -
         status.note_declared("d", "DataLoadingJob", Role.EPHEMERAL, ())
         status.forget("d")
         declared = [status.declared(job) for job in "abcd"]
-        assert declared[0] == ("FileGeneratingJob", Role.OUTPUT, ("one.py", "x\n\ud800.py"))
+        assert declared[0] == Declaration("FileGeneratingJob", Role.OUTPUT, ("one.py", "x\n\ud800.py"))
         assert declared[0] is declared[1]
-        assert declared[2:] == [("DataLoadingJob", Role.EPHEMERAL, ()), None]
+        assert declared[2:] == [Declaration("DataLoadingJob", Role.EPHEMERAL, ()), None]
         assert list(status.declared_jobs()) == list(status.jobs()) == ["a", "b", "c"]
         assert status._compact()
         assert [status.declared(job) for job in "abcd"] == declared
@@ -167,7 +168,7 @@ def test_what_is_declared_is_asked_without_reading(path: Path, monkeypatch: pyte
     with open_status(path) as status:
         monkeypatch.setattr(store.os, "pread", pytest.fail)
 
-        assert status.declared("a") == ("FileGeneratingJob", Role.OUTPUT, ("one.py",))
+        assert status.declared("a") == Declaration("FileGeneratingJob", Role.OUTPUT, ("one.py",))
 
 
 def test_explanations_and_texts_are_remembered_apart_from_jobs(path: Path) -> None:

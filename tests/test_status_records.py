@@ -55,6 +55,13 @@ def test_a_trace_comes_back_as_it_was(job: str, trace: Trace) -> None:
     assert list(read(records.HEADER + line).found.made) == [job]
 
 
+@pytest.mark.parametrize("read", [(), ("notes.txt",)])
+def test_where_the_files_were_brought_back_from_is_kept(read: tuple[str, ...]) -> None:
+    trace = Trace({}, "f" * 32, read=read, brought_back='/data/"shared", made 2026-11-21')
+
+    assert records.decode_trace("a", records.encode_trace("a", trace)) == trace
+
+
 def test_of_many_undeclared_files_the_first_are_kept() -> None:
     many = tuple(str(number) for number in range(30))
     back = records.decode_trace("a", records.encode_trace("a", Trace({}, "f" * 32, read=many, written=many)))
@@ -77,7 +84,10 @@ def test_a_trace_of_version_1_has_no_reasons() -> None:
 
 
 @quick
-@given(any_text, st.builds(Declaration, any_text, st.sampled_from(Role), st.lists(any_text, max_size=3).map(tuple)))
+@given(
+    any_text,
+    st.builds(Declaration, any_text, st.sampled_from(Role), st.lists(any_text, max_size=3).map(tuple), st.booleans()),
+)
 def test_a_declaration_comes_back_as_it_was(job: str, declaration: Declaration) -> None:
     line = written(records.DECLARED, job, records.encode_declaration(declaration))
 
@@ -94,7 +104,11 @@ def test_a_text_comes_back_as_it_was(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "payload", ["", "null", "[]", '["a","output"]', '["a","captain",[]]', '["a",[],[]]', '["a","output",5]', "[" * 9999]
+    "payload",
+    [
+        *("", "null", "[]", '["a","output"]', '["a","captain",[]]', '["a",[],[]]', '["a","output",5]', "[" * 9999),
+        '["a","ephemeral",[],2]',
+    ],
 )
 def test_a_declaration_that_nobody_writes_is_a_damaged_line(payload: str) -> None:
     line = records.encode_line(records.DECLARED, "a", payload)

@@ -19,7 +19,7 @@ from .shared import NotThereError
 
 _COMMANDS = (
     *("run", "why", "diff", "status", "graph", "inputs", "dependents", "check", "debug"),
-    *("adopt", "forget", "clean", "completion"),
+    *("adopt", "forget", "clean", "results", "completion"),
 )
 _OF_SCRIPTS = ("run", "why", "diff", "check", "debug")
 _FAILED, _REFUSED, _HELD, _INTERRUPTED = 1, 2, 3, 130

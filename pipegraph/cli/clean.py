@@ -1,4 +1,4 @@
-"""``pipegraph clean``: removes temporary files that lie about, and what jobs made that no script declares any more.
+"""``pipegraph clean``: removes temporary files that lie about, caches, and what jobs made that no script declares now.
 
 Only what is still what was recorded. Holds the status file all the while, so that no run begins to need
 what it removes.
@@ -13,13 +13,11 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import shown
-from .shared import add_status_file, counted, knowledge_of, size_of, writing
+from .shared import NOT_CONFIRMED, add_status_file, counted, is_confirmed, knowledge_of, size_of, tell, writing
 
 if TYPE_CHECKING:
     from ..model import FileRecord
     from ..status.knowledge import Knowledge
-
-_NOT_CONFIRMED = 2
 
 
 class _Leftover(NamedTuple):
@@ -35,10 +33,13 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     """Declare the subcommand."""
     parser = commands.add_parser(
         "clean",
-        help="remove leftovers of temporary jobs, and of jobs that are gone",
+        help="remove leftovers of temporary jobs and of jobs that are gone, and caches",
         description="Removes files that lie about, if they are still what was recorded: lists them, and asks first.",
     )
     parser.add_argument("--temp", action="store_true", help="what temporary jobs left, for instance since a job failed")
+    parser.add_argument(
+        "--caches", action="store_true", help="what cached jobs keep; it is made again when it is needed"
+    )
     parser.add_argument(
         "--orphans",
         action="store_true",
@@ -51,23 +52,24 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run(arguments: argparse.Namespace) -> int:
     """Carry it out; the exit status."""
-    if not (arguments.temp or arguments.orphans):
-        arguments.parser.error("say what: --temp, --orphans, or both")
+    if not (arguments.temp or arguments.caches or arguments.orphans):
+        arguments.parser.error("say what: --temp, --caches or --orphans, or several of these")
     knowledge_of(arguments.status_file)
     with writing(arguments.status_file, "clean") as status:
         knowledge = knowledge_of(arguments.status_file)
-        temporary, orphans, makers = _jobs(knowledge)
+        temporary, caches, orphans, makers = _jobs(knowledge)
         found = [
             *(each for job in temporary if arguments.temp for each in _leftovers(job, knowledge)),
+            *(each for job in caches if arguments.caches for each in _leftovers(job, knowledge)),
             *(each for job in orphans if arguments.orphans for each in _leftovers(job, knowledge, makers)),
         ]
         removable = [each for each in found if not each.objection]
-        _tell("to be removed", [f"{shown(each.path)}  {size_of(each.size)}" for each in removable])
-        _tell("left as it is", [f"{shown(each.path)}: {shown(each.objection)}" for each in found if each.objection])
+        tell("to be removed", [f"{shown(each.path)}  {size_of(each.size)}" for each in removable])
+        tell("left as it is", [f"{shown(each.path)}: {shown(each.objection)}" for each in found if each.objection])
         what = f"{counted(len(removable), 'file')} ({size_of(sum(each.size for each in removable))})"
-        if removable and not (arguments.yes or _is_confirmed(what)):
+        if removable and not (arguments.yes or is_confirmed(what)):
             print("Nothing was removed.")
-            return 0 if sys.stdin.isatty() else _NOT_CONFIRMED
+            return 0 if sys.stdin.isatty() else NOT_CONFIRMED
         kept = {each.job for each in found if each.objection} | set(_remove(removable))
         forgotten = [job for job in orphans if arguments.orphans and job not in kept]
         for job in forgotten:
@@ -79,12 +81,14 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _jobs(knowledge: Knowledge) -> tuple[list[str], list[str], dict[str, str]]:
-    """Temporary jobs; those that no script declares any more; and who makes which file, of the others."""
+def _jobs(knowledge: Knowledge) -> tuple[list[str], list[str], list[str], dict[str, str]]:
+    """Temporary jobs; caches; jobs that no script declares any more; and who makes which file, of the others."""
     from ..model import Role
     from .names import jobs_by_name
 
-    temporary, orphans, others = [], [], []
+    temporary: list[str] = []
+    caches: list[str] = []
+    orphans, others = [], []
     for job in sorted(knowledge.jobs()):
         declared = knowledge.declared(job)
         if declared is not None and not declared.scripts:
@@ -92,8 +96,8 @@ def _jobs(knowledge: Knowledge) -> tuple[list[str], list[str], dict[str, str]]:
             continue
         others.append(job)
         if declared is not None and declared.role is Role.EPHEMERAL:
-            temporary.append(job)
-    return temporary, orphans, jobs_by_name(others)
+            (caches if declared.keeps else temporary).append(job)
+    return temporary, caches, orphans, jobs_by_name(others)
 
 
 def _leftovers(job: str, knowledge: Knowledge, makers: Mapping[str, str] | None = None) -> Iterator[_Leftover]:
@@ -134,23 +138,6 @@ def _use_of(path: str, knowledge: Knowledge, makers: Mapping[str, str]) -> str:
         if declared is None or declared.scripts:
             return f"an input of {job}"
     return ""
-
-
-def _tell(headline: str, lines: list[str]) -> None:
-    if lines:
-        print(f"{headline}:")
-        print(*(f"    {line}" for line in lines), sep="\n")
-
-
-def _is_confirmed(what: str) -> bool:
-    if not sys.stdin.isatty():
-        print(f"pipegraph: to remove {what}, say --yes", file=sys.stderr)
-        return False
-    try:
-        return input(f"Remove {what}? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:
-        print()
-        return False
 
 
 def _remove(leftovers: list[_Leftover]) -> Iterator[str]:

@@ -110,7 +110,8 @@ def _last(arguments: argparse.Namespace) -> Iterator[tuple[str, JobId, Behind]]:
             yield f"{shown(job)}: was never made here", job, ()
             continue
         at = time.strftime(_SHOWN, time.localtime(trace.ended_at))
-        yield f"{shown(job)}, made at {at}", job, [(reason, explaining.changes(reason)) for reason in trace.reasons]
+        how = f"brought back from {shown(trace.brought_back)}" if trace.brought_back else "made"
+        yield f"{shown(job)}, {how} at {at}", job, [(reason, explaining.changes(reason)) for reason in trace.reasons]
 
 
 class _Show:

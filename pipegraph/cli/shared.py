@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ..status.knowledge import Knowledge
 
 _SHOWN_NAMES = 10
+NOT_CONFIRMED = 2
+"""Exit status where there is nobody to ask."""
 
 
 class NotThereError(PyPipeGraphError):
@@ -92,6 +94,25 @@ def listed(names: Iterable[str]) -> Iterator[str]:
     yield from (f"    {shown(name)}" for name in every[:_SHOWN_NAMES])
     if len(every) > _SHOWN_NAMES:
         yield f"    and {len(every) - _SHOWN_NAMES:,} more"
+
+
+def tell(headline: str, lines: list[str]) -> None:
+    """A headline and what it is of; nothing, if it is of nothing."""
+    if lines:
+        print(f"{headline}:")
+        print(*(f"    {line}" for line in lines), sep="\n")
+
+
+def is_confirmed(what: str) -> bool:
+    """Whether the person at the terminal says so; false where there is none."""
+    if not sys.stdin.isatty():
+        print(f"pipegraph: to remove {what}, say --yes", file=sys.stderr)
+        return False
+    try:
+        return input(f"Remove {what}? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        print()
+        return False
 
 
 def _warn(warning: Warned) -> None:

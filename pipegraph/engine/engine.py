@@ -5,9 +5,10 @@ itself. It owns the ledger. It never asks a clock or a disk, starts nothing, and
 may be a hundred thousand jobs deep. Each job and each edge is looked at a bounded number of times.
 
 How it goes: a job is *decided* once all its inputs are *settled* (have a fingerprint). An output job is then up to
-date, or required. A loading job settles at once, a temporary file if its recorded inputs match. Such an ephemeral
-job is required only by a dependent that must run, which then waits for its product. A dependent that has ended, or
-never will run, no longer *holds* the products of its inputs; what nobody holds is dropped.
+date, or required. A loading job settles at once, a temporary file, a cache and an opaque load if the recorded
+inputs match. Such an ephemeral job is required only by a dependent that must run, which then waits for its product.
+A dependent that has ended, or never will run, no longer *holds* the products of its inputs; what nobody holds is
+dropped.
 
 Longer than other files: these rules call each other, and to read them is to read them together. What they only look
 things up in (ledger), what they explain (reasons) and what they refuse (growth) lies beside them.
@@ -71,11 +72,17 @@ class Engine:
         spec = self._ledger.spec[job]
         inputs = self._inputs(job)
         outputs = self._records(job, event.outputs)
-        fingerprint = fingerprint_of_files(outputs) if spec.outputs else fingerprint_of_inputs(inputs)
+        if spec.outputs:
+            fingerprint = fingerprint_of_files(outputs)
+        elif spec.is_opaque:
+            fingerprint = self._ledger.fingerprint[job] or event.fingerprint
+        else:
+            fingerprint = fingerprint_of_inputs(inputs)
         usage = event.usage
         ended_at = usage.started_at + usage.seconds
         reasons = self._ledger.reasons.get(job, ())
-        return Trace(inputs, fingerprint, outputs, usage.seconds, usage.peak_bytes, ended_at, reasons)
+        how = usage.seconds, usage.peak_bytes, ended_at, reasons
+        return Trace(inputs, fingerprint, outputs, *how, brought_back=event.brought_back)
 
     def prospects(self) -> dict[JobId, Prospect]:
         """What is to come of each job, as far as it is known now."""
@@ -211,13 +218,14 @@ class Engine:
             self._answers.append(JobFailed(spec.id, event.unmeasured[spec.id]))
 
     def _look_for_leftovers(self, job: int) -> None:
-        """Files of a temporary job that outlasted an earlier run."""
+        """Files of a temporary job that outlasted an earlier run, or were to."""
         ledger = self._ledger
         kinds = [reason.kind for reason in ledger.problems.get(job, ())]
         past = ledger.past[job]
         if past is NO_PAST or kinds.count(ReasonKind.OUTPUT_MISSING) == len(ledger.spec[job].outputs):
             return
-        ledger.lies_about.add(job)
+        if not ledger.spec[job].keeps:
+            ledger.lies_about.add(job)
         if not kinds and past.trace is not None and not past.is_unfinished and not past.has_failed:
             ledger.is_present.add(job)
 
@@ -236,6 +244,9 @@ class Engine:
             if len(spec.outputs) > 1:
                 for record in records:
                     ledger.file_fingerprint[record.path] = record.fingerprint
+        elif spec.is_opaque:
+            self._warn_if_loaded_otherwise(job, event.fingerprint)
+            fingerprint = event.fingerprint
         else:
             fingerprint = fingerprint_of_inputs(self._inputs(job))
         ledger.state[job] = State.DONE
@@ -342,7 +353,7 @@ class Engine:
             self._let_go(job)
         elif spec.role is Role.GENERATOR:
             self._require(job, _GENERATES)
-        elif spec.in_memory:
+        elif spec.is_transparent:
             ledger.state[job] = State.VALID
             self._settle(job, fingerprint_of_inputs(self._inputs(job)))
         else:
@@ -410,7 +421,9 @@ class Engine:
                 ledger.waiters.setdefault(each, {})[one] = None
                 if ledger.state[each] in (State.VALID, State.DONE, State.UNWANTED):
                     ledger.state[each] = State.REQUIRED
-                    why = _GENERATES if ledger.spec[each].role is Role.GENERATOR else ()
+                    why: tuple[Reason, ...] = _GENERATES if ledger.spec[each].role is Role.GENERATOR else ()
+                    if ledger.spec[each].keeps:
+                        why = ledger.problems.pop(each, ())
                     need = Reason(ReasonKind.NEEDED, ledger.spec[one].id)
                     ledger.reasons[each] = (*ledger.reasons.get(each, why), need)
                     stack.append(each)
@@ -520,6 +533,7 @@ class Engine:
             job in ledger.is_present
             and ledger.fingerprint[job] is not None
             and (spec.in_memory or job not in ledger.is_kept)
+            and not spec.keeps
         ):
             if ledger.generators_to_come:
                 # One of them may declare a job that needs it, and nothing is made twice in a run.
@@ -599,10 +613,20 @@ class Engine:
         if differing:
             self._answers.append(
                 Warned(
-                    "a temporary file came out differently when it was made again from the same inputs",
+                    "a file came out differently when it was made again from the same inputs",
                     ledger.spec[job].id,
                     f"{', '.join(differing)}: its job is not reproducible. What depends on it was decided by the "
                     "first making. Fix its random seed, or leave out times and host names.",
+                )
+            )
+
+    def _warn_if_loaded_otherwise(self, job: int, fingerprint: Fingerprint) -> None:
+        if self._ledger.fingerprint[job] not in (None, fingerprint):
+            self._answers.append(
+                Warned(
+                    "other data was loaded than before from the same inputs",
+                    self._ledger.spec[job].id,
+                    "What depends on it was decided by the first loading. Let it depend on what it loads.",
                 )
             )
 

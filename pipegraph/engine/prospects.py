@@ -134,7 +134,7 @@ class _Prospects:
         spec, past = ledger.spec[job], ledger.past[job]
         if spec.role is Role.GENERATOR:
             return _GENERATES
-        if spec.in_memory or (spec.role is Role.EPHEMERAL and not ledger.open[job]):
+        if spec.is_transparent or (spec.role is Role.EPHEMERAL and not ledger.open[job]):
             return ()
         inputs = self._assumed_inputs(job, {} if past.trace is None else past.trace.inputs)
         if spec.role is Role.OUTPUT:
@@ -178,7 +178,7 @@ class _Prospects:
         """Of a job that waits, by those of its inputs: whatever must run and makes something, or declares it."""
         found: dict[int, None] = {}
         for source in self._sources(job):
-            if source in self._must and not self._ledger.spec[source].in_memory:
+            if source in self._must and not self._ledger.spec[source].is_transparent:
                 found[source] = None
             else:
                 found.update(dict.fromkeys(self._roots.get(source, ())))

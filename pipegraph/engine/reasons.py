@@ -60,12 +60,13 @@ def reasons_to_run(
 
 
 def reasons_to_remake(spec: JobSpec, past: Past, inputs: Mapping[InputId, Fingerprint]) -> tuple[Reason, ...]:
-    """Why the recorded fingerprint of a temporary file does not stand; empty if it does.
+    """Why the recorded fingerprint of an ephemeral job does not stand; empty if it does.
 
     Its files need not be there, and an attempt that failed or never ended says nothing against the last one
     that succeeded.
     """
-    if past.trace is None:
+    if past.trace is None or (spec.is_opaque and past.trace.fingerprint == fingerprint_of_inputs(past.trace.inputs)):
+        # (Or it was transparent then.)
         reasons = [_NEVER_MADE]
     elif past.trace.inputs == inputs:
         reasons = []

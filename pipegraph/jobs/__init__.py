@@ -1,7 +1,16 @@
 """What a script declares; one family a file."""
 
 from .base import Job, OutputFile
+from .cached import (
+    CachedAttributeLoadingJob,
+    CachedDataLoadingJob,
+    CachedFileJob,
+    CachedJob,
+    MemMappedDataLoadingJob,
+)
+from .commands import CommandJob, ProgramInvariant, TempCommandJob
 from .files import FileGeneratingJob, MultiFileGeneratingJob
+from .formats import register_format
 from .generating import DependencyInjectionJob, FinalJob, JobGeneratingJob
 from .invariants import (
     FileChecksumInvariant,
@@ -15,11 +24,19 @@ from .invariants import (
 from .joblist import JobList, flatten_jobs
 from .loading import AttributeLoadingJob, DataLoadingJob
 from .notebooks import NotebookJob
+from .plots import CombinedPlotJob, PlotJob
 from .rows import JobPerRow, MergeJob
+from .shared import SharedFileGeneratingJob, SharedMultiFileGeneratingJob
 from .temporary import MultiTempFileGeneratingJob, TempFileGeneratingJob, TempFilePlusGeneratingJob
 
 __all__ = [
     "AttributeLoadingJob",
+    "CachedAttributeLoadingJob",
+    "CachedDataLoadingJob",
+    "CachedFileJob",
+    "CachedJob",
+    "CombinedPlotJob",
+    "CommandJob",
     "DataLoadingJob",
     "DependencyInjectionJob",
     "FileChecksumInvariant",
@@ -32,6 +49,7 @@ __all__ = [
     "JobGeneratingJob",
     "JobList",
     "JobPerRow",
+    "MemMappedDataLoadingJob",
     "MergeJob",
     "MultiFileGeneratingJob",
     "MultiFileInvariant",
@@ -40,7 +58,13 @@ __all__ = [
     "OutputFile",
     "PackageInvariant",
     "ParameterInvariant",
+    "PlotJob",
+    "ProgramInvariant",
+    "SharedFileGeneratingJob",
+    "SharedMultiFileGeneratingJob",
+    "TempCommandJob",
     "TempFileGeneratingJob",
     "TempFilePlusGeneratingJob",
     "flatten_jobs",
+    "register_format",
 ]

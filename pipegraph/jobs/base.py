@@ -15,10 +15,11 @@ from ..errors import DuplicateOutputError, FingerprintError, JobContractError
 from ..explanations import Explanation
 from ..graph import Graph, current
 from ..invariants.functions import Follow, fingerprint_function, look_at_function
-from ..model import InputId, JobId, JobSpec, Place, Role
+from ..model import ALONE, InputId, JobId, JobSpec, Place, Role, Store
 from ..outcomes import NO_OUTCOME, Outcome
 from .joblist import JobList
 from .names import call_takes_output, path_of_input, text_id
+from .stores import shared_store, store_of_versions, two_stores
 
 _Self = TypeVar("_Self", bound="Job")
 
@@ -101,6 +102,18 @@ class Job:
     in_memory = False
     is_forced = False
     adopts = False
+    keeps = False
+    _readers: tuple[Job, ...] = ()
+    """What else counts for a job that depends on this one: invariants of the code by which its files are read."""
+    is_opaque = False
+    loaded_fingerprint = ""
+    recorded_content = ""
+    is_program = False
+    granted = ALONE
+    """What it may use, where it runs."""
+    command_line = ""
+    timeout_seconds = 0.0
+    """How long it may run; 0: as long as it takes."""
 
     job_id: JobId
     place: Place
@@ -129,6 +142,7 @@ class Job:
     _memory = -1
     _inputs: dict[InputId, None] | None = None
     _later: list[Callable[[], Any]] | None = None
+    _store: Store | None = None
     _is_whole = False
 
     def __new__(cls, job_id: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -256,7 +270,8 @@ class Job:
                     ("first", f"{type(self).__name__}, {self.place}"),
                     ("second", f"{type(self).__name__}, {place}"),
                 ],
-                "Give one of them another id. (Callbacks that differ only in default values are different.)",
+                "Give one of them another id."
+                + (" (Callbacks that differ only in default values are different.)" if what == "callback" else ""),
             )
         self._inputs = None
         self._later = None
@@ -366,6 +381,8 @@ class Job:
             inputs = self._inputs = {}
         inputs[name] = None
         self.graph.note_edge(self.job_id, name)
+        for reader in job._readers:
+            self._add_input(reader, reader.job_id)
 
     def _check_may_need(self, job: Job) -> None:
         if job.is_final:
@@ -397,7 +414,7 @@ class Job:
 
         maker = self.graph.maker(path_of_input(filename, self.graph))
         if isinstance(maker, Job) and maker.role is not Role.INVARIANT:
-            self._add_file(filename)
+            self.depends_on(filename)
             return maker
         invariant = FileInvariant(filename)
         self.depends_on(invariant)
@@ -459,6 +476,41 @@ class Job:
             )
         self.adopts = True
         return self
+
+    def share(self: _Self, folder: str | os.PathLike[str], name: str = "") -> _Self:
+        """Take the result from a folder that others use, too, if it is there; else make it, and put it there.
+
+        Parameters
+        ----------
+        folder
+            Made if it is not there.
+        name
+            What others share the result by, if their projects have the files elsewhere. Then it must not matter where
+            the files lie; without it, their paths count as the project has them.
+
+        Raises
+        ------
+        TypeError, JobContractError
+            Not a job whose files stay; no folder; another one already.
+        """
+        self._set_store(shared_store(self, folder, name))
+        return self
+
+    def keep_versions(self: _Self, count: int) -> _Self:
+        """Keep so many results, the present one among them, to bring them back when the same inputs come back.
+
+        Raises
+        ------
+        TypeError, JobContractError
+            Not a job whose files stay; less than two; another number, or a shared folder, already.
+        """
+        self._set_store(store_of_versions(self, count))
+        return self
+
+    def _set_store(self, store: Store) -> None:
+        if self._store is not None and self._store != store and not self.graph.is_between_runs:
+            raise two_stores(self, self._store, store)
+        self._store = store
 
     def inject_auto_invariants(self) -> None:
         """Called when the run begins, for subclasses that add invariants of their own with `depends_on`."""
@@ -562,7 +614,7 @@ class Job:
         """This job, and the invariant of its callback, as plain data."""
         inputs: tuple[InputId, ...] = tuple(self._inputs) if self._inputs is not None else ()
         unwatched: frozenset[InputId] = frozenset()
-        if self.function is not None:
+        if self._has_code:
             name = "FI" + self.job_id
             if self._is_code_watched:
                 if name not in self.graph.jobs:
@@ -599,7 +651,15 @@ class Job:
             self._memory,
             self.is_forced,
             adopts=self.adopts,
+            keeps=self.keeps,
+            is_opaque=self.is_opaque,
+            command=self.command_line,
+            store=self._store,
         )
+
+    @property
+    def _has_code(self) -> bool:
+        return self.function is not None
 
     def explain(self) -> Explanation | None:
         """What the fingerprint of an invariant, or of the callback, is taken of; None if nobody can say."""

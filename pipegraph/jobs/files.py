@@ -129,6 +129,15 @@ class MultiFileGeneratingJob(Job):
         empty_files_ok: bool | Mapping[PathName, bool] | None = None,
     ) -> None:
         _require_function(self, function)
+        self._promise(filenames, function, rename_broken, empty_ok if empty_files_ok is None else empty_files_ok)
+
+    def _promise(
+        self,
+        filenames: Iterable[PathName] | Mapping[str, PathName],
+        function: Callback | None,
+        rename_broken: bool,
+        may_be_empty: bool | Mapping[PathName, bool],
+    ) -> None:
         keys, paths = _collect(filenames, type(self).__name__, self.graph)
         if self._is_whole and (keys, paths) != (self._keys, self._paths):
             self._redefine(self.graph.place_of_caller())
@@ -137,7 +146,6 @@ class MultiFileGeneratingJob(Job):
             self._keys, self._paths = keys, paths
             self.outputs = tuple(sorted(paths))
             self.has_several_files = len(paths) > 1
-            may_be_empty = empty_ok if empty_files_ok is None else empty_files_ok
             if isinstance(may_be_empty, Mapping):
                 named = {output_path(name, type(self).__name__, self.graph) for name, ok in may_be_empty.items() if ok}
             else:

@@ -262,8 +262,8 @@ class MultiFileInvariant(Invariant):
         if self._is_whole:
             return
         self.place = self.graph.place_of_caller()
-        self._paths = _input_paths(filenames, self.graph)
-        for path in self._paths:
+        self.paths = _input_paths(filenames, self.graph)
+        for path in self.paths:
             if not os.path.isfile(path):
                 raise FileNotFoundError(f"MultiFileInvariant: no such file: {path!r}\n    where: {self.place}")
         self._enlist()
@@ -277,7 +277,7 @@ class MultiFileInvariant(Invariant):
 
     def specs(self) -> Iterable[JobSpec]:
         """To be measured when the run begins."""
-        yield JobSpec(self.job_id, self.role, type(self).__name__, self.place, self._paths, watch=Watch.CONTENT)
+        yield JobSpec(self.job_id, self.role, type(self).__name__, self.place, self.paths, watch=Watch.CONTENT)
 
 
 def _input_paths(filenames: Any, graph: Graph) -> tuple[str, ...]:

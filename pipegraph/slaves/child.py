@@ -17,15 +17,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..invariants import files
 from ..model import NO_GROWTH, NOTHING_OPENED, Failure, FailureKind, FileRecord, Growth, Opened, Usage
+from ..programs import line_of
 from .memory import peak_private_bytes
 from .messages import Gone, send
 from .opened import Openings
-from .protocol import Runnable, Workload
+from .protocol import Order, Runnable, Workload
 
 if TYPE_CHECKING:
+    from ..results.claim import Claim
     from .strict import Confinement
 
-_PEAK_FROM_SECONDS = 1.0
+PEAK_FROM_SECONDS = 1.0
 """Memory is measured of jobs that ran as long; it takes up to 20 ms (proc(5), smaps_rollup)."""
 
 FAILED = 93
@@ -40,17 +42,23 @@ class Report(NamedTuple):
     usage: Usage
     growth: Growth = NO_GROWTH
     opened: Opened = NOTHING_OPENED
+    brought_back: str = ""
+    remarks: tuple[tuple[str, str], ...] = ()
 
 
-_Told = tuple[Failure | None, list[FileRecord], tuple[float, float, float, int], Growth, Opened]
+_Kept = tuple[str, list[tuple[str, str]]]
+NOT_KEPT: _Kept = ("", [])
+Told = tuple[Failure | None, list[FileRecord], tuple[float, float, float, int], Growth, Opened, _Kept]
 """A report, made of less."""
 
 
-def packed(told: _Told) -> tuple[Any, ...]:
+def packed(told: Told) -> tuple[Any, ...]:
     """As plain values."""
-    failure, outputs, usage, growth, opened = told
+    failure, outputs, usage, growth, opened, kept = told
     if failure is None and growth is NO_GROWTH:
         files = [(path, content, *rest) for path, _, content, *rest in outputs]
+        if kept is not NOT_KEPT:
+            return usage, files, tuple(opened), kept
         return (usage, files) if opened is NOTHING_OPENED else (usage, files, tuple(opened))
     import pickle
 
@@ -62,12 +70,13 @@ def unpacked(parts: tuple[Any, ...]) -> Report:
     if len(parts) == 1:
         import pickle
 
-        failure, outputs, usage, growth, opened = pickle.loads(parts[0])
+        failure, outputs, usage, growth, opened, _ = pickle.loads(parts[0])
         return Report(failure, tuple(outputs), Usage._make(usage), growth, opened)
     # What a job made counts by its content.
     outputs = tuple([FileRecord(path, content, content, *rest) for path, content, *rest in parts[1]])
-    opened = Opened._make(parts[2]) if len(parts) > 2 else NOTHING_OPENED
-    return Report(None, outputs, Usage._make(parts[0]), NO_GROWTH, opened)
+    opened = Opened._make(parts[2]) if len(parts) > 2 and any(parts[2]) else NOTHING_OPENED
+    brought_back, remarks = parts[3] if len(parts) > 3 else NOT_KEPT
+    return Report(None, outputs, Usage._make(parts[0]), NO_GROWTH, opened, brought_back, tuple(remarks))
 
 
 class ReportChannel:
@@ -83,7 +92,7 @@ class ReportChannel:
         status = os.fstat(self._descriptor)
         self._identity = status.st_dev, status.st_ino
 
-    def send(self, token: int, told: _Told) -> None:
+    def send(self, token: int, told: Told) -> None:
         """Once, from the job's process."""
         message = (token, *packed(told))
         try:
@@ -116,10 +125,10 @@ def run_job(
     job: Runnable,
     directory: str,
     inherited_bytes: int,
-    is_adopted: bool,
+    order: Order,
     openings: Openings,
-    confine: Callable[[Runnable], Confinement] | None = None,
-) -> _Told:
+    confine: Callable[[Runnable, str], Confinement] | None = None,
+) -> Told:
     """Call a job, and see what it left; or only see what is there already, where that is adopted.
 
     Parameters
@@ -127,33 +136,37 @@ def run_job(
     inherited_bytes
         Memory of the slave.
     confine
-        From its call on, this process may write into the folders of the job's outputs only.
+        From its call on, this process may write into the folders of the job's outputs, and one more, only.
     """
     pid = os.getpid()
+    is_adopted = order.is_adopted
     growth = NO_GROWTH
     opened = NOTHING_OPENED
+    kept = NOT_KEPT
     confinement: Confinement | None = None
     failure: Failure | None = None
+    claim: Claim | None = None
     started_at = time.time()
     began = time.perf_counter()
     records: list[FileRecord] = []
     outputs = job.outputs
     is_generator = job.is_generator
     try:
-        for path in () if is_adopted else outputs:
-            # Asked first, since an exception for each new file would cost more.
-            if os.access(path, os.F_OK, follow_symlinks=False):
-                _remove(path, job)
-            else:
-                folder = path.rpartition("/")[0]
-                if folder and not os.access(folder, os.F_OK):
-                    os.makedirs(folder, exist_ok=True)
+        if not is_adopted:
+            make_room(job)
         if is_generator:
             workload.begin_growth(job.job_id)
+        if order.address is not None:
+            from ..results.claim import Claim
+
+            claim = Claim(order.address, job, directory, workload.maker)
+            is_adopted = claim.bring()
+            if not is_adopted:  # it may have waited
+                started_at, began = time.time(), time.perf_counter()
         try:
             if not is_adopted:
                 if confine is not None:
-                    confinement = confine(job)
+                    confinement = confine(job, "" if order.address is None else order.address[0])
                 openings.job = job
                 openings.outputs = outputs if len(outputs) < 8 else frozenset(outputs)
                 openings.is_on = True
@@ -185,20 +198,59 @@ def run_job(
         if openings.is_any:
             opened = openings.found()
         if failure is None:
-            for path in outputs:
-                record = files.read(path, True)
-                records.append(record)
-                if not record.size and path not in job.empty_ok:
-                    failure = _broken_contract(job)
+            records, failure = measured(job, files.read if claim is None else claim.read)
+        if claim is not None and failure is None:
+            claim.keep(records, opened, started_at, seconds)
     except BaseException as error:
-        failure = _broken_contract(job) if failure is None else failure
+        failure = broken_contract(job) if failure is None else failure
         failure = failure or _failure(error)
     if failure is not None:
         put_away(outputs, job.rename_broken)
     peak = 0
-    if seconds >= _PEAK_FROM_SECONDS:
+    if seconds >= PEAK_FROM_SECONDS:
         peak = peak_private_bytes(inherited_bytes)
-    return failure, records, (started_at, seconds, 0.0, peak), growth, opened
+    if claim is not None:
+        claim.release()
+        kept = claim.brought_back, claim.remarks
+    return failure, records, (started_at, seconds, 0.0, peak), growth, opened, kept
+
+
+def make_room(job: Runnable) -> None:
+    """Old outputs away, folders for new ones there.
+
+    Raises
+    ------
+    JobContractError, OSError
+        An old output is a directory, or can't be removed.
+    """
+    for path in job.outputs:
+        # Asked first, since an exception for each new file would cost more.
+        if os.access(path, os.F_OK, follow_symlinks=False):
+            _remove(path, job)
+        else:
+            folder = path.rpartition("/")[0]
+            if folder and not os.access(folder, os.F_OK):
+                os.makedirs(folder, exist_ok=True)
+
+
+def measured(
+    job: Runnable, read: Callable[[str, bool], FileRecord] = files.read
+) -> tuple[list[FileRecord], Failure | None]:
+    """The outputs as they are, and what is wrong with them.
+
+    Raises
+    ------
+    OSError
+        One can't be read.
+    """
+    records = []
+    failure = None
+    for path in job.outputs:
+        record = read(path, True)
+        records.append(record)
+        if not record.size and path not in job.empty_ok:
+            failure = broken_contract(job)
+    return records, failure
 
 
 def _remove(path: str, job: Runnable) -> None:
@@ -220,7 +272,7 @@ def _failure(error: BaseException, kind: FailureKind = FailureKind.RAISED) -> Fa
     return failure_from(error, kind)
 
 
-def _broken_contract(job: Runnable) -> Failure | None:
+def broken_contract(job: Runnable) -> Failure | None:
     """What is wrong with the outputs; None if it is nothing that the job promised."""
     from ..errors import JobContractError
 
@@ -243,6 +295,7 @@ def _broken_contract(job: Runnable) -> Failure | None:
     error = JobContractError(
         "a job did not make its files" if missing else "a job left an empty file",
         [("job", f"{job.job_id} ({job.place})")]
+        + ([("command", line_of(job))] if job.is_program else [])
         + [("missing", path) for path in missing]
         + [("empty", path) for path in empty],
         "Write to the path that was promised." if missing else "If an empty file is right, pass empty_ok=True.",

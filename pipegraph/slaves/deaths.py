@@ -18,6 +18,11 @@ _MENDS = {
 }
 
 
+def is_lack(error: OSError) -> bool:
+    """The system has no room for another process now."""
+    return error.errno in _MENDS
+
+
 def not_started(number: int | None) -> Failure:
     """There was no process to be had; why, as the number of a system's error."""
     message = f"its process could not be started: {os.strerror(number or 0)}\n{_MENDS.get(number or 0, '')}".rstrip()

@@ -20,9 +20,10 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
+from ..errors import CacheDamagedError
 from ..invariants.origins import origin_of, shown_file
 from ..masking import HIDDEN, is_secret, masked_source, masked_text
-from ..model import Failure, FailureKind, Frame, Origin
+from ..model import Damage, Failure, FailureKind, Frame, Origin
 
 MESSAGE_BYTES = 100_000
 _PICKLE_BYTES = 1 << 20
@@ -67,7 +68,10 @@ def failure_from(error: BaseException, kind: FailureKind = FailureKind.RAISED) -
         if len(frames) >= _FRAMES:
             break
     message = masked.text(message[:MESSAGE_BYTES])[:MESSAGE_BYTES]
-    return Failure(kind, _name(error), message, tuple(frames[-_FRAMES:]), _pickled(error), exit_code)
+    damage = None
+    if isinstance(error, CacheDamagedError):
+        damage = Damage(error.cache, masked.text(dict(error.facts).get("because", "")))
+    return Failure(kind, _name(error), message, tuple(frames[-_FRAMES:]), _pickled(error), exit_code, damage)
 
 
 _LED_TO = {"because of": "because of that", "while handling": "while that was handled"}

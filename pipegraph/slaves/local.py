@@ -21,11 +21,11 @@ from typing import Any
 from ..errors import CommunicationFailure
 from ..events import Event, JobBegan, JobFailed, JobsLost, JobStopped, JobSucceeded, SlaveDied, Warned
 from ..invariants.clock import FILE_CLOCKS
-from ..model import NOTHING_PRINTED, JobId, JobSpec, Printed, Role, Sighting, Usage
+from ..model import ALONE, NOTHING_PRINTED, Fingerprint, Grant, JobId, JobSpec, Printed, Role, Sighting, Usage
 from . import messages, sweep
 from .child import FAILED, Report, found_as_file, unpacked
 from .deaths import death, no_slave, not_started
-from .protocol import Workload
+from .protocol import Order, Workload
 from .slave import Surroundings, be_keeper
 from .terminal import Mode, saved_mode
 
@@ -38,10 +38,11 @@ _MARK = "PIPEGRAPH_RUN"
 class _Slave:
     """One slave, seen from the master."""
 
-    __slots__ = ("end", "inherited_bytes", "is_asked", "is_retired", "outbox", "processes", "running")
+    __slots__ = ("end", "inherited_bytes", "is_asked", "is_retired", "number", "outbox", "processes", "running")
 
-    def __init__(self, end: socket.socket) -> None:
+    def __init__(self, end: socket.socket, number: int = 0) -> None:
         self.end = end
+        self.number = number
         self.running: dict[int, JobSpec] = {}
         # As it told when it was asked last: process and start of each job, by token.
         self.processes: dict[int, tuple[int, float]] = {}
@@ -189,7 +190,15 @@ class LocalSlave:
             return time.monotonic() + _OUTBOX_SECONDS
         return None
 
-    def start(self, job: JobSpec, is_ahead: bool = False, is_adopted: bool = False) -> None:
+    def start(
+        self,
+        job: JobSpec,
+        is_ahead: bool = False,
+        is_adopted: bool = False,
+        granted: Grant = ALONE,
+        caches: dict[JobId, Fingerprint] | None = None,
+        address: tuple[Any, ...] | None = None,
+    ) -> None:
         """Have a job run; its end comes from `receive`.
 
         Parameters
@@ -198,6 +207,10 @@ class LocalSlave:
             Not before another job has ended, or `go`; `receive` tells when it began.
         is_adopted
             If its outputs are there, they count as made.
+        caches
+            What it may load from files, and the fingerprint of their content.
+        address
+            Where its result may be kept, to be brought back instead of calling the job.
         """
         assert self._current is not None
         theirs: socket.socket | None = None
@@ -207,13 +220,15 @@ class LocalSlave:
             except OSError as error:
                 self._events.append(JobFailed(job.id, not_started(error.errno)))
                 return
-            candidate = _Slave(ours)
+            candidate = _Slave(ours, self._tokens + 1)
             self._slaves[ours.fileno()] = candidate
             self._candidates[job.id] = candidate
         self._tokens += 1
         self._current.running[self._tokens] = job
         # If it is gone, that is noticed by receive, which says that the job is lost.
-        self._say(self._current, ("ahead" if is_ahead else "start", job.id, self._tokens, is_adopted), theirs)
+        numbers = granted.cores, granted.memory_bytes
+        order = Order(job.id, self._tokens, is_adopted, *numbers, caches or None, address)
+        self._say(self._current, ("ahead" if is_ahead else "start", *order), theirs)
 
     def go(self, job: JobId) -> None:
         """A core is free for a job that was started ahead; it begins, if it has not yet."""
@@ -227,12 +242,15 @@ class LocalSlave:
         before, candidate = self._current, self._candidates.pop(job)
         assert before is not None
         self._say(before, ("succeeded", job))
-        self._say(candidate, ("adopt",))
+        self._say(candidate, ("adopt", self._slave_mark(candidate)))
         self._loaded.append(job)
         self._current = candidate
         if before is not self._keeper:
             before.is_retired = True
             self._say(before, ("retire",))
+
+    def _slave_mark(self, slave: _Slave) -> str:
+        return f"{self._run_id}/{slave.number}"
 
     def discard(self, job: JobId) -> None:
         """The fork that did this must not become a slave."""
@@ -374,6 +392,7 @@ class LocalSlave:
         report: tuple[Any, ...],
         printed: tuple[Any, ...],
         threads: int,
+        fingerprint: Fingerprint,
         *,
         events: list[Event],
     ) -> None:
@@ -383,7 +402,8 @@ class LocalSlave:
         spec = holder.running.pop(token)
         told = unpacked(report)
         self._deaths = 0
-        events.append(JobSucceeded(spec.id, (), told.usage, Printed._make(printed), told.growth, told.opened))
+        how = told.usage, Printed._make(printed), told.growth, told.opened
+        events.append(JobSucceeded(spec.id, (), *how, fingerprint=fingerprint))
         if threads > 1:
             events.append(
                 Warned(
@@ -403,16 +423,17 @@ class LocalSlave:
         started_at: float,
         cpu_seconds: float,
         parts: tuple[Any, ...] | None,
+        told: tuple[Any, ...] | None,
     ) -> Event:
         """What the end of a job's process means."""
         printed = NOTHING_PRINTED if parts is None else Printed._make(parts)
-        report = self._report_of(token)
+        report = self._report_of(token) if told is None else unpacked(told)
         if report is None:
             usage = Usage(started_at, time.time() - started_at, cpu_seconds, 0)
         else:
             usage = report.usage._replace(cpu_seconds=cpu_seconds)
             if exit_code == 0 and report.failure is None:
-                return JobSucceeded(spec.id, report.outputs, usage, printed, report.growth, report.opened)
+                return JobSucceeded(spec.id, report.outputs, usage, printed, *report[3:])
         if report is None and exit_code in (0, FAILED):
             # It left with the status of one that has reported. Only this side knows that it did not.
             self._say(slave, ("put away", spec.id))
@@ -434,6 +455,8 @@ class LocalSlave:
             return  # otherwise the slave that forked it tells how it died
         if slave.is_retired and not slave.running:
             return
+        # The keeper has got what this one started; it must not write beside those that are started in its place.
+        sweep.kill_marked(f"{sweep.SLAVE_MARK}={self._slave_mark(slave)}")
         lost = self._lost((slave,), events)
         for job in lost:
             self._forget_candidate(job)
@@ -470,7 +493,7 @@ class LocalSlave:
             for token, spec in slave.running.items():
                 report = self._reports.pop(token, None)
                 if report is not None and report.failure is None:
-                    events.append(JobSucceeded(spec.id, report.outputs, report.usage, opened=report.opened))
+                    events.append(JobSucceeded(spec.id, report.outputs, report.usage, NOTHING_PRINTED, *report[3:]))
                 else:
                     lost.append(spec.id)
         return tuple(sorted(lost))

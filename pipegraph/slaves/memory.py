@@ -8,6 +8,11 @@ def anonymous_bytes() -> int:
     return _status().get(b"RssAnon", 0)
 
 
+def most_bytes() -> int:
+    """The largest size of this process so far (proc(5), VmHWM)."""
+    return _status().get(b"VmHWM", 0)
+
+
 def peak_private_bytes(inherited_bytes: int) -> int:
     """The most that this process has had for itself, as far as one look at its end can tell.
 

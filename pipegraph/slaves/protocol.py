@@ -2,10 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Protocol
 
-from ..model import Growth, InputId, JobId, Place
+from ..model import Fingerprint, Grant, Growth, InputId, JobId, Place
+from ..programs import Launch
+
+
+class Order(NamedTuple):
+    """What a slave is told of a job that it is to start.
+
+    Attributes
+    ----------
+    token
+        By which the job's end is told.
+    is_adopted
+        If its outputs are there, they count as made.
+    caches
+        What it may load from files, and the fingerprint of their content.
+    address
+        Where its result may be kept, to be brought back instead of calling the job.
+    """
+
+    job: JobId
+    token: int
+    is_adopted: bool = False
+    cores: int = 1
+    memory_bytes: int = 0
+    caches: dict[JobId, Fingerprint] | None = None
+    address: tuple[Any, ...] | None = None
 
 
 class Runnable(Protocol):
@@ -17,6 +42,12 @@ class Runnable(Protocol):
     rename_broken: bool
     changes_slave: bool
     is_generator: bool
+    loaded_fingerprint: Fingerprint
+    recorded_content: Fingerprint
+    is_program: bool
+    granted: Grant
+    timeout_seconds: float
+    """0: it may take as long as it likes."""
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -29,6 +60,13 @@ class Runnable(Protocol):
     def run(self) -> None:
         """Call the callback, in the job's own process."""
 
+    @property
+    def command_line(self) -> str:
+        """Of a program: to be pasted into a terminal; numbers are still marked."""
+
+    def launch(self, environment: Mapping[bytes, bytes]) -> Launch | None:
+        """The external program that is all of this job; None if `run` has to be called. Asked where `is_program`."""
+
     def release(self) -> None:
         """Delete what was loaded, in a slave."""
 
@@ -38,6 +76,9 @@ class Workload(Protocol):
 
     def job(self, job_id: JobId) -> Runnable:
         """The job with this id."""
+
+    def maker(self, name: InputId) -> object | None:
+        """The job with this id, or that makes this file."""
 
     def begin_growth(self, job_id: JobId) -> None:
         """A generator's callback is about to be called."""

@@ -20,13 +20,15 @@ import time
 import warnings
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from ..model import NOTHING_PRINTED, JobId
+from ..model import NOTHING_PRINTED, Grant, JobId
+from ..programs import Launch, keep_from_programs
 from . import messages, sweep
 from .capture import Slot
-from .child import FAILED, ReportChannel, packed, put_away, run_job
-from .memory import anonymous_bytes
+from .child import FAILED, PEAK_FROM_SECONDS, ReportChannel, Told, packed, put_away, run_job
+from .launched import NotBegun, begin, told_of_end, told_of_overtime
+from .memory import anonymous_bytes, most_bytes
 from .opened import Openings
-from .protocol import Runnable, Workload
+from .protocol import Order, Runnable, Workload
 from .terminal import Mode, restore
 
 if TYPE_CHECKING:
@@ -40,6 +42,9 @@ _DEFAULT = int(signal.SIG_DFL)
 _IGNORED = int(signal.SIG_IGN)
 _ENDING = tuple(map(int, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)))
 """A batch system or a service manager sends these to every process: slaves leave it to the master to end them."""
+
+_Used = tuple[float, float, float, int]
+"""As `Usage`, made of less."""
 
 
 class Surroundings(NamedTuple):
@@ -68,15 +73,27 @@ class Surroundings(NamedTuple):
 class _Child:
     """A job that runs."""
 
-    __slots__ = ("job", "pid", "slot", "started_at", "stopped", "token")
+    __slots__ = ("before", "began", "is_overdue", "job", "launch", "pid", "slot", "started_at", "stopped", "token")
 
-    def __init__(self, job: Runnable, pid: int, slot: Slot, token: int, started_at: float) -> None:
+    def __init__(
+        self,
+        job: Runnable,
+        pid: int,
+        slot: Slot,
+        token: int,
+        started_at: float,
+        launch: Launch | None,
+        before: _Used | None,
+    ) -> None:
         self.job = job
         self.pid = pid
         self.slot = slot
         self.token = token
-        self.stopped = False
+        self.stopped = self.is_overdue = False
         self.started_at = started_at
+        self.began = time.monotonic()
+        self.launch = launch
+        self.before = before
 
 
 def be_keeper(around: Surroundings, control: socket.socket) -> NoReturn:
@@ -160,10 +177,11 @@ class Slave:
         self._control_descriptor = control.fileno()
         self._children: dict[int, _Child] = {}
         self._kill_at: dict[int, float] = {}
-        # What was told ahead, to begin when others end: ids of jobs, and whether they may adopt, by token.
-        self._ahead: dict[int, tuple[JobId, bool]] = {}
+        # What was told ahead, to begin when others end, by token.
+        self._ahead: dict[int, Order] = {}
         self._slots: list[Slot] = []
         self._slot_folders = tuple(each for each in (around.log_directory, around.folder) if each)
+        self._environment: dict[bytes, bytes] = {}
         self._is_retired = False
         self._is_ending = False
         self.is_told = False
@@ -200,11 +218,9 @@ class Slave:
                 message, descriptor = received
                 word = message[0]
                 if word == "start":
-                    _, job_id, token, is_adopted = message
-                    self._start(job_id, token, is_adopted, descriptor)
+                    self._start(Order._make(message[1:]), descriptor)
                 elif word == "ahead":
-                    _, job_id, token, is_adopted = message
-                    self._ahead[token] = job_id, is_adopted
+                    self._ahead[message[2]] = Order._make(message[1:])
                 elif word == "go":
                     if message[1] in self._ahead:
                         self._start_ahead(message[1])
@@ -228,25 +244,64 @@ class Slave:
         except messages.Gone:
             self._is_ending = True
 
-    def _start(self, job_id: JobId, token: int, is_adopted: bool, successor_end: int | None = None) -> None:
-        job = self._around.workload.job(job_id)
-        slot = None
+    def _start(self, order: Order, successor_end: int | None = None) -> None:
+        token, is_adopted = order.token, order.is_adopted
+        job = self._around.workload.job(order.job)
+        if order.address is not None:
+            from ..results import claim  # noqa: F401  # Once, and not in the process of each such job.
+        slot = launch = None
         started_at = time.time()
         try:
             if job.changes_slave and successor_end is None:
                 raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))  # it was sent, and there was no room for it
             slot = self._slots.pop() if self._slots else Slot(self._slot_folders)
-            pid = os.fork()
+            if job.is_program:
+                folder = os.path.join(self._around.folder, f"temp_{token}")
+                job.granted = Grant(order.cores, order.memory_bytes, folder)
+                if not is_adopted and order.address is None and not self._around.is_strict:
+                    launch = job.launch(self._environment_of_programs())
+            if launch is None:
+                self._fork(job, slot, order, started_at, successor_end)
+            else:
+                pid = begin(job, launch, slot)
+                self._note_child(_Child(job, pid, slot, token, started_at, launch, None))
+        except NotBegun as failed:
+            assert slot is not None
+            self._slots.append(slot)
+            self._tell(("ended", token, 0, FAILED, False, started_at, 0.0, None, packed(failed.told)))
         except OSError as error:
             if slot is not None:
                 self._slots.append(slot)
             self._tell(("not started", token, error.errno))
             if successor_end is not None:
                 os.close(successor_end)
-            return
+
+    def _environment_of_programs(self) -> dict[bytes, bytes]:
+        """Looked up once: what changes this process is followed by another slave."""
+        if not self._environment:
+            keep_from_programs()
+            self._environment = dict(os.environb)
+        return self._environment
+
+    def _note_child(self, child: _Child) -> None:
+        self._children[child.pid] = child
+        if child.job.timeout_seconds and child.before is None:
+            self._kill_at[child.pid] = time.monotonic() + child.job.timeout_seconds
+
+    def _fork(
+        self,
+        job: Runnable,
+        slot: Slot,
+        order: Order,
+        started_at: float,
+        successor_end: int | None,
+        before: _Used | None = None,
+    ) -> None:
+        """A process for a job that needs Python; or for what a program made, of which it is known what it used."""
+        pid = os.fork()
         if pid == 0:
             try:
-                control = self._run_in_fork(job, slot, token, is_adopted, successor_end)
+                control = self._run_in_fork(job, slot, order, successor_end, before)
             except BaseException:
                 import traceback
 
@@ -260,7 +315,7 @@ class Slave:
             pass  # it did so itself, or is gone
         if successor_end is not None:
             os.close(successor_end)
-        self._children[pid] = _Child(job, pid, slot, token, started_at)
+        self._note_child(_Child(job, pid, slot, order.token, started_at, None, before))
 
     def _let_go(self, job_id: JobId) -> None:
         """The fork of this job told the master itself how it ended; it is a slave now, or is about to end."""
@@ -270,8 +325,8 @@ class Slave:
                 self._slots.append(child.slot)
 
     def _stop(self, jobs: list[JobId] | None, is_urgent: bool) -> None:
-        for token, (job_id, _) in list(self._ahead.items()):
-            if jobs is None or job_id in jobs:
+        for token, order in list(self._ahead.items()):
+            if jobs is None or order.job in jobs:
                 del self._ahead[token]
                 self._tell(("dropped", token))
         now = time.monotonic()
@@ -280,8 +335,7 @@ class Slave:
                 child.stopped = True
                 self._kill_at[child.pid] = now if is_urgent else now + self._around.grace_seconds
                 if not is_urgent:
-                    _signal_group(child.pid, signal.SIGTERM)
-                    _signal_group(child.pid, signal.SIGCONT)
+                    _ask_to_end(child.pid)
         self._kill_overdue()
 
     def _kill_overdue(self) -> None:
@@ -289,8 +343,15 @@ class Slave:
         for pid, at in list(self._kill_at.items()):
             if at <= now:
                 del self._kill_at[pid]
-                if pid in self._children:
+                child = self._children.get(pid)
+                if child is None:
+                    continue
+                if child.stopped or child.is_overdue:
                     _signal_group(pid, signal.SIGKILL)
+                else:
+                    child.is_overdue = True
+                    self._kill_at[pid] = now + self._around.grace_seconds
+                    _ask_to_end(pid)
 
     # --- what the children do
 
@@ -314,26 +375,60 @@ class Slave:
                 _signal_group(pid, signal.SIGKILL)
             _, status, used = os.wait4(pid, 0)
             if child is not None:
-                next_token = next(iter(self._ahead), 0)
-                if next_token:
-                    self._start_ahead(next_token)
-                self._finish(child, next_token, status, used.ru_utime + used.ru_stime)
+                self._finish(child, status, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
 
     def _start_ahead(self, token: int) -> None:
-        job_id, is_adopted = self._ahead.pop(token)
-        self._start(job_id, token, is_adopted)
+        self._start(self._ahead.pop(token))
 
-    def _finish(self, child: _Child, next_token: int, status: int, cpu_seconds: float) -> None:
+    def _finish(self, child: _Child, status: int, cpu_seconds: float, peak_bytes: int) -> None:
         exit_code = os.waitstatus_to_exitcode(status) if status else 0
+        report = None
+        if self._kill_at:
+            self._kill_at.pop(child.pid, None)
+        if child.launch is not None and not child.stopped:
+            told = self._told_of_program(child, exit_code, cpu_seconds, peak_bytes)
+            if told is None:
+                return
+            report = packed(told)
+            exit_code = 0 if told[0] is None else FAILED
+        elif child.is_overdue and exit_code and not child.stopped:
+            report = packed(told_of_overtime(child.job, exit_code, child.started_at))
+            exit_code = FAILED
+        next_token = next(iter(self._ahead), 0)
+        if next_token:
+            self._start_ahead(next_token)
+        if child.before is not None:
+            cpu_seconds += child.before[2]
         if exit_code == FAILED:
             # One failure is seldom alone: what puts them into words need not be imported by each.
             from . import failures  # noqa: F401
-        elif exit_code:
+        elif exit_code or (child.launch is not None and child.stopped):
             put_away(child.job.outputs, child.job.rename_broken)
-        printed = self._take(child.slot, child.job, bool(status))
-        self._tell(("ended", child.token, next_token, exit_code, child.stopped, child.started_at, cpu_seconds, printed))
-        if self._kill_at:
-            self._kill_at.pop(child.pid, None)
+        if child.job.is_program:
+            sweep.remove_aside(child.job.granted.folder)
+        printed = self._take(child.slot, child.job, bool(exit_code))
+        how = (child.stopped, child.started_at, cpu_seconds, printed, report)
+        self._tell(("ended", child.token, next_token, exit_code, *how))
+
+    def _told_of_program(self, child: _Child, exit_code: int, cpu_seconds: float, peak_bytes: int) -> Told | None:
+        """What to report; None: a fork of this slave reads what it made, and reports."""
+        job, launch = child.job, child.launch
+        assert launch is not None
+        seconds = time.monotonic() - child.began
+        # Until execve(2) it was this process, whose size is counted, too.
+        peak = peak_bytes if seconds >= PEAK_FROM_SECONDS and peak_bytes > most_bytes() else 0
+        overtime = job.timeout_seconds if child.is_overdue else 0.0
+        told = told_of_end(job, launch, exit_code, child.slot.stderr, child.started_at, seconds, peak, overtime)
+        if told is None:
+            try:
+                used = (child.started_at, seconds, cpu_seconds, peak)
+                order = Order(job.job_id, child.token, is_adopted=True)
+                self._fork(job, child.slot, order, child.started_at, None, used)
+            except OSError as error:
+                put_away(job.outputs, job.rename_broken)
+                self._slots.append(child.slot)
+                self._tell(("not started", child.token, error.errno))
+        return told
 
     def _take(self, slot: Slot, job: Runnable, has_failed: bool) -> tuple[object, ...] | None:
         directory = self._around.log_directory
@@ -361,7 +456,7 @@ class Slave:
     # --- in the fork
 
     def _run_in_fork(
-        self, job: Runnable, slot: Slot, token: int, is_adopted: bool, successor_end: int | None
+        self, job: Runnable, slot: Slot, order: Order, successor_end: int | None, before: _Used | None
     ) -> socket.socket:
         """Comes back only where the slave was changed, with the end that the successor listens to."""
         os.setpgid(0, 0)
@@ -377,11 +472,15 @@ class Slave:
         os.dup2(slot.stdout, 1)
         os.dup2(slot.stderr, 2)
         around = self._around
+        for cache, content in (order.caches or {}).items():
+            around.workload.job(cache).recorded_content = content
         # What a fork that stays gave up, all jobs after it would have to do without.
         confine = self._confined if around.is_strict and successor_end is None else None
-        told = run_job(around.workload, job, around.directory, self._bytes, is_adopted, self._openings, confine)
+        told = run_job(around.workload, job, around.directory, self._bytes, order, self._openings, confine)
+        if before is not None:
+            told = (*told[:2], before, *told[3:])
         if successor_end is None or told[0] is not None:
-            self._channel.send(token, told)
+            self._channel.send(order.token, told)
             os._exit(0 if told[0] is None else FAILED)
         control = socket.socket(fileno=successor_end)
         threads = len(os.listdir("/proc/self/task"))
@@ -389,13 +488,13 @@ class Slave:
         # From here on the end of its socket is what ends it: the slave that forked it may end first.
         _answer_ending_signals(_IGNORED)
         sweep.outlive_parent()
-        messages.send(control, ("loaded", token, packed(told), tuple(printed), threads))
+        messages.send(control, ("loaded", order.token, packed(told), tuple(printed), threads, job.loaded_fingerprint))
         return control
 
-    def _confined(self, job: Runnable) -> Confinement:
+    def _confined(self, job: Runnable, store: str) -> Confinement:
         from .strict import Confinement
 
-        return Confinement(job, self._around.folder, self._around.log_directory)
+        return Confinement(job, self._around.folder, self._around.log_directory, store)
 
     def successor(self, control: socket.socket) -> Slave:
         """In the fork: wait for the master's word, then take over, with what was loaded here."""
@@ -410,6 +509,7 @@ class Slave:
             received = None
         if received is None or received[0][0] != "adopt":
             os._exit(0)
+        os.environ[sweep.SLAVE_MARK] = received[0][1]
         self._control.detach()
         os.close(self._wake_reader)
         os.close(self._wake_writer)
@@ -422,6 +522,11 @@ class Slave:
 def _answer_ending_signals(how: int) -> None:
     for number in _ENDING:
         _set_signal(number, how)
+
+
+def _ask_to_end(leader: int) -> None:
+    _signal_group(leader, signal.SIGTERM)
+    _signal_group(leader, signal.SIGCONT)
 
 
 def _signal_group(leader: int, number: int) -> None:

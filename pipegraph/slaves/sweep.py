@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -10,6 +11,9 @@ import time
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_GET_CHILD_SUBREAPER = 37
+
+SLAVE_MARK = "PIPEGRAPH_SLAVE"
+"""In the environment of all programs that a slave, which is not the first, and its jobs start: which one it is."""
 
 _KILL = int(signal.SIGKILL)
 
@@ -135,6 +139,20 @@ def kill_session(session: int, mark: str, spared: frozenset[int], wait_seconds: 
         pause = min(0.05, pause * 2)
 
 
+def kill_marked(mark: str, wait_seconds: float = 10.0) -> None:
+    """End the descendants of this process that bear the mark in their environment, of which another one is parent."""
+    until = time.monotonic() + wait_seconds
+    pause = 0.0005
+    while time.monotonic() < until:
+        left = [pid for pid in descendants(os.getpid()) if _is_marked(pid, mark)]
+        for pid in left:
+            kill(pid)
+        if not left:
+            return
+        time.sleep(pause)
+        pause = min(0.05, pause * 2)
+
+
 def new_folder() -> str:
     """A folder of our own, where programs put what does not last.
 
@@ -165,6 +183,20 @@ def remove_folder(path: str) -> None:
         os.rmdir(path)
     except OSError:
         pass
+
+
+def remove_aside(path: str) -> None:
+    """Remove a folder, if it is there; by a process of its own, if there is something in it: it may be much."""
+    try:
+        os.rmdir(path)
+    except FileNotFoundError:
+        pass
+    except OSError:
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        with contextlib.suppress(OSError):  # what is left is removed with the run's folder
+            actions = [(os.POSIX_SPAWN_DUP2, null, number) for number in range(3)]
+            os.posix_spawnp("rm", ["rm", "-rf", "--", path], os.environ, file_actions=actions, setpgroup=0)
+        os.close(null)
 
 
 def _is_marked(pid: int, mark: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Set
 
 from ..model import JobId, JobSpec, Role
+from .records import Declaration
 from .store import StatusFile
 
 
@@ -20,10 +21,10 @@ def declare(specs: Iterable[JobSpec], script: str, status: StatusFile) -> None:
         if spec.role is Role.INVARIANT:
             continue
         known = status.declared(spec.id)
-        if known is None:
-            status.note_declared(spec.id, spec.class_name, spec.role, (script,))
-        elif script not in known.scripts or known.class_name != spec.class_name or known.role is not spec.role:
-            status.note_declared(spec.id, spec.class_name, spec.role, tuple({*known.scripts, script}))
+        scripts = {script} if known is None else {*known.scripts, script}
+        declared = Declaration(spec.class_name, spec.role, tuple(sorted(scripts)), spec.keeps)
+        if known != declared:
+            status.note_declared(spec.id, *declared)
 
 
 def gone_of(script: str, declared: Set[JobId], status: StatusFile) -> list[JobId]:
@@ -48,4 +49,4 @@ def retract(script: str, gone: Iterable[JobId], status: StatusFile) -> None:
         known = status.declared(job)
         if known is not None and script in known.scripts:
             others = tuple(each for each in known.scripts if each != script)
-            status.note_declared(job, known.class_name, known.role, others)
+            status.note_declared(job, *known._replace(scripts=others))

@@ -79,7 +79,7 @@ class Knowledge(Recollection):
     def known(self, job: JobId) -> Known:
         """All that is known of a job."""
         declared = self.declared(job)
-        class_name, role, scripts = declared or ("", None, ())
+        class_name, role, scripts = ("", None, ()) if declared is None else declared[:3]
         found = self._index
         return Known(
             class_name,

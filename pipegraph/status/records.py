@@ -9,12 +9,13 @@ Kinds and payloads::
 
     S  started          seconds since 1970
     M  made (a trace)   [fingerprint, seconds, peak_bytes, ended_at, files, {input: fingerprint}, reasons,
-                        [[read], [written]]: undeclared files; left out if there are none]
+                        [[read], [written]]: undeclared files, brought back: where from; left out if there is neither]
     F  failed           seconds since 1970
     V  seen again       files: the outputs of the last M, as they were when they were looked at again
     I  measured         [fingerprint, files, value_text]
     X  forgotten        null
-    D  declared         [class, role, [script, ...]]: the scripts that declare this job; none: it is gone
+    D  declared         [class, role, [script, ...]]: the scripts that declare this job; none: it is gone; a 1 behind
+                        them: it is ephemeral, and keeps its files
     A  adopt next time  seconds since 1970
     E  explained        what a fingerprint (the id) is of, as JSON
     T  text             the source text that has this digest (the id)
@@ -87,6 +88,7 @@ class Declaration(NamedTuple):
     class_name: str
     role: Role
     scripts: tuple[str, ...]
+    keeps: bool = False
 
 
 def encode_line(kind: int, record_id: str, payload: str) -> bytes:
@@ -142,14 +144,17 @@ def decode_time(payload: str) -> float:
 def encode_declaration(declaration: Declaration) -> str:
     """Payload of D."""
     scripts = ",".join(map(quoted, declaration.scripts))
-    return f"[{quoted(declaration.class_name)},{quoted(declaration.role.value)},[{scripts}]]"
+    keeps = ",1" if declaration.keeps else ""
+    return f"[{quoted(declaration.class_name)},{quoted(declaration.role.value)},[{scripts}]{keeps}]"
 
 
 def decode_declaration(payload: str) -> Declaration:
     """Undo `encode_declaration`; raises MalformedRecord."""
     try:
-        class_name, role, scripts = _decoded(payload, list)
-        return Declaration(class_name, Role(role), tuple(scripts))
+        class_name, role, scripts, *keeps = _decoded(payload, list)
+        if keeps not in ([], [1]):
+            raise MalformedRecord
+        return Declaration(class_name, Role(role), tuple(scripts), bool(keeps))
     except (ValueError, TypeError) as error:
         raise MalformedRecord from error
 
@@ -174,8 +179,9 @@ def encode_trace(job: str, trace: Trace) -> str:
         ]
     )
     undeclared = ""
-    if trace.read or trace.written:
+    if trace.read or trace.written or trace.brought_back:
         undeclared = "," + json.dumps([trace.read[:MOST_FILES], trace.written[:MOST_FILES]], separators=(",", ":"))
+        undeclared += "," + quoted(trace.brought_back) if trace.brought_back else ""
     return (
         f"[{quoted(trace.fingerprint)},{encode_time(trace.seconds)},{trace.peak_bytes},{encode_time(trace.ended_at)},"
         f"{encode_files(job, trace.fingerprint, trace.outputs)},{{{inputs}}},[{reasons}]{undeclared}]"
@@ -194,7 +200,10 @@ def decode_trace(job: str, payload: str) -> Trace:
         else:
             reasons = tuple([Reason(_REASON_KINDS[kind], *rest) for kind, *rest in more[0]])
         trace = Trace(inputs, fingerprint, outputs, seconds, peak_bytes, ended_at, reasons)
-        return trace if len(more) < 2 else trace._replace(read=tuple(more[1][0]), written=tuple(more[1][1]))
+        if len(more) < 2:
+            return trace
+        brought_back = more[2] if len(more) > 2 else ""
+        return trace._replace(read=tuple(more[1][0]), written=tuple(more[1][1]), brought_back=brought_back)
     except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
         raise MalformedRecord from error
 

@@ -149,9 +149,11 @@ class StatusFile(Recollection):
         """
         self._append(records.SEEN, job, records.encode_files(job, "", outputs))
 
-    def note_declared(self, job: JobId, class_name: str, role: Role, scripts: tuple[str, ...]) -> None:
+    def note_declared(
+        self, job: JobId, class_name: str, role: Role, scripts: tuple[str, ...], keeps: bool = False
+    ) -> None:
         """Record what a job is declared as, and the scripts that do so: all of them, none if it is gone."""
-        declaration = Declaration(class_name, role, tuple(sorted(scripts)))
+        declaration = Declaration(class_name, role, tuple(sorted(scripts)), keeps)
         self._append(records.DECLARED, job, records.encode_declaration(declaration))
 
     def note_adopt(self, job: JobId, at: float) -> None:

@@ -78,6 +78,7 @@ class Board:
         self._state: dict[JobId, JobState] = {}
         self._count = dict.fromkeys(JobState, 0)
         self._generators = 0
+        self._brought_back = 0
         self._began: RunBegan | None = None
         self._ended: RunEnded | None = None
         self._is_decided = False
@@ -191,7 +192,7 @@ class Board:
         """How the run ended, if it ends now; the failed jobs in the order in which they failed."""
         count = self._count
         return Counts(
-            count[JobState.MADE] - self._generators,
+            count[JobState.MADE] - self._generators - self._brought_back,
             count[JobState.UP_TO_DATE],
             count[JobState.NOT_NEEDED],
             count[JobState.FAILED],
@@ -199,6 +200,7 @@ class Board:
             count[JobState.STOPPED],
             self._generators,
             tuple(self._failures),
+            self._brought_back,
         )
 
     def overview(self, now: float) -> Overview:
@@ -231,7 +233,7 @@ class Board:
             self.is_again,
             self._is_decided,
             self.total,
-            count[JobState.MADE] - self._generators,
+            count[JobState.MADE] - self._generators - self._brought_back,
             self._generators,
             count[JobState.UP_TO_DATE],
             count[JobState.NOT_NEEDED],
@@ -243,6 +245,7 @@ class Board:
             tuple(running[:SHOWN_JOBS]),
             tuple(self.failures()),
             estimate,
+            self._brought_back,
         )
 
     # --- what happens
@@ -292,7 +295,8 @@ class Board:
         self.reasons_of[event.job] = event.reasons
 
     def _on_succeeded(self, event: JobSucceeded) -> None:
-        self._move(event.job, JobState.MADE, event.usage.seconds)
+        self._move(event.job, JobState.MADE, None if event.brought_back else event.usage.seconds)
+        self._brought_back += bool(event.brought_back)
         self._generators += self.specs[event.job].role is Role.GENERATOR
 
     def _on_failed(self, event: JobFailed) -> None:

@@ -33,7 +33,9 @@ class Estimates:
 
     def remember(self, pasts: Mapping[JobId, Past]) -> None:
         """What jobs took in earlier runs."""
-        self._recorded.update({job: past.trace.seconds for job, past in pasts.items() if past.trace is not None})
+        traces = {job: past.trace for job, past in pasts.items()}
+        # How long it takes to bring something back says nothing of how long it takes to make it.
+        self._recorded.update({job: its.seconds for job, its in traces.items() if its and not its.brought_back})
 
     def begin(self, specs: Iterable[JobSpec], open_jobs: Iterable[JobSpec]) -> None:
         """Keep the sums from now on.

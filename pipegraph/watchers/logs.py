@@ -119,10 +119,12 @@ class Logs:
         line = line_of(event, self._specs)
         if line:
             line = f"{self._clock.now()} {line}\n"
+            if isinstance(event, JobStarted) and event.command:
+                line += f"    {shown(event.command)}\n"
             self._add(_RUN, line)
             self._also(line)
         if isinstance(event, JobSucceeded):
-            self._add_runtime(event.job, event.usage, "made")
+            self._add_runtime(event.job, event.usage, "brought back" if event.brought_back else "made")
         elif isinstance(event, JobFailed):
             self._add_runtime(event.job, event.usage, "failed")
             self._add_failure(event)

@@ -104,12 +104,14 @@ class Overview(NamedTuple):
     running: tuple[RunningJob, ...] = ()
     failed: tuple[FailedJob, ...] = ()
     estimate: Estimate | None = None
+    brought_back: int = 0
 
     @property
     def settled(self) -> int:
         """Jobs of which nothing more is to come."""
         return (
             self.made
+            + self.brought_back
             + self.generators
             + self.up_to_date
             + self.not_needed

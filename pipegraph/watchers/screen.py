@@ -184,6 +184,7 @@ def _counts(view: Overview, dot: str) -> Text:
         (view.running_jobs, "running", "cyan"),
         (view.waiting, "waiting", ""),
         (view.made, "made", "green"),
+        (view.brought_back, "brought back", "green"),
         (view.generators, "generator" if view.generators == 1 else "generators", "green"),
         (view.up_to_date, "up to date", "green"),
         (view.not_needed, "not needed", "dim"),

@@ -52,7 +52,10 @@ def line_of(event: Event, specs: Mapping[str, JobSpec]) -> str:
         adopted = "; its files are there and are adopted" if event.is_adopted else ""
         return f"started     {named(specs.get(event.job), event.job)} because {because_of(event.reasons)}{adopted}"
     if isinstance(event, JobSucceeded):
-        return f"made        {named(specs.get(event.job), event.job)} in {event.usage.seconds:.3f} s"
+        job, seconds = named(specs.get(event.job), event.job), event.usage.seconds
+        if event.brought_back:
+            return f"brought back {job} from {shown(event.brought_back)}, in {seconds:.3f} s"
+        return f"made        {job} in {seconds:.3f} s"
     if isinstance(event, JobFailed):
         return (
             f"failed      {named(specs.get(event.job), event.job)} because it {event.failure.kind.value}: "
@@ -124,6 +127,7 @@ def summary_of(counts: Counts) -> str:
     """Counts in words; what is zero is left out."""
     parts = [
         (counts.made, "made"),
+        (counts.brought_back, "brought back"),
         (counts.up_to_date, "up to date"),
         (counts.not_needed, "not needed"),
         (counts.generators, "generator" if counts.generators == 1 else "generators"),

@@ -1,9 +1,9 @@
 """All histories of a small graph: runs in every order and with every mishap, and every edit between them.
 
 A history is two or three runs. Between two of them one thing is changed: an invariant, a file, the graph. In one run
-before the last, one thing goes wrong: a job fails, or makes something else than it did; the slave dies; somebody stops
-the run; or everything is cut (kill -9) between any two steps. Situations that were seen are not gone into again, nor
-are those that differ only in how the values of invariants are called.
+before the last, one thing goes wrong: a job fails, or makes something else than it did; the slave dies; a job can't
+read a cache; somebody stops the run; or everything is cut (kill -9) between any two steps. Situations that were seen
+are not gone into again, nor are those that differ only in how the values of invariants are called.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 from typing import NamedTuple
 
-from .graphs import INVARIANT, OUTPUT, TEMP, Node, Shape, can_be_declared
+from .graphs import CACHE, FILES, INVARIANT, OPAQUE, Node, Shape, can_be_declared
 from .oracle import EMPTY, Content, Job
 from .world import FOREIGN, Fingerprints, Graph, Run, Situation, Violation, with_file
 
@@ -131,7 +131,7 @@ class Explorer:
         self._go_every_way(moment, begun, may_go_wrong, ends)
         yield from ends.values()
         for name in begun.expected.runs if may_go_wrong else ():
-            if begun.graph.jobs[name].role in (OUTPUT, TEMP):
+            if begun.graph.jobs[name].role in FILES + OPAQUE:
                 odd = self._run(moment, frozenset([name]))
                 self._go_straight(moment, odd)
                 yield self._moment_after(moment, odd, True, NOBODY)
@@ -201,6 +201,9 @@ class Explorer:
                         note(other, True, other.finished)
                 if may_fail:
                     branch(run, True, "fail", name)
+                has_cache = any(run.graph.jobs[each].role == CACHE for each in run.graph.jobs[name].inputs)
+                if name in run.have_read or (goes_wrong and has_cache):
+                    branch(run, True, "find_damaged", name)
                 if run.was_stopped:
                     branch(run, has_mishap, "be_stopped", name)
         if len(clean_ends) > 1:
@@ -225,7 +228,7 @@ class Explorer:
                 if value != values[name]:
                     yield after(("value", name, value), values=tuple((values | {name: value}).items()))
         for name, job in jobs.items():
-            if job.role in (OUTPUT, TEMP):
+            if job.role in FILES:
                 for content in (None, EMPTY, FOREIGN):
                     if files.get(name) != content:
                         yield after(("file", name, content), files=with_file(situation.files, name, content))

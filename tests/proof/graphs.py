@@ -3,11 +3,11 @@
 A graph is a number of nodes in an order in which they can be made, each with a role, its inputs, and the generator
 that makes it (if the script does not). Two graphs are the same if renaming jobs turns one into the other.
 
-What counts as sensible: jobs hang together; invariants have no inputs, and no two have the same dependents (they would
-be one); somebody depends on each invariant, temporary file and load, and each generator declares something; a job's
-inputs are known when it is declared or, where they come from a generator later than that, the job waits for that
-generator, which then injects them. What falls apart, or is needed by nobody, arises from these when jobs and edges are
-taken away between runs.
+What counts as sensible: jobs hang together; invariants have no inputs, and no two have the same dependents (they
+would be one); somebody depends on each invariant, temporary file, cache and load, and each generator declares
+something; a job's inputs are known when it is declared or, where they come from a generator later than that, the job
+waits for that generator, which then injects them. What falls apart, or is needed by nobody, arises from these when
+jobs and edges are taken away between runs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,12 @@ from itertools import combinations, permutations, product
 from typing import NamedTuple
 
 INVARIANT, OUTPUT, TEMP, LOAD, GENERATOR = "i", "o", "t", "l", "g"
+CACHE, OPAQUE = "c", "p"
+"""A temporary file that is kept; a load that counts by what it loaded."""
 ROLES = INVARIANT + OUTPUT + TEMP + LOAD + GENERATOR
+FILES = OUTPUT + TEMP + CACHE
+LOADS = LOAD + OPAQUE
+EPHEMERAL = TEMP + CACHE + LOADS
 
 
 class Node(NamedTuple):
@@ -80,7 +85,7 @@ def is_sensible(shape: Shape) -> bool:
     makes = {node.maker for node in shape}
     watched = set()
     for number, node in enumerate(shape):
-        if node.role in (INVARIANT, TEMP, LOAD) and not dependents[number]:
+        if node.role in INVARIANT + EPHEMERAL and not dependents[number]:
             return False
         if node.role == GENERATOR and number not in makes:
             return False

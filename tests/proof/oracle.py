@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from typing import NamedTuple
 
-from .graphs import GENERATOR, INVARIANT, LOAD, OUTPUT, TEMP
+from .graphs import EPHEMERAL, GENERATOR, INVARIANT, LOAD, LOADS, OUTPUT
 
 Content = Hashable
 EMPTY: Content = ""
@@ -59,7 +59,7 @@ class Expected(NamedTuple):
     Attributes
     ----------
     fingerprint
-        Of each job that has one in the end; temporary files that nobody needs may have none.
+        Of each job that has one in the end; temporary files, caches and opaque loads that nobody needs may have none.
     content
         What each job's files, or data, hold whenever they are there.
     reasons
@@ -106,7 +106,7 @@ def expect(
     found = Expected({}, {}, {}, set())
     for name, (role, sources, _, paths) in jobs.items():
         if not all(source in found.fingerprint for source in sources):
-            continue  # behind a temporary file that nobody needs
+            continue  # behind a temporary file, cache or opaque load that nobody needs
         inputs = tuple((source, found.fingerprint[source]) for source in sorted(sources))
         past = known.get(name, UNKNOWN)
         fresh = values[name] if role == INVARIANT else make(name, [found.content[source] for source in sources])
@@ -128,7 +128,7 @@ def expect(
             found.fingerprint[name] = stand_for(inputs) if paths == () else found.content[name]
         elif past.made is not None and past.made.inputs == inputs:
             found.fingerprint[name] = past.made.fingerprint
-            if is_usable(name, jobs[name], past, files):
+            if role not in LOADS and is_usable(name, jobs[name], past, files):
                 found.content[name] = past.made.content
         elif name in wanted:
             found.runs.add(name)
@@ -138,8 +138,8 @@ def expect(
             found.content.update(dict(found.content[name]))  # type: ignore[call-overload]
     for name in reversed(jobs):
         role = jobs[name].role
-        is_absent = role == LOAD or (role == TEMP and not is_usable(name, jobs[name], known.get(name, UNKNOWN), files))
-        if is_absent and not found.runs.isdisjoint(dependents[name]):
+        is_there = role not in LOADS and is_usable(name, jobs[name], known.get(name, UNKNOWN), files)
+        if role in EPHEMERAL and not is_there and not found.runs.isdisjoint(dependents[name]):
             found.runs.add(name)
     return found
 
@@ -162,7 +162,7 @@ def contents_of(name: str, job: Job, content: Content) -> dict[str, Content]:
 
 
 def is_usable(name: str, job: Job, past: Known, files: Mapping[str, Content]) -> bool:
-    """Whether temporary files that outlasted their run are still what was recorded."""
+    """Whether temporary files or caches that outlasted their run are still what was recorded."""
     if past.made is None or past.is_unfinished or past.has_failed:
         return False
     recorded = contents_of(name, job, past.made.content)

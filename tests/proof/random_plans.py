@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from xxhash import xxh3_64_hexdigest
 
-from .graphs import GENERATOR, INVARIANT, LOAD, OUTPUT, TEMP
+from .graphs import CACHE, FILES, GENERATOR, INVARIANT, LOAD, LOADS, OPAQUE, OUTPUT, TEMP
 from .oracle import Content, Job, dependents_of
 
 
@@ -31,6 +31,8 @@ KINDS = {
     "temps": Kind(TEMP, "MultiTempFileGeneratingJob", 2),
     "load": Kind(LOAD, "DataLoadingJob"),
     "attribute": Kind(LOAD, "AttributeLoadingJob"),
+    "cache": Kind(CACHE, "CachedFileJob", 1),
+    "opaque": Kind(OPAQUE, "AttributeLoadingJob"),
     "generator": Kind(GENERATOR, "JobGeneratingJob"),
     "injection": Kind(GENERATOR, "DependencyInjectionJob"),
     "final": Kind(OUTPUT, "FinalJob"),
@@ -204,18 +206,18 @@ def text_of(bonds: Bonds) -> str:
 def _callback(name: str, job: Planned, bonds: Bonds, declared: Iterable[str]) -> str:
     values = [repr(f"{name} {job.value}")]
     values += [f"*read({path!r})" for source in job.inputs for path in _read_paths(source)]
-    values += [f"data.{source}" for source in job.inputs if kind_of(source).role == LOAD]
+    values += [f"data.{source}" for source in job.inputs if kind_of(source).role in LOADS]
     text = ", ".join(values)
     role, kind, files = kind_of(name)
     if role == GENERATOR:
         body = [f"version = {values[0]}", *declared]
-    elif files:
+    elif files and role != CACHE:
         body = [f"write(output, {text})"]
     elif kind == "DataLoadingJob":
         body = [f"data.{name} = ({text},)"]
     else:
         body = [f"return ({text},)"]
-    return "\n    ".join([f"def make_{name}({'output' * bool(files)}):", *body]) + "\n"
+    return "\n    ".join([f"def make_{name}({'output' * body[0].startswith('write(output')}):", *body]) + "\n"
 
 
 def _read_paths(source: str) -> tuple[str, ...]:
@@ -237,8 +239,10 @@ def _declaration(name: str, job: Planned, bonds: Bonds) -> Iterator[str]:
         given = [repr(name)]
     elif name.startswith("parameter"):
         given[1] = repr(job.value)
-    elif name.startswith("attribute"):
+    elif kind.class_name == "AttributeLoadingJob":
         given[1:1] = ["data", repr(name)]
+        if kind.role == OPAQUE:
+            given.append("cut_off=True")
     elif name.startswith("injection"):
         given.append("check_for_dependency_injections=False")
     yield f"J.{name} = ppg.{kind.class_name}({', '.join(given)})"
@@ -296,7 +300,7 @@ class Declared:
     def paths(self, name: str) -> tuple[str, ...]:
         """The files that a job makes."""
         job = self.jobs[name]
-        if job.role not in (OUTPUT, TEMP):
+        if job.role not in FILES:
             return ()
         return (name,) if job.files is None else job.files
 

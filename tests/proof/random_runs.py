@@ -17,7 +17,7 @@ from pipegraph.engine import StartJob
 from pipegraph.events import GraphGrew, JobFailed, JobsLost, JobStarted, JobSucceeded
 from pipegraph.model import Failure, FileRecord, Growth, JobSpec, Past, Reason, ReasonKind, Role, Trace
 
-from .graphs import GENERATOR, INVARIANT, LOAD, OUTPUT, TEMP
+from .graphs import FILES, GENERATOR, INVARIANT, LOADS, OPAQUE, OUTPUT, TEMP
 from .oracle import EMPTY, Content, Expected, Known, Made, contents_of, expect
 from .random_plans import MEMORY, SCRIPT, Declared, content_of, digest
 from .world import HALF, Fingerprints, Run, Situation, Violation, record_of
@@ -200,7 +200,7 @@ class LargeRun(Run):
             self.files.pop(path, None)
 
     def _changes_slave(self, name: str) -> bool:
-        return self.graph.jobs[name].role in (LOAD, GENERATOR)
+        return self.graph.jobs[name].role in LOADS + GENERATOR
 
     def _end(self, name: str, fails: bool, is_stopped: bool, seconds: float) -> None:
         """A job's process ends; its slave begins another that it was told ahead, and then tells of both."""
@@ -264,7 +264,7 @@ class LargeRun(Run):
         """The files are there; nobody knows."""
         job = self.graph.jobs[name]
         content = self._make(name, self.read.pop(name))
-        if job.role in (OUTPUT, TEMP):
+        if job.role in FILES:
             self.files.update(contents_of(name, job, content))
         else:
             self.memory[name] = content
@@ -298,7 +298,8 @@ class LargeRun(Run):
     def _success_of(self, name: str) -> JobSucceeded:
         files = ((path, str(self.files[path])) for path in self.graph.paths(name))
         records = tuple(record_of(path, text, text) for path, text in files)
-        return JobSucceeded(name, records, growth=self.grown.get(name, Growth()))
+        loaded = str(self.memory[name]) if self.graph.jobs[name].role == OPAQUE else ""
+        return JobSucceeded(name, records, growth=self.grown.get(name, Growth()), fingerprint=loaded)
 
     def _arrival(self, specs: tuple[JobSpec, ...], edges: tuple[tuple[str, str], ...], by: str | None) -> GraphGrew:
         pasts, problems, measured = {}, {}, {}

@@ -68,7 +68,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--runs", type=int, default=3, choices=(2, 3), help="how many runs a history has (3)")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="take one in N of these graphs")
     parser.add_argument("--first", type=int, default=0, metavar="N", help="leave out the first N")
-    parser.add_argument("--roles", default=ROLES, help="of these roles only: i, o, t, l, g (all)")
+    parser.add_argument("--roles", default=ROLES, help="of these roles only: i, o, t, l, g, c, p (iotlg)")
     parser.add_argument("--random", metavar="SEED", help="random ones, until time is up")
     parser.add_argument("--seconds", type=float, default=1e9, help="begin no new graph after so many seconds")
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))

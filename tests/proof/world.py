@@ -40,15 +40,14 @@ from pipegraph.model import (
     Trace,
 )
 
-from .graphs import GENERATOR, INVARIANT, LOAD, OUTPUT, TEMP
-from .oracle import EMPTY, UNKNOWN, Content, Expected, Job, Known, Made, expect
+from .graphs import CACHE, EPHEMERAL, FILES, GENERATOR, INVARIANT, LOAD, LOADS, OPAQUE, OUTPUT, TEMP
+from .oracle import EMPTY, UNKNOWN, Content, Expected, Job, Known, Made, expect, is_usable
 
 _ROLES = {
     INVARIANT: Role.INVARIANT,
     OUTPUT: Role.OUTPUT,
-    TEMP: Role.EPHEMERAL,
-    LOAD: Role.EPHEMERAL,
     GENERATOR: Role.GENERATOR,
+    **dict.fromkeys(EPHEMERAL, Role.EPHEMERAL),
 }
 _RAISED = Failure(FailureKind.RAISED, "builtins.ValueError", "no")
 FOREIGN: Content = "written by hand"
@@ -124,9 +123,16 @@ class Graph:
 
 def spec_of(name: str, role: str, inputs: tuple[str, ...] = ()) -> JobSpec:
     """The job as the engine is told of it."""
-    outputs = (name,) if role in (OUTPUT, TEMP) else ()
     return JobSpec(
-        name, _ROLES[role], role, Place("script.py", 1), outputs=outputs, inputs=inputs, in_memory=role == LOAD
+        name,
+        _ROLES[role],
+        role,
+        Place("script.py", 1),
+        outputs=(name,) if role in FILES else (),
+        inputs=inputs,
+        in_memory=role in LOADS,
+        keeps=role == CACHE,
+        is_opaque=role == OPAQUE,
     )
 
 
@@ -196,6 +202,7 @@ class Run:
         self.running: dict[str, tuple[Reason, ...]] = {}
         self.started: dict[str, tuple[Reason, ...]] = {}
         self.finished: frozenset[str] = frozenset()
+        self.have_read: frozenset[str] = frozenset()
         self.outcome: dict[str, str] = {}
         self.has_ended = self.was_stopped = self.has_lost = False
         self.steps: tuple[tuple[str, str], ...] = ()
@@ -235,6 +242,7 @@ class Run:
             frozenset(self.running),
             frozenset(self.ready),
             frozenset(self.started),
+            self.have_read,
         )
 
     def situation(self) -> Situation:
@@ -244,7 +252,7 @@ class Run:
     # --- steps
 
     def take(self, what: str, name: str = "") -> None:
-        """One step: start, succeed, fail, lose, stop, be_stopped; or the parts of succeed: finish, record, tell."""
+        """One step: start, succeed, fail, lose, find_damaged, stop, be_stopped; or of succeed: finish, record, tell."""
         self.steps = (*self.steps, (what, name))
         getattr(self, f"_{what}")(name)
 
@@ -265,8 +273,8 @@ class Run:
     def _finish(self, name: str) -> None:
         """The first part of a success: the files are there, nobody knows."""
         self._check_inputs(name)
-        content = self._make(name, [self._held(source) for source in self.graph.jobs[name].inputs])
-        if self.graph.jobs[name].role in (OUTPUT, TEMP):
+        content = self._make(name, [self.expected.content[source] for source in self.graph.jobs[name].inputs])
+        if self.graph.jobs[name].role in FILES:
             self.files[name] = content
         else:
             self.memory[name] = content
@@ -325,6 +333,33 @@ class Run:
         self.memory.clear()
         self._tell(JobsLost(lost, memory))
 
+    def _find_damaged(self, name: str) -> None:
+        """A running job can't read the first cache that it depends on; those that run beside it may have read it."""
+        cache = next(each for each in self.graph.jobs[name].inputs if self.graph.jobs[each].role == CACHE)
+        del self.running[name]
+        if name in self.have_read:
+            self.have_read -= {name}
+            self._tell(JobsLost((name,), ()))
+            return
+        self.has_lost = True
+        self.have_read = frozenset(each for each in self.running if cache in self.graph.jobs[each].inputs)
+        del self.files[cache]
+        again = {cache}
+        stack = [cache]
+        while stack:
+            for source in self.graph.jobs[stack.pop()].inputs:
+                if source not in again and not self._is_there(source):
+                    again.add(source)
+                    stack.append(source)
+        self.expected = self.expected._replace(runs=self.expected.runs | again)
+        self._tell(JobsLost((name,), (cache,)))
+
+    def _is_there(self, name: str) -> bool:
+        job = self.graph.jobs[name]
+        if job.role not in EPHEMERAL or name in self.memory:
+            return True
+        return job.role in FILES and is_usable(name, job, self.known.get(name, UNKNOWN), self.files)
+
     def go_straight(self) -> None:
         """To the end, in one order, without a mishap."""
         while self.ready or self.running:
@@ -343,7 +378,7 @@ class Run:
         known = self.known.get(name)
         if known is None:
             return None
-        has_file = self.graph.jobs[name].role in (OUTPUT, TEMP)
+        has_file = self.graph.jobs[name].role in FILES
         trace = None if known.made is None else self.names.trace(name, known.made, has_file)
         return Past(trace, known.is_unfinished, known.has_failed)
 
@@ -387,6 +422,8 @@ class Run:
             self.outcome[name] = outcome
 
     def _drop(self, name: str) -> None:
+        if self.graph.jobs[name].role == CACHE:
+            raise Violation(f"{name} is dropped, and is a cache")
         for dependent in self.graph.dependents[name]:
             if dependent in self.running:
                 raise Violation(f"{name} is dropped, and {dependent}, which depends on it, is running")
@@ -395,9 +432,10 @@ class Run:
 
     def _success_of(self, name: str) -> JobSucceeded:
         outputs: tuple[FileRecord, ...] = ()
-        if self.graph.jobs[name].role in (OUTPUT, TEMP):
+        if self.graph.jobs[name].role in FILES:
             outputs = (record_of(name, str(self.files[name]), self.files[name]),)
-        return JobSucceeded(name, outputs, growth=self.graph.growth.get(name, Growth()))
+        loaded = str(self.memory[name]) if self.graph.jobs[name].role == OPAQUE else ""
+        return JobSucceeded(name, outputs, growth=self.graph.growth.get(name, Growth()), fingerprint=loaded)
 
     def _arrival(self, specs: tuple[JobSpec, ...], edges: tuple[tuple[str, str], ...], by: str | None) -> GraphGrew:
         pasts, problems, measured = {}, {}, {}
@@ -455,12 +493,12 @@ class Run:
         """Whether it has no reason of its own: its fingerprint is known without."""
         job, made = self.graph.jobs[name], self.known.get(name, UNKNOWN).made
         inputs = tuple((source, self.expected.fingerprint[source]) for source in sorted(job.inputs))
-        return job.role == LOAD or (job.role == TEMP and made is not None and made.inputs == inputs)
+        return job.role == LOAD or (job.role in EPHEMERAL and made is not None and made.inputs == inputs)
 
     def _check_inputs(self, name: str) -> None:
         """I6: what it needs is there, and is what it should be; its maker has run."""
         job = self.graph.jobs[name]
-        for source in job.inputs:
+        for source in job.inputs if name not in self.have_read else ():
             content = self._held(source)
             if content != self.expected.content[source]:
                 raise Violation(f"{name} reads {content} from {source}, not {self.expected.content[source]}")
