@@ -3,8 +3,11 @@
 Source of the names: ``docs/index.rst``.
 """
 
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
 
+from . import jobs
 from .doors import open_doors
 from .errors import (
     CacheDamagedError,
@@ -26,12 +29,6 @@ from .errors import (
 )
 from .jobs import (
     AttributeLoadingJob,
-    CachedAttributeLoadingJob,
-    CachedDataLoadingJob,
-    CachedFileJob,
-    CachedJob,
-    CombinedPlotJob,
-    CommandJob,
     DataLoadingJob,
     DependencyInjectionJob,
     FileChecksumInvariant,
@@ -43,26 +40,36 @@ from .jobs import (
     Job,
     JobGeneratingJob,
     JobList,
-    JobPerRow,
-    MemMappedDataLoadingJob,
-    MergeJob,
     MultiFileGeneratingJob,
     MultiFileInvariant,
     MultiTempFileGeneratingJob,
-    NotebookJob,
     PackageInvariant,
     ParameterInvariant,
-    PlotJob,
-    ProgramInvariant,
-    SharedFileGeneratingJob,
-    SharedMultiFileGeneratingJob,
-    TempCommandJob,
     TempFileGeneratingJob,
     TempFilePlusGeneratingJob,
-    register_format,
 )
 from .script import inside_ppg, new, new_pipegraph, new_pipeline, run, run_pipegraph
 from .uniqueness import assert_uniqueness_of_object, destroy_global_pipegraph, forget_job_status
+
+if TYPE_CHECKING:
+    from .jobs import (
+        CachedAttributeLoadingJob,
+        CachedDataLoadingJob,
+        CachedFileJob,
+        CachedJob,
+        CombinedPlotJob,
+        CommandJob,
+        JobPerRow,
+        MemMappedDataLoadingJob,
+        MergeJob,
+        NotebookJob,
+        PlotJob,
+        ProgramInvariant,
+        SharedFileGeneratingJob,
+        SharedMultiFileGeneratingJob,
+        TempCommandJob,
+        register_format,
+    )
 
 __all__ = [
     "AttributeLoadingJob",
@@ -127,5 +134,17 @@ __all__ = [
     "run",
     "run_pipegraph",
 ]
+
+if not TYPE_CHECKING:  # see jobs
+
+    def __getattr__(name: str) -> Any:
+        if name not in jobs.LATE:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(jobs, name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *jobs.LATE})
+
 
 open_doors()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -86,7 +87,7 @@ def open_doors() -> None:
     )
     doors: list[ModuleType] = [util]
     for name, contents in (
-        ("job", {each: getattr(jobs, each) for each in jobs.__all__}),
+        ("job", {"__getattr__": partial(getattr, jobs), "__all__": jobs.__all__}),
         ("ppg_exceptions", {each: kind for each, kind in vars(errors).items() if isinstance(kind, type)}),
         ("resource_coordinators", {"LocalSystem": LocalSystem}),
         ("interactive", {}),

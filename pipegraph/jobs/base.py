@@ -19,7 +19,6 @@ from ..model import ALONE, InputId, JobId, JobSpec, Place, Role, Store
 from ..outcomes import NO_OUTCOME, Outcome
 from .joblist import JobList
 from .names import call_takes_output, path_of_input, text_id
-from .stores import shared_store, store_of_versions, two_stores
 
 _Self = TypeVar("_Self", bound="Job")
 
@@ -493,6 +492,8 @@ class Job:
         TypeError, JobContractError
             Not a job whose files stay; no folder; another one already.
         """
+        from .stores import shared_store
+
         self._set_store(shared_store(self, folder, name))
         return self
 
@@ -504,11 +505,15 @@ class Job:
         TypeError, JobContractError
             Not a job whose files stay; less than two; another number, or a shared folder, already.
         """
+        from .stores import store_of_versions
+
         self._set_store(store_of_versions(self, count))
         return self
 
     def _set_store(self, store: Store) -> None:
         if self._store is not None and self._store != store and not self.graph.is_between_runs:
+            from .stores import two_stores
+
             raise two_stores(self, self._store, store)
         self._store = store
 
