@@ -45,6 +45,23 @@ def test_it_is_told_afterwards_that_it_was_brought_back(second, store):
     assert "\tbrought back\tnever made here" in runtimes
 
 
+def test_who_asks_before_is_told_that_it_may_be_brought_back(second, store):
+    answers = [
+        subprocess.run(
+            [sys.executable, "-m", "pipegraph", "why", "--script", "script.py", *names],
+            cwd=second.folder,
+            env=second.environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for names in ([], ["out/index.txt"])
+    ]
+
+    assert "out/index.txt (script.py:15): never made here; unless it can be brought back\n" in answers[0]
+    assert f"if its result is in {store.folder}, it is brought back: then nothing is called" in answers[1]
+
+
 def test_what_was_brought_back_is_up_to_date(second):
     second.run()
     second.run()
@@ -205,6 +222,22 @@ def test_several_files_come_back_each_in_its_place(projects, tmp_path):
     assert os.access(other.folder / "x" / "1", os.X_OK)
     assert (other.folder / "x" / "2").read_text() == ""
     assert other.ended("up to date") == ["used"]
+
+
+@pytest.mark.parametrize("how", ["os.link('raw.txt', out)", "os.symlink('raw.txt', out)"])
+def test_a_file_that_was_there_before_stays_writable(projects, store, how):
+    one = projects("one")
+    one.put(raw="data")
+    one.run(
+        f"""
+    ppg.new_pipegraph()
+    job = ppg.FileGeneratingJob("linked.txt", lambda out: {how}).share(os.environ["STORE"]).depends_on_file("raw.txt")
+    ppg.run_pipegraph()
+"""
+    )
+
+    assert (one.folder / "raw.txt").stat().st_mode & 0o200
+    assert not os.path.samefile(one.folder / "raw.txt", store.entries[0] / "0")
 
 
 def test_jobs_that_are_generated_share_as_others_do(projects, tmp_path):

@@ -40,6 +40,8 @@ class Foreseen(NamedTuple):
         As recorded when it was made last; None: it never was.
     read, written
         What it opened then without having declared it.
+    kept_in
+        The folder from which its result is brought back, if it is there; empty: it is kept nowhere, or made anyway.
     expected_seconds
         That, or the mean of the jobs made at the same line of the script; None where there is none.
     """
@@ -57,6 +59,7 @@ class Foreseen(NamedTuple):
     adopts: bool = False
     read: tuple[str, ...] = ()
     written: tuple[str, ...] = ()
+    kept_in: str = ""
 
     @property
     def is_generator(self) -> bool:
@@ -278,11 +281,13 @@ def _foreseen(
 ) -> Foreseen:
     past = arrival.pasts.get(spec.id)
     trace = None if past is None else past.trace
-    seconds, read, written = (None, (), ()) if trace is None else (trace.seconds, trace.read, trace.written)
+    read, written = ((), ()) if trace is None else (trace.read, trace.written)
+    seconds = None if trace is None or trace.brought_back else trace.seconds
+    kept_in = "" if spec.store is None or spec.forced else spec.store.folder
     own = (spec.id, spec.class_name, spec.role, spec.place)
     kinds = {reason.kind for reason in prospect.reasons}
     adopts = spec.adopts and kinds == {ReasonKind.NEVER_MADE}
-    return Foreseen(*own, *prospect, seconds, expected, adopts or is_wished, read, written)
+    return Foreseen(*own, *prospect, seconds, expected, adopts or is_wished, read, written, kept_in)
 
 
 def _consequences(before: Mapping[JobId, Prospect], after: Mapping[JobId, Prospect], names: Names) -> set[JobId]:

@@ -160,8 +160,12 @@ def _because(each: Foreseen, outlook: Outlook) -> str:
         return _condition(each)
     if each.fate is Fate.BLOCKED:
         return f"because of {shown(each.roots[0])}, which can't be read"
-    adoption = "; its files are adopted if they are there" if each.adopts else ""
-    return because_of(each.reasons, _MOST_REASONS) + adoption
+    unless = ""
+    if each.adopts:
+        unless = "; its files are adopted if they are there"
+    elif each.kept_in:
+        unless = "; unless it can be brought back"
+    return because_of(each.reasons, _MOST_REASONS) + unless
 
 
 def _condition(each: Foreseen) -> str:
@@ -190,6 +194,8 @@ def why_lines(outlook: Outlook, spec: JobSpec) -> Iterator[str]:
             yield from change_lines(outlook.explain(reason))
         if each.adopts:
             yield "    its files are adopted if they are there: then nothing is called"
+        elif each.kept_in:
+            yield f"    if its result is in {shown(each.kept_in)}, it is brought back: then nothing is called"
     elif each.fate is Fate.MAY:
         yield f"{name} may run{time}"
         if each.reasons:
