@@ -379,7 +379,7 @@ def run_as(script, command=TEXT, arguments="", cores=1, more=""):
 @pytest.mark.parametrize(
     ("now", "shown"),
     [
-        ({"command": TEXT.replace("cat", "cat -n")}, "cat -n in.txt"),
+        ({"command": TEXT.replace("cat", "cat -n")}, "shell command: cat in.txt > out.txt; echo {cores} {memory} {temp} >"),
         ({"arguments": ", env={'LC_ALL': 'C'}"}, "environment variable LC_ALL: C is new"),
         ({"arguments": ", exit_codes=(0, 1)"}, "expected exit status: 0 -> 0, 1"),
         ({"arguments": ", cwd='.'"}, "working directory of the command: . is new"),

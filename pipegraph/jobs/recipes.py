@@ -118,7 +118,7 @@ class Recipe(NamedTuple):
             if len(text) > _SHOWN_ON_ONE_LINE:
                 text = "\n".join(map(quoted, self.command))
         parts = [
-            ("command", text, False),
+            ("shell command" if isinstance(self.command, str) else "command", text, False),
             ("working directory of the command", self.folder, False),
             ("stdout of the command", self.stdout, False),
             ("stderr of the command", self.stderr, False),
