@@ -379,7 +379,10 @@ def run_as(script, command=TEXT, arguments="", cores=1, more=""):
 @pytest.mark.parametrize(
     ("now", "shown"),
     [
-        ({"command": TEXT.replace("cat", "cat -n")}, "cat -n in.txt"),
+        (
+            {"command": TEXT.replace("cat", "cat -n")},
+            "shell command: cat in.txt > out.txt; echo {cores} {memory}",
+        ),
         ({"arguments": ", env={'LC_ALL': 'C'}"}, "environment variable LC_ALL: C is new"),
         ({"arguments": ", exit_codes=(0, 1)"}, "expected exit status: 0 -> 0, 1"),
         ({"arguments": ", cwd='.'"}, "working directory of the command: . is new"),
@@ -481,7 +484,12 @@ def test_a_version_that_is_not_told_is_a_clear_error(folder):
         ([""], {}, "without a program"),
         (["cat", None], {}, "neither text, nor a path, nor a number"),
         (["cat", True], {}, "neither text, nor a path, nor a number"),
-        (["cat", "a\0b"], {}, "zero byte"),
+        (["cat", "a\0b"], {}, "text that no program can be given"),
+        (["cat", Path("a\0b")], {}, "text that no program can be given"),
+        ("cat \ud800", {}, "text that no program can be given"),
+        ("cat", {"env": {"A": "\ud800"}}, "text that no program can be given"),
+        ("cat", {"env": {"A=1": "x"}}, "a variable of a name that there can't be"),
+        ("cat", {"env": {1: "x"}}, "a variable of a name that there can't be"),
         ("cat", {"stdout": "other.txt"}, "stdout goes to a file that is no output"),
         ("cat", {"timeout": 0}, "not above 0 s"),
         ("cat | sort", {"version": True}, "may be several programs"),

@@ -259,6 +259,27 @@ def is_running(pid):
         return False
 
 
+def test_who_looks_sees_what_is_printed_and_not_what_is_made_and_the_memory_of_the_program_alone(script):
+    text = "x=$(head -c 3000000 /dev/zero | tr '\\0' x); echo made; echo progress >&2; until [ -e go ]; do sleep 0.02; done"
+    script.write(
+        BEGIN
+        + "import pipegraph.run as run\n"
+        + "def tick(self, now):\n"
+        + "    self.look(5.0)\n"
+        + "    for each in self._slave.look():\n"
+        + "        if each.last_line:\n"
+        + "            print(each.last_line, each.own_bytes, file=open('seen', 'w'))\n"
+        + "            open('go', 'w')\n"
+        + "run.Run._tick = tick\n"
+        + "data = bytearray(b'x') * (50 << 20)\n"
+        + f"ppg.CommandJob('out', {text!r}, stdout='out')\nppg.run_pipegraph()\n"
+    )
+    assert script.start().wait(60) == 0
+
+    line, own_bytes = script.lines("seen")[0].split()
+    assert line == "progress" and 2_000_000 < int(own_bytes) < 45_000_000
+
+
 def test_a_program_that_was_left_in_the_background_is_ended_with_its_job(script):
     script.run(BEGIN + "ppg.CommandJob('out', 'sleep 1000 & echo $! > {output}')\nppg.run_pipegraph()\n")
 

@@ -118,7 +118,7 @@ class Recipe(NamedTuple):
             if len(text) > _SHOWN_ON_ONE_LINE:
                 text = "\n".join(map(quoted, self.command))
         parts = [
-            ("command", text, False),
+            ("shell command" if isinstance(self.command, str) else "command", text, False),
             ("working directory of the command", self.folder, False),
             ("stdout of the command", self.stdout, False),
             ("stderr of the command", self.stderr, False),
@@ -163,7 +163,9 @@ def read_recipe(
     return Recipe(
         words,
         folder,
-        tuple((str(name), None if value is None else reader.word(value)) for name, value in environment.items()),
+        tuple(
+            (reader.name(name), None if value is None else reader.word(value)) for name, value in environment.items()
+        ),
         reader.stream("stdout", streams["stdout"]),
         reader.stream("stderr", streams["stderr"]),
         exit_codes,
@@ -205,7 +207,14 @@ class _Reader:
                 [("argument", f"{given!r:.80} ({type(given).__name__})")],
                 "Convert it to text.",
             )
-        return self.text(str(given), self._only, str) if isinstance(given, str) else str(given)
+        text = str(given)
+        return self.text(text, self._only, str) if isinstance(given, str) else self._checked(text)
+
+    def name(self, given: Any) -> str:
+        """Of a variable."""
+        if not isinstance(given, str) or not given or "=" in given:
+            self._refuse("a variable of a name that there can't be", [("name", repr(given))], "Give text without `=`.")
+        return self._checked(given)
 
     def stream(self, name: str, given: Any) -> str:
         """The output to which stdout or stderr goes."""
@@ -223,8 +232,6 @@ class _Reader:
 
     def text(self, text: str, joined: Callable[[Iterable[str]], str], quote: Callable[[str], str]) -> str:
         """Text with names in the place of the placeholders."""
-        if "\0" in text:
-            self._refuse("a command with a zero byte in it", [("command", repr(text))], "No program can be given one.")
 
         def value(name: str, key: str | None) -> str:
             if name in FILES:
@@ -233,7 +240,20 @@ class _Reader:
                 return marked(name)
             return self._refuse_placeholder(text, name, key)
 
-        return replaced(text, value)
+        return replaced(self._checked(text), value)
+
+    def _checked(self, text: str) -> str:
+        try:
+            is_passable = b"\0" not in os.fsencode(text)
+        except UnicodeEncodeError:
+            is_passable = False
+        if not is_passable:
+            self._refuse(
+                "text that no program can be given",
+                [("text", ascii(text)[:1000])],
+                "Leave out zero bytes, and halves of characters.",
+            )
+        return text
 
     def _refuse_placeholder(self, text: str, name: str, key: str | None) -> NoReturn:
         written = f"{{{name}}}" if key is None else f"{{{name}[{key}]}}"

@@ -297,8 +297,9 @@ class LocalSlave:
                 pid, started_at = slave.processes.get(token, (0, 0.0))
                 if pid:
                     family = looking.family_of(pid)
-                    own_bytes = looking.own_bytes(family, slave.inherited_bytes)
-                    found.append(Sighting(spec.id, pid, started_at, len(family), own_bytes, looking.last_line(pid)))
+                    own_bytes = looking.own_bytes(family, 0 if spec.command else slave.inherited_bytes)
+                    last_line = looking.last_line(pid, spec.outputs)
+                    found.append(Sighting(spec.id, pid, started_at, len(family), own_bytes, last_line))
         return found
 
     def printed_so_far(self, job: JobId, most_bytes: int) -> Printed:
@@ -309,8 +310,9 @@ class LocalSlave:
             for token, spec in slave.running.items():
                 pid, _ = slave.processes.get(token, (0, 0.0))
                 if spec.id == job and pid:
-                    out, out_bytes, _ = looking.tail(pid, 1, most_bytes)
-                    err, err_bytes, _ = looking.tail(pid, 2, most_bytes)
+                    streams = looking.printing(pid, spec.outputs)
+                    out, out_bytes, _ = looking.tail(pid, 1, most_bytes) if 1 in streams else ("", 0, 0)
+                    err, err_bytes, _ = looking.tail(pid, 2, most_bytes) if 2 in streams else ("", 0, 0)
                     return Printed(out, err, out_bytes, err_bytes)
         return NOTHING_PRINTED
 

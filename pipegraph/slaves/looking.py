@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from collections.abc import Iterable
 
 import psutil
 
@@ -80,10 +81,21 @@ def tail(pid: int, descriptor: int, most_bytes: int = _LOOK_BYTES) -> tuple[str,
     return data.decode("utf-8", "backslashreplace"), status.st_size, status.st_mtime_ns
 
 
-def last_line(pid: int) -> str:
+def printing(pid: int, outputs: Iterable[str]) -> list[int]:
+    """Those of its stdout and stderr that don't go to one of these files, which a job makes."""
+    made = {os.path.realpath(path) for path in outputs}
+    found = []
+    for descriptor in (1, 2):
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/{pid}/fd/{descriptor}") not in made:
+                found.append(descriptor)
+    return found
+
+
+def last_line(pid: int, outputs: Iterable[str] = ()) -> str:
     """What a job printed last, on stdout or stderr; of a line that was written over and over, the last state."""
     best, best_time = "", -1
-    for descriptor in (1, 2):
+    for descriptor in printing(pid, outputs):
         text, _, changed_at = tail(pid, descriptor)
         lines = [line for line in text.replace("\r", "\n").split("\n") if line.strip()]
         if lines and changed_at > best_time:
