@@ -165,8 +165,10 @@ def test_without_caching_each_file_has_its_own_calculation(script):
     assert sorted(script.started) == ["plots/one.png", TABLE]
     assert script.lines("calls") == ["calculated"] * 2
 
-    script.run(plain.replace("ACTB", "GAPDH") + "job.depends_on_params(1)\n" + RUN)
+    script.run(plain.replace("ACTB", "GAPDH") + RUN)
+    assert sorted(script.started) == ["plots/one.png", TABLE]
 
+    script.run(plain.replace("ACTB", "GAPDH") + "job.depends_on_params(1)\n" + RUN)
     assert sorted(script.started) == ["plots/one.png", TABLE]
     assert not (script.folder / "cache").exists()
 
@@ -213,9 +215,9 @@ def test_a_plot_whose_data_are_gone_or_spoiled_is_given_back_all_the_same(script
     (script.folder / CACHE).unlink()
     if damage is not None:
         (script.folder / CACHE).write_bytes(damage)
-    script.run(ONE + CALL)
+    script.run(ONE + CALL + "job()\nnote(str(job.was_run))\n")
 
-    assert script.lines("calls")[1:] == ["calculated", "bars TP53 ACTB", "True", "False"]
+    assert script.lines("calls")[1:] == ["calculated", "bars TP53 ACTB", "True", "False", "False"]
 
 
 def test_data_that_are_spoiled_unseen_are_never_drawn(script):
@@ -487,9 +489,10 @@ print(job.stdout)
             + "figure = job()\n"
             + "print(type(figure).__name__, figure.get_size_inches(), plt.get_fignums(), matplotlib.get_backend())\n"
             + "figure.savefig('again.png', dpi=100)\n"
+            + "print(plt.gcf().number, plt.gcf().axes)\n"
         )
 
-        assert script.lines("stdout.txt")[-1] == "Figure [2. 1.] [7] module://windows"
+        assert script.lines("stdout.txt")[-2:] == ["Figure [2. 1.] [7] module://windows", "7 []"]
         assert (script.folder / "again.png").read_bytes() == (script.folder / "a.png").read_bytes()
 
     def test_a_notebook_shows_the_plot_once(self, script):
