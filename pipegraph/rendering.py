@@ -85,7 +85,7 @@ def figure_of(plot: object, arguments: Mapping[str, Any]) -> Any:
 def own_figures() -> Iterator[None]:
     """What is drawn by pyplot meanwhile is drawn in new figures, which are closed at the end.
 
-    They would stay in memory, and a notebook would show them twice. Figures that are closed can be shown and saved still.
+    They would stay in memory, and a notebook would show them twice. What is closed can still be shown and saved.
     """
     figures = _open_figures()
     before = {} if figures is None else dict(figures)

@@ -132,8 +132,13 @@ def test_cores_and_memory_are_for_the_calculation(graph):
     assert [spec.cores for spec in job.specs()] == [1, 1]
 
 
-def test_code_that_is_not_to_be_watched_is_not(script):
-    whole = ONE + "job.add_fiddle(lambda plot: note('fiddled'))\njob.ignore_code_changes()\n" + RUN
+@pytest.mark.parametrize("more", ["", ", skip_caching=True"])
+def test_code_that_is_not_to_be_watched_is_not(script, more):
+    whole = (
+        ONE.replace("plot)", f"plot{more})")
+        + "job.add_fiddle(lambda plot: note('fiddled'))\njob.ignore_code_changes()\n"
+        + RUN
+    )
     script.run(whole)
     script.run(whole.replace("bars", "points").replace("ACTB", "GAPDH").replace("'fiddled'", "'more'"))
 
