@@ -169,7 +169,7 @@ def test_a_cache_of_another_version_is_made_again_once_and_then_it_is_a_failure(
     assert script.started == ["a", "cache", "a"]
     assert "warning: cache (script.py:" in said
     assert "is made again: AttributeError: Table has no attribute 'blocks' any more" in said
-    assert "CacheDamagedError: a cache can't be read" in said
+    assert "CacheDamagedError: a cache can't be read back from pickle" in said
     assert not (script.folder / "a").exists()
 
 
@@ -242,3 +242,35 @@ def test_a_calculation_that_needs_loaded_data_has_it_loaded_when_it_is_made_agai
     assert sorted(script.started[1:-1]) == ["cache", "load", "temporary"]
     assert (script.folder / "a").read_text() == "textmore2"
     assert not (script.folder / "temporary").exists()
+
+
+def test_who_finds_the_damage_late_begins_again_with_what_was_made_anew(script):
+    text = """
+    ppg.new_pipegraph(resource_coordinator=ppg.resource_coordinators.LocalSystem(2))
+    cache = ppg.CachedFileJob("cache", lambda: "text")
+    def late(of):
+        try:
+            of.write_text(cache.load() + str(N))
+        except ppg.CacheDamagedError:
+            with open("met", "w"):
+                pass
+            while not os.path.exists("early"):
+                time.sleep(0.001)
+            raise
+    def early(of):
+        while N == 2 and not os.path.exists("met"):
+            time.sleep(0.001)
+        of.write_text(cache.load() + str(N))
+    for function in (early, late):
+        ppg.FileGeneratingJob(function.__name__, function).depends_on(cache)
+    N = 1
+    ppg.run_pipegraph()
+    """
+    script.run(text)
+    flip_a_bit(script.folder / "cache")
+
+    script.run(text.replace("N = 1", "N = 2"))
+
+    assert script.started.count("cache") == 1
+    assert script.started[-1] == "late"
+    assert (script.folder / "late").read_text() == (script.folder / "early").read_text() == "text2"

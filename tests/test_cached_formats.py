@@ -152,18 +152,18 @@ def endless():
 @pytest.mark.parametrize(
     ("calculate", "chosen", "words"),
     [
-        (lambda: lambda: 1, None, ["returned: function", "format:   pickle", "test_cached_formats.py:"]),
-        (endless, None, ["returned: generator", "cannot pickle"]),
-        (lambda: sys.__stderr__, None, ["returned: _io.TextIOWrapper", "Return plain data"]),
-        (threading.Lock, None, ["returned: _thread.lock"]),
-        (lambda: [1, 2], "npy", ["returned: list", "format:   npy", "the format npy is for numpy arrays, not list"]),
+        (lambda: lambda: 1, None, ["function, as pickle", "test_cached_formats.py:"]),
+        (endless, None, ["generator, as pickle", "cannot pickle"]),
+        (lambda: sys.__stderr__, None, ["_io.TextIOWrapper, as", "Return plain data"]),
+        (threading.Lock, None, ["_thread.lock, as"]),
+        (lambda: [1, 2], "npy", ["list, as npy", "the format npy is for numpy arrays, not list"]),
         (lambda: numpy.array([{}]), "npy", ["Object arrays cannot be saved"]),
         (lambda: [1], "npz", ["dicts of numpy arrays"]),
         (lambda: [1], "text", ["for str, not list"]),
         (lambda: [1], "parquet", ["DataFrames, not list"]),
         (lambda: [1], "polars", ["polars DataFrames, not list"]),
         (lambda: [1], "h5ad", ["AnnData"]),
-        (lambda: {1}, (write_json, read_json), ["format:   (write_json, read_json)", "not JSON serializable"]),
+        (lambda: {1}, (write_json, read_json), ["set, as (write_json, read_json)", "not JSON serializable"]),
     ],
 )
 def test_what_cant_be_cached_is_an_error_that_leaves_nothing(graph, tmp_path, calculate, chosen, words):
@@ -174,7 +174,7 @@ def test_what_cant_be_cached_is_an_error_that_leaves_nothing(graph, tmp_path, ca
         ppg.run_pipegraph()
 
     assert type(job.exception) is JobContractError
-    assert "what a calculation returned can't be written to its cache" in str(job.exception)
+    assert str(job.exception).startswith("what was calculated can't be written to a cache: ")
     for each in words:
         assert each in str(job.exception)
     assert not (tmp_path / "cache").exists()
@@ -310,3 +310,17 @@ def test_a_file_has_one_maker_and_one_format(graph):
 def test_a_cache_that_was_never_made_can_not_be_loaded(graph):
     with pytest.raises(CacheDamagedError, match="No such file"):
         cached(1).load()
+
+
+def test_in_a_notebook_a_cached_job_may_be_declared_otherwise_after_a_run(graph):
+    def declare(number, chosen):
+        job = ppg.CachedAttributeLoadingJob("cache", box, "value", lambda: str(number), chosen)
+        ppg.FileGeneratingJob("a", lambda of: of.write_text(str(box.value))).depends_on(job)
+        ppg.run_pipegraph()
+        return Path("a").read_text(), job.lfg.was_run
+
+    assert declare(1, None) == ("1", True)
+    assert declare(1, None) == ("1", False)
+    assert declare(2, None) == ("2", True)
+    assert declare(2, "text") == ("2", True)
+    assert Path("cache").read_text() == "2"

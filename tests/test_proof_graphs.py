@@ -32,6 +32,13 @@ def test_three_runs_of_every_graph_of_up_to_three_jobs_keep_what_must_hold(jobs)
     prove("--jobs", jobs)
 
 
+@pytest.mark.timeout(600)
+def test_caches_and_loads_that_count_by_their_data_keep_what_must_hold():
+    prove("--jobs", "2", "--roles", "iotlgcp")
+    prove("--jobs", "3", "--roles", "ioclgp", "--every", "4")
+    prove("--jobs", "4", "--roles", "iocp", "--runs", "2", "--every", "12")
+
+
 @pytest.mark.timeout(900)
 def test_two_runs_of_every_graph_of_four_jobs_keep_what_must_hold():
     prove("--jobs", "4", "--runs", "2")

@@ -70,6 +70,22 @@ def test_a_job_that_waits_must_run_for_what_is_certain_already():
     assert found["b"].fate is MAY
 
 
+def test_a_load_that_counts_by_its_data_and_was_never_loaded_must_run_to_be_known():
+    world = World()
+    world.add("i", "invariant")
+    world.add("a", "output", "i")
+    world.add("p", "opaque", "a")
+    world.add("b", "output", "p")
+    world.run()
+    world.values["i"] = "2"
+    del world.pasts["p"]
+
+    found = prospects(world)
+
+    assert {job: each.fate for job, each in found.items()} == {"a": MUST, "p": MUST, "b": MAY}
+    assert [str(reason) for reason in found["p"].reasons] == ["never made here"]
+
+
 def test_what_a_job_needs_that_must_run_must_run_with_it():
     world = chain()
     world.run()

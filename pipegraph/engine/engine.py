@@ -5,9 +5,10 @@ itself. It owns the ledger. It never asks a clock or a disk, starts nothing, and
 may be a hundred thousand jobs deep. Each job and each edge is looked at a bounded number of times.
 
 How it goes: a job is *decided* once all its inputs are *settled* (have a fingerprint). An output job is then up to
-date, or required. A loading job settles at once, a temporary file if its recorded inputs match. Such an ephemeral
-job is required only by a dependent that must run, which then waits for its product. A dependent that has ended, or
-never will run, no longer *holds* the products of its inputs; what nobody holds is dropped.
+date, or required. A loading job settles at once, a temporary file, a cache and an opaque load if the recorded
+inputs match. Such an ephemeral job is required only by a dependent that must run, which then waits for its product.
+A dependent that has ended, or never will run, no longer *holds* the products of its inputs; what nobody holds is
+dropped.
 
 Longer than other files: these rules call each other, and to read them is to read them together. What they only look
 things up in (ledger), what they explain (reasons) and what they refuse (growth) lies beside them.
@@ -216,13 +217,14 @@ class Engine:
             self._answers.append(JobFailed(spec.id, event.unmeasured[spec.id]))
 
     def _look_for_leftovers(self, job: int) -> None:
-        """Files of a temporary job that outlasted an earlier run."""
+        """Files of a temporary job that outlasted an earlier run, or were to."""
         ledger = self._ledger
         kinds = [reason.kind for reason in ledger.problems.get(job, ())]
         past = ledger.past[job]
         if past is NO_PAST or kinds.count(ReasonKind.OUTPUT_MISSING) == len(ledger.spec[job].outputs):
             return
-        ledger.lies_about.add(job)
+        if not ledger.spec[job].keeps:
+            ledger.lies_about.add(job)
         if not kinds and past.trace is not None and not past.is_unfinished and not past.has_failed:
             ledger.is_present.add(job)
 
@@ -418,10 +420,9 @@ class Engine:
                 ledger.waiters.setdefault(each, {})[one] = None
                 if ledger.state[each] in (State.VALID, State.DONE, State.UNWANTED):
                     ledger.state[each] = State.REQUIRED
-                    # What was to stay, and has not.
-                    why = ledger.problems.pop(each, ()) if ledger.spec[each].keeps else ()
-                    if ledger.spec[each].role is Role.GENERATOR:
-                        why = _GENERATES
+                    why: tuple[Reason, ...] = _GENERATES if ledger.spec[each].role is Role.GENERATOR else ()
+                    if ledger.spec[each].keeps:
+                        why = ledger.problems.pop(each, ())
                     need = Reason(ReasonKind.NEEDED, ledger.spec[one].id)
                     ledger.reasons[each] = (*ledger.reasons.get(each, why), need)
                     stack.append(each)
@@ -662,8 +663,7 @@ class Engine:
             # Behind a temporary file that nobody needs there may be more of them, waiting for its fingerprint.
             if state in (State.VALID, State.UNWANTED) or (state is State.WAITING and ledger.open.get(job) == 0):
                 self._answers.append(JobNotNeeded(ledger.spec[job].id))
-                is_kept = job in ledger.is_kept or ledger.spec[job].keeps
-                if job in ledger.lies_about and not is_kept and not self._is_stopping:
+                if job in ledger.lies_about and job not in ledger.is_kept and not self._is_stopping:
                     self._answers.append(DropProduct(ledger.spec[job].id))
             elif state in (State.WAITING, State.REQUIRED) and not self._is_stopping:
                 raise RuntimeException("the run can't go on", [("job", ledger.spec[job].id), ("state", state.name)])

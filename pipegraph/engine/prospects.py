@@ -76,7 +76,7 @@ class _Prospects:
             reasons = self._certain_reasons(job, job in behind_generators)
             if reasons:
                 self._must[job] = reasons
-            elif ledger.spec[job].role is Role.OUTPUT or (ledger.open[job] and not ledger.spec[job].is_transparent):
+            elif ledger.spec[job].role is Role.OUTPUT or (ledger.open[job] and not ledger.spec[job].in_memory):
                 self._may[job] = ()
         self._add_needed(self._must, ())
         for job in self._must:

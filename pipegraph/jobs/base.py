@@ -102,9 +102,9 @@ class Job:
     is_forced = False
     adopts = False
     keeps = False
-    readers: tuple[Job, ...] = ()
+    _readers: tuple[Job, ...] = ()
     """What else counts for a job that depends on this one: invariants of the code by which its files are read."""
-    cut_off = False
+    is_opaque = False
     loaded_fingerprint = ""
     recorded_content = ""
 
@@ -364,7 +364,7 @@ class Job:
             inputs = self._inputs = {}
         inputs[name] = None
         self.graph.note_edge(self.job_id, name)
-        for reader in job.readers:
+        for reader in job._readers:
             self._add_input(reader, reader.job_id)
 
     def _check_may_need(self, job: Job) -> None:
@@ -600,7 +600,7 @@ class Job:
             self.is_forced,
             adopts=self.adopts,
             keeps=self.keeps,
-            is_opaque=self.cut_off,
+            is_opaque=self.is_opaque,
         )
 
     def explain(self) -> Explanation | None:

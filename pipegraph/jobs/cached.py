@@ -14,7 +14,7 @@ from ..invariants import files
 from ..model import JobId, Role
 from .base import Callback, Job
 from .files import FileGeneratingJob, PathName
-from .formats import PICKLE, Format, chosen_format, memory_mapped
+from .formats import PICKLE, Format, chosen_format, memory_mapped, type_name
 from .invariants import FunctionInvariant, ParameterInvariant
 from .loading import AttributeLoadingJob, DataLoadingJob
 from .names import output_path
@@ -59,13 +59,13 @@ class CachedFileJob(FileGeneratingJob):
 
     def _watch_format(self) -> None:
         """The default needs no invariant: any other has one, which comes or goes when the format changes."""
-        self.readers = ()
+        self._readers = ()
         if not self._format.is_ours:
             self.depends_on(FunctionInvariant(f"{self.job_id} write", self._format.write))
-            self.readers = (FunctionInvariant(f"{self.job_id} read", self._format.read),)
+            self._readers = (FunctionInvariant(f"{self.job_id} read", self._format.read),)
         elif self._format != PICKLE:
-            self.readers = (ParameterInvariant(f"{self.job_id} format", self._format.name),)
-            self.depends_on(self.readers)
+            self._readers = (ParameterInvariant(f"{self.job_id} format", self._format.name),)
+            self.depends_on(self._readers)
 
     def run(self) -> None:
         """Calculate, and write."""
@@ -77,11 +77,9 @@ class CachedFileJob(FileGeneratingJob):
             raise
         except Exception as error:
             raise JobContractError(
-                "what a calculation returned can't be written to its cache",
+                f"what was calculated can't be written to a cache: {type_name(value)}, as {self._format}",
                 [
                     ("job", f"{self.job_id} ({type(self).__name__}, {self.place})"),
-                    ("returned", f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")),
-                    ("format", self._format),
                     ("because", f"{type(error).__name__}: {error}"),
                 ],
                 "Return plain data (no lambdas, generators or open files), or give a format that can hold it.",
@@ -105,10 +103,9 @@ class CachedFileJob(FileGeneratingJob):
             raise
         except Exception as error:
             raise CacheDamagedError(
-                "a cache can't be read",
+                f"a cache can't be read back from {self._format}",
                 [
                     ("cache", f"{self.job_id} ({self.place})"),
-                    ("format", self._format),
                     ("because", f"{type(error).__name__}: {error}"),
                 ],
                 "A run makes it again, once. If that does not help, what is calculated does not survive this format: "

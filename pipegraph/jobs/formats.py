@@ -55,7 +55,7 @@ def _read_pickle(path: str) -> Any:
 
 def _write_text(value: Any, path: str) -> None:
     if not isinstance(value, str):
-        raise TypeError(f"the format text is for str, not {_type_name(value)}")
+        raise TypeError(f"the format text is for str, not {type_name(value)}")
     with open(path, "w", encoding="utf-8", newline="") as out:
         out.write(value)
 
@@ -69,7 +69,7 @@ def _write_npy(value: Any, path: str) -> None:
     import numpy
 
     if not isinstance(value, numpy.ndarray):
-        raise TypeError(f"the format npy is for numpy arrays, not {_type_name(value)}")
+        raise TypeError(f"the format npy is for numpy arrays, not {type_name(value)}")
     with open(path, "wb") as out:
         numpy.save(out, value, allow_pickle=False)
 
@@ -90,7 +90,7 @@ def _write_npz(value: Any, path: str) -> None:
     import numpy
 
     if not isinstance(value, dict) or not all(isinstance(each, numpy.ndarray) for each in value.values()):
-        raise TypeError(f"the format npz is for dicts of numpy arrays, not {_type_name(value)}")
+        raise TypeError(f"the format npz is for dicts of numpy arrays, not {type_name(value)}")
     # As a file: to a mere name numpy would add an ending.
     with open(path, "wb") as out:
         numpy.savez(out, allow_pickle=False, **value)
@@ -105,7 +105,7 @@ def _read_npz(path: str) -> Any:
 
 def _write_parquet(value: Any, path: str) -> None:
     if not hasattr(value, "to_parquet"):
-        raise TypeError(f"the format parquet is for pandas DataFrames, not {_type_name(value)}")
+        raise TypeError(f"the format parquet is for pandas DataFrames, not {type_name(value)}")
     value.to_parquet(path)
 
 
@@ -117,7 +117,7 @@ def _read_parquet(path: str) -> Any:
 
 def _write_polars(value: Any, path: str) -> None:
     if not hasattr(value, "write_parquet"):
-        raise TypeError(f"the format polars is for polars DataFrames, not {_type_name(value)}")
+        raise TypeError(f"the format polars is for polars DataFrames, not {type_name(value)}")
     value.write_parquet(path)
 
 
@@ -141,7 +141,7 @@ def _read_joblib(path: str) -> Any:
 
 def _write_h5ad(value: Any, path: str) -> None:
     if not hasattr(value, "write_h5ad"):
-        raise TypeError(f"the format h5ad is for AnnData objects, not {_type_name(value)}")
+        raise TypeError(f"the format h5ad is for AnnData objects, not {type_name(value)}")
     value.write_h5ad(path)
 
 
@@ -151,7 +151,8 @@ def _read_h5ad(path: str) -> Any:
     return anndata.read_h5ad(path)
 
 
-def _type_name(value: object) -> str:
+def type_name(value: object) -> str:
+    """Of its class, with the module where that is not Python's own."""
     return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
 
 

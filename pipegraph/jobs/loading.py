@@ -38,14 +38,14 @@ class DataLoadingJob(Job):
 
     def _set_cut_off(self, cut_off: bool) -> None:
         self._require_type("cut_off", cut_off, bool, "True or False")
-        if cut_off != self.cut_off:
-            self.cut_off = cut_off
+        if cut_off != self.is_opaque:
+            self.is_opaque = cut_off
 
     def run(self) -> None:
         """Load it."""
         assert self.function is not None
         returned = self._call(self.function)
-        if self.cut_off and returned is None:
+        if self.is_opaque and returned is None:
             raise JobContractError(
                 "the callback of a loading job with cut_off returned nothing",
                 [("job", f"{self.job_id} ({type(self).__name__}, {self.place})")],
@@ -58,7 +58,7 @@ class DataLoadingJob(Job):
 
     def _take_fingerprint(self, value: object) -> None:
         """Of what counts for dependents."""
-        if not self.cut_off:
+        if not self.is_opaque:
             return
         try:
             self.loaded_fingerprint = fingerprint_parameters(value, "returned")

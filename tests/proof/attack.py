@@ -35,13 +35,13 @@ import pipegraph
 from pipegraph.model import Past
 from pipegraph.status import StatusFile
 
-from .plans import BAD, LOADING, STAYING, TEMPORARY, Expected, Plan, Planned
+from .plans import BAD, KEPT, LOADING, STAYING, TEMPORARY, Expected, Plan, Planned
 
 ROOT = Path(pipegraph.__file__).parent.parent
 HANG_SECONDS = 60.0
 LEFT_OVER_SECONDS = 5.0
 _GENERATING = ("generator", "injection")
-_EPHEMERAL = TEMPORARY + LOADING
+_EPHEMERAL = TEMPORARY + KEPT + LOADING
 _OWN_FILES = {"script.py", "ran", ".pipegraph_status", ".pipegraph_status.lock"}
 _FATAL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
 _OF_DAMAGE = re.compile("1 line is damaged|records were lost")
@@ -437,7 +437,7 @@ class Round:
                 must.add(name)
             elif job.kind in _EPHEMERAL:
                 is_needed = any(each.name in may for each in dependents[name])
-                if is_needed or (job.kind in TEMPORARY and is_stale and name in wanted):
+                if is_needed or (job.kind in TEMPORARY + KEPT and is_stale and name in wanted):
                     may.add(name)
             elif (
                 is_stale
@@ -631,7 +631,7 @@ class Round:
                         raise Violation(f"{path} is left over")
                     if text is None and is_needed_again and made[name]:
                         raise Violation(f"{path} is gone, and was made for a job that failed or was blocked")
-                elif name not in bad and text != self.expected.texts[path]:
+                elif name not in bad and (job.kind in STAYING or made[name]) and text != self.expected.texts[path]:
                     raise Violation(f"{path} holds {text!r}, and not {self.expected.texts[path]!r}")
 
     def _check_strays(self, promised: Iterable[str]) -> None:

@@ -20,6 +20,7 @@ CLASSES = {
     "dict": "MultiFileGeneratingJob",
     "temp": "TempFileGeneratingJob",
     "temps": "MultiTempFileGeneratingJob",
+    "cache": "CachedFileJob",
     "load": "DataLoadingJob",
     "attribute": "AttributeLoadingJob",
     "generator": "JobGeneratingJob",
@@ -28,10 +29,12 @@ CLASSES = {
 }
 STAYING = ("file", "list", "dict")
 TEMPORARY = ("temp", "temps")
+KEPT = ("cache",)
 LOADING = ("load", "attribute")
-MAKING = STAYING + TEMPORARY + LOADING
+MAKING = STAYING + TEMPORARY + KEPT + LOADING
 SEVERAL = ("list", "dict", "temps")
-_DRAWN = ("file",) * 8 + ("list", "dict") * 2 + TEMPORARY * 3 + LOADING * 2 + ("generator",) * 2 + ("injection",)
+_DRAWN = ("file",) * 8 + ("list", "dict") * 2 + (TEMPORARY + KEPT) * 3 + LOADING * 2
+_DRAWN += ("generator",) * 2 + ("injection",)
 BAD = "bad\n"
 """An input file that holds this fails the job that reads it."""
 
@@ -166,7 +169,7 @@ class Planned:
 
     @property
     def outputs(self) -> list[str]:
-        folder = "tmp" if self.kind in TEMPORARY else "out"
+        folder = "tmp" if self.kind in TEMPORARY + KEPT else "out"
         if self.kind in SEVERAL:
             # Not in the order of their names, nor all of them early or late in it.
             return [f"{folder}/{'zay'[part]}_{self.name}" for part in range(self.parts)]
@@ -321,7 +324,10 @@ class Plan:
             arguments = [repr(f"{job.name}.{part}"), str(job.constant), *values[part :: job.parts or 1]]
             texts.append(f"{job.style}({', '.join(arguments)})")
         argument = ""
-        if job.parts:
+        if job.kind in KEPT:
+            body.append(f"value = {texts[0]}")
+            last += "\n    return value"
+        elif job.parts:
             argument = "output"
             for part, text in enumerate(texts):
                 path = {"dict": f'output["{part}"]', "list": f"output[{part}]", "temps": f"output[{part}]"}
@@ -345,7 +351,9 @@ class Plan:
             if job.kind == "dict":
                 paths = {str(part): path for part, path in enumerate(job.outputs)}
             arguments[0] = repr(paths if job.kind in SEVERAL else job.outputs[0])
-            if job.style == "sparse":
+            if job.kind in KEPT:
+                arguments.append("'text'")
+            elif job.style == "sparse":
                 arguments.append("empty_ok=True")
         elif job.kind == "attribute":
             arguments[1:1] = ["store", repr(job.name)]
