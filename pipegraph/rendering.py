@@ -82,17 +82,22 @@ def figure_of(plot: object, arguments: Mapping[str, Any]) -> Any:
 
 
 @contextmanager
-def closing_figures() -> Iterator[None]:
-    """What pyplot opens meanwhile is closed at the end: it would stay in memory, and a notebook would show it twice.
+def own_figures() -> Iterator[None]:
+    """What is drawn by pyplot meanwhile is drawn in new figures, which are closed at the end.
 
-    A closed figure can be shown and saved like any other.
+    They would stay in memory, and a notebook would show them twice. What is closed can still be shown and saved.
     """
-    before = set(_open_figures() or ())
+    figures = _open_figures()
+    before = {} if figures is None else dict(figures)
+    if figures is not None:
+        figures.clear()
     try:
         yield
     finally:
-        for number in set(_open_figures() or ()) - before:
-            sys.modules["matplotlib.pyplot"].close(number)
+        if (figures := _open_figures()) is not None:
+            for number in list(figures):
+                sys.modules["matplotlib.pyplot"].close(number)
+            figures.update(before)
 
 
 def _candidates(plot: Any) -> Iterator[object]:

@@ -132,8 +132,13 @@ def test_cores_and_memory_are_for_the_calculation(graph):
     assert [spec.cores for spec in job.specs()] == [1, 1]
 
 
-def test_code_that_is_not_to_be_watched_is_not(script):
-    whole = ONE + "job.add_fiddle(lambda plot: note('fiddled'))\njob.ignore_code_changes()\n" + RUN
+@pytest.mark.parametrize("more", ["", ", skip_caching=True"])
+def test_code_that_is_not_to_be_watched_is_not(script, more):
+    whole = (
+        ONE.replace("plot)", f"plot{more})")
+        + "job.add_fiddle(lambda plot: note('fiddled'))\njob.ignore_code_changes()\n"
+        + RUN
+    )
     script.run(whole)
     script.run(whole.replace("bars", "points").replace("ACTB", "GAPDH").replace("'fiddled'", "'more'"))
 
@@ -165,8 +170,10 @@ def test_without_caching_each_file_has_its_own_calculation(script):
     assert sorted(script.started) == ["plots/one.png", TABLE]
     assert script.lines("calls") == ["calculated"] * 2
 
-    script.run(plain.replace("ACTB", "GAPDH") + "job.depends_on_params(1)\n" + RUN)
+    script.run(plain.replace("ACTB", "GAPDH") + RUN)
+    assert sorted(script.started) == ["plots/one.png", TABLE]
 
+    script.run(plain.replace("ACTB", "GAPDH") + "job.depends_on_params(1)\n" + RUN)
     assert sorted(script.started) == ["plots/one.png", TABLE]
     assert not (script.folder / "cache").exists()
 
@@ -213,9 +220,9 @@ def test_a_plot_whose_data_are_gone_or_spoiled_is_given_back_all_the_same(script
     (script.folder / CACHE).unlink()
     if damage is not None:
         (script.folder / CACHE).write_bytes(damage)
-    script.run(ONE + CALL)
+    script.run(ONE + CALL + "job()\nnote(str(job.was_run))\n")
 
-    assert script.lines("calls")[1:] == ["calculated", "bars TP53 ACTB", "True", "False"]
+    assert script.lines("calls")[1:] == ["calculated", "bars TP53 ACTB", "True", "False", "False"]
 
 
 def test_data_that_are_spoiled_unseen_are_never_drawn(script):
@@ -274,19 +281,21 @@ DECLARED_WRONGLY = [
 
 
 @pytest.mark.parametrize(("line", "told"), DECLARED_WRONGLY)
-def test_what_is_declared_wrongly_is_refused_where_it_is(script, line, told):
-    script.run(HEAD + line + "\n", code=1)
+def test_what_is_declared_wrongly_is_refused_where_it_is(graph, line, told):
+    names = {"ppg": ppg, "calculate": lambda: 1, "plot": lambda data: data}
+    with pytest.raises((TypeError, ppg.JobContractError)) as caught:
+        exec(compile("\n\n" + line, "script.py", "exec"), names)
 
-    assert told in script.stderr
-    assert f"script.py:{len((script.folder / 'script.py').read_text().splitlines())}" in script.stderr
+    assert told in str(caught.value)
+    assert "script.py:3" in str(caught.value)
 
 
 FAILS = [
     ("plot", "lambda rows: None", "a plot function returned nothing", "return plt.gcf()"),
     ("plot", "lambda rows: len(rows)", "returned something that is no plot", "returned:      2 (int)"),
     ("plot", "lambda rows: 'a.png'", "returned something that is no plot", "leave the file to the job"),
-    ("calculate", "lambda: (lambda: 1)", "can't be written to its cache", "cache/plots/one.png"),
-    ("calculate", "lambda: (row for row in 'ab')", "can't be written to its cache", "generator"),
+    ("calculate", "lambda: (lambda: 1)", "can't be written to a cache", "cache/plots/one.png"),
+    ("calculate", "lambda: (row for row in 'ab')", "can't be written to a cache", "generator"),
     ("calculate", "lambda: 5", "a calculation gave something that is no table", "Pass skip_table=True"),
 ]
 
@@ -487,9 +496,10 @@ print(job.stdout)
             + "figure = job()\n"
             + "print(type(figure).__name__, figure.get_size_inches(), plt.get_fignums(), matplotlib.get_backend())\n"
             + "figure.savefig('again.png', dpi=100)\n"
+            + "print(plt.gcf().number, plt.gcf().axes)\n"
         )
 
-        assert script.lines("stdout.txt")[-1] == "Figure [2. 1.] [7] module://windows"
+        assert script.lines("stdout.txt")[-2:] == ["Figure [2. 1.] [7] module://windows", "7 []"]
         assert (script.folder / "again.png").read_bytes() == (script.folder / "a.png").read_bytes()
 
     def test_a_notebook_shows_the_plot_once(self, script):

@@ -10,7 +10,7 @@ import types
 import pytest
 from scripts import Script
 
-from pipegraph.rendering import closing_figures, drawn, figure_of, render
+from pipegraph.rendering import drawn, figure_of, own_figures, render
 
 LIBRARIES = {
     "matplotlib": (
@@ -179,9 +179,10 @@ def test_the_pages_of_plotly_have_no_random_names():
     assert [arguments["div_id"] for _, _, arguments in figure.calls] == ["plot", "mine"]
 
 
-@pytest.mark.parametrize(
-    "nothing", [None, 5, "a.png", b"a.png", [], [None, 3], {"figure": 1}, object(), types.SimpleNamespace(save=1)]
-)
+NOTHING = [None, 5, "a.png", b"a.png", [], [None, 3], {"figure": 1}, object(), types.SimpleNamespace(save=1)]
+
+
+@pytest.mark.parametrize("nothing", NOTHING)
 def test_what_is_no_plot_is_not_drawn(nothing):
     assert drawn(nothing) is None
 
@@ -238,20 +239,23 @@ def test_names_in_an_svg_that_the_script_has_chosen_are_kept(plt, tmp_path):
     assert plt.rcParams["svg.hashsalt"] == "mine"
 
 
-def test_figures_that_are_opened_meanwhile_are_closed_and_others_are_not(plt):
-    plt.figure(1)
-    with pytest.raises(ZeroDivisionError), closing_figures():
-        plt.figure(2)
+def test_what_is_drawn_meanwhile_is_in_figures_of_its_own_which_are_closed(plt):
+    first, second = plt.figure(3), plt.figure(1)
+    with pytest.raises(ZeroDivisionError), own_figures():
+        plt.plot([1, 2])
+        assert plt.get_fignums() == [1]
         1 / 0
 
-    assert plt.get_fignums() == [1]
+    assert plt.get_fignums() == [1, 3]
+    assert plt.gcf() is second
+    assert first.axes == second.axes == []
 
 
 def test_looking_at_a_plot_imports_no_library():
     show = (
         "import sys\nfrom pipegraph import rendering\n"
         "rendering.begin_rendering()\nrendering.drawn([1])\n"
-        "with rendering.closing_figures(): pass\n"
+        "with rendering.own_figures(): pass\n"
         "print({'matplotlib', 'numpy', 'pandas', 'plotly'} & set(sys.modules))"
     )
     answer = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, check=True)

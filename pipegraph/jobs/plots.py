@@ -30,7 +30,6 @@ _Self = TypeVar("_Self", bound="RenderingJob")
 class RenderingJob(FileGeneratingJob):
     """Base of the jobs that make a picture of data which others keep."""
 
-    _caches: tuple[CachedFileJob, ...] = ()
     _render_args: Mapping[str, Any] = {}
     _fiddles: tuple[Callback, ...] = ()
 
@@ -151,24 +150,21 @@ class RenderingJob(FileGeneratingJob):
 
         The plot function is called once more, in this process, with what was kept; of axes, their figure is given.
         """
-        from ..rendering import closing_figures, figure_of
+        from ..rendering import figure_of, own_figures
 
-        self._make(all(os.path.exists(cache.job_id) for cache in self._caches))
-        with closing_figures():
+        self.graph.run(False, self._parts)
+        with own_figures():
             try:
                 plot = self._plotted()
             except CacheDamagedError:
-                self._make(False)
+                # They are gone or spoiled, and nobody needed them: a plot that is made again does.
+                self.is_forced = True
+                try:
+                    self.graph.run(False, self._parts)
+                finally:
+                    self.is_forced = False
                 plot = self._plotted()
             return figure_of(plot, self._render_args)
-
-    def _make(self, is_data_there: bool) -> None:
-        """Where the data are gone or spoiled, only a plot that is made again brings them back."""
-        self.is_forced = not is_data_there
-        try:
-            self.graph.run(False, self._parts)
-        finally:
-            self.is_forced = False
 
     @property
     def _parts(self) -> list[Job]:
@@ -237,7 +233,6 @@ class PlotJob(RenderingJob):
         self._declare_plot(plot_function, render_args)
         self.cache_job = cache
         self._calc_function = calc_function
-        self._caches = () if cache is None else (cache,)
         self.table_job = None
         if not skip_table:
             self.table_job = TableJob(f"{self.job_id}.tsv", self.get_data, calc_function if skip_caching else None)
@@ -324,6 +319,8 @@ class CombinedPlotJob(RenderingJob):
     fiddle
         As for `PlotJob.add_fiddle`.
     """
+
+    _caches: tuple[CachedFileJob, ...] = ()
 
     def __init__(
         self,
