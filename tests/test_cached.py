@@ -274,3 +274,12 @@ def test_who_finds_the_damage_late_begins_again_with_what_was_made_anew(script):
     assert script.started.count("cache") == 1
     assert script.started[-1] == "late"
     assert (script.folder / "late").read_text() == (script.folder / "early").read_text() == "text2"
+
+
+def test_what_is_no_cache_is_made_again_without_a_word(needed):
+    truncate(needed.folder / "a")
+
+    said = needed.run()
+
+    assert "a" in needed.started
+    assert "warning" not in said
