@@ -25,6 +25,8 @@ class Job:
     rename_broken = False
     changes_slave = False
     is_generator = False
+    loaded_fingerprint = ""
+    recorded_content = ""
     input_ids = ()
 
     def __init__(self, job_id: str, callback: Callable[[], object]) -> None:
