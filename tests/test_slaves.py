@@ -28,6 +28,7 @@ class Job:
     is_program = False
     timeout_seconds = 0.0
     loaded_fingerprint = ""
+    recorded_content = ""
     input_ids = ()
 
     def __init__(self, job_id: str, callback: Callable[[], object]) -> None:
