@@ -86,10 +86,12 @@ def start(launch: Launch, stdout: int, stderr: int, has_own_group: bool = True) 
     opened: list[int] = []
     directory = -1
     try:
-        actions: list[Any] = [(os.POSIX_SPAWN_OPEN, 0, launch.stdin or os.devnull, os.O_RDONLY, 0)]
-        for number, path, given in ((1, launch.stdout, stdout), (2, launch.stderr, stderr)):
+        actions: list[Any] = []
+        streams = ((launch.stdin or os.devnull, -1), (launch.stdout, stdout), (launch.stderr, stderr))
+        for number, (path, given) in enumerate(streams):
             if path and not (number == 2 and path == launch.stdout):
-                opened.append(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666))
+                flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC if number else os.O_RDONLY
+                opened.append(os.open(path, flags | os.O_CLOEXEC, 0o666))
             actions.append((os.POSIX_SPAWN_DUP2, opened[-1] if path else given, number))
         program = launch.words[0]
         if "/" not in program and launch.environment.get(b"PATH") != os.environb.get(b"PATH"):
@@ -130,13 +132,19 @@ def not_started(job: Named, launch: Launch, error: OSError) -> JobDiedException:
             "job of its own, and give that file to the program.",
             127,
         )
-    if error.filename != program:
+    if error.filename and error.filename in (launch.folder, launch.stdin, launch.stdout, launch.stderr):
         what = "working directory" if error.filename == launch.folder else "file"
         headline = f"a {what} of a command can't be opened: {error.filename}: {error.strerror}"
         return JobDiedException(headline, facts)
+    why = error.strerror
     if error.errno == errno.ENOENT:
-        return JobDiedException(f"a program is not installed: {program}", facts, mend_for_missing(program), 127)
-    return JobDiedException(f"a program can't be started: {program}: {error.strerror}", facts, "", 126)
+        import shutil
+
+        where = os.fsdecode(launch.environment.get(b"PATH", os.defpath.encode()))
+        if shutil.which(program if "/" not in program else os.path.join(launch.folder, program), path=where) is None:
+            return JobDiedException(f"a program is not installed: {program}", facts, mend_for_missing(program), 127)
+        why = "what its first line names, behind #!, is not there"
+    return JobDiedException(f"a program can't be started: {program}: {why}", facts, "", 126)
 
 
 def mend_for_missing(program: str) -> str:

@@ -50,6 +50,8 @@ def errors(graph):
         (["cat", "x" * 200_000], {}, ["a command line is too long", "write the names to a file"]),
         (["cat"], {"cwd": "no_folder"}, ["a working directory of a command can't be opened: no_folder: No such file"]),
         ("echo bad >&2; exit 1", {"stderr": "{output}"}, ["exit status 1: bad", "stderr:"]),
+        ("cat < no_file > {output}", {}, ["a file of a command can't be opened: no_file: No such file"]),
+        (["script/tool"], {"inputs": "script"}, ["a program can't be started: script/tool: what its first line names"]),
         (["made/tool"], {"inputs": "tool"}, ["a program can't be started: made/tool: Permission denied"]),
         ("echo 'password=hunter222' >&2; exit 1", {}, ["password=(not shown)"]),
     ],
@@ -57,9 +59,12 @@ def errors(graph):
 @pytest.mark.parametrize("strict", [False, True])
 def test_a_failure_says_what_failed_how_and_what_to_do(graph, errors, command, arguments, said, strict):
     graph.strict = strict
-    tool = ppg.CommandJob("made/tool", "echo x > {output}")
+    tools = {
+        "tool": ppg.CommandJob("made/tool", "echo x > {output}"),
+        "script": ppg.CommandJob("script/tool", "echo '#!/no/such' > {output}; chmod +x {output}"),
+    }
     if "inputs" in arguments:
-        arguments = {"inputs": tool}
+        arguments = {"inputs": tools[arguments["inputs"]]}
     ppg.CommandJob("a/out", command, **arguments)
 
     (text,) = errors().values()
@@ -260,9 +265,8 @@ def is_running(pid):
 
 
 def test_who_looks_sees_what_is_printed_and_not_what_is_made_and_the_memory_of_the_program_alone(script):
-    text = (
-        "x=$(head -c 3000000 /dev/zero|tr '\\0' x); echo made; echo progress >&2; until [ -e go ]; do sleep 0.02; done"
-    )
+    text = "x=$(head -c 3000000 /dev/zero | tr '\\0' x); echo made; echo progress >&2; "
+    text += "until [ -e go ]; do sleep 0.1; done"
     script.write(
         BEGIN
         + "import pipegraph.run as run\n"

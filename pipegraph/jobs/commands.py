@@ -70,7 +70,7 @@ class CommandJob(MultiFileGeneratingJob):
         env: Mapping[str, Any] | None = None,
         exit_codes: Iterable[int] = (0,),
         timeout: float | None = None,
-        version: bool | Sequence[str] = False,
+        version: bool | Sequence[PathName] | None = None,
         rename_broken: bool = False,
         empty_ok: bool | Mapping[PathName, bool] = False,
     ) -> None:

@@ -2,7 +2,8 @@
 
 Single-threaded. It waits in one place, for messages and dead children alike. The first slave of a run, the
 keeper, stays to the end: it adopts orphans, and when the master ends, in whatever way, it ends all else. A fork of a
-slave that loaded something becomes a slave itself: it leaves all that its forebear was doing by `_Succession`.
+slave that loaded something becomes a slave itself: it leaves all that its forebear was doing by `_Succession`. Longer
+than other files: forks and programs begin, are ended and are reaped by the same few fields.
 """
 
 from __future__ import annotations
