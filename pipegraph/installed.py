@@ -7,6 +7,7 @@ from typing import Any
 
 from .errors import JobContractError
 from .graph import Graph
+from .jobs.commands import ProgramInvariant
 from .jobs.names import path_of_input
 from .programs import mend_for_missing
 
@@ -20,6 +21,7 @@ def check_installed(graph: Graph) -> None:
         One is not installed.
     """
     missing: dict[str, list[Any]] = {}
+    is_asked = False
     known: dict[tuple[str, str], bool] = {}
     for job in graph.jobs.values():
         if job.is_program:
@@ -30,6 +32,11 @@ def check_installed(graph: Graph) -> None:
                     known[key] = _is_there(program, path, job.recipe.folder, graph)
                 if not known[key]:
                     missing.setdefault(program, []).append(job)
+        elif isinstance(job, ProgramInvariant) and not _is_there(job.words[0], _path_of(job), "", graph):
+            missing.setdefault(job.words[0], []).append(job)
+            is_asked = True
+    if is_asked:
+        raise _error(missing)  # what its version is decides what must run
     if not missing:
         return
     from .outlook import look_ahead
@@ -73,6 +80,8 @@ def _error(missing: dict[str, list[Any]]) -> JobContractError:
 
 
 def _path_of(job: Any) -> str:
+    if isinstance(job, ProgramInvariant):
+        return os.environ.get("PATH", os.defpath)
     return dict(job.recipe.environment).get("PATH") or os.environ.get("PATH", os.defpath)
 
 

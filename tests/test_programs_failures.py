@@ -122,6 +122,18 @@ def test_programs_that_are_not_there_are_named_before_anything_starts(graph):
     assert not Path("first").exists()
 
 
+def test_a_program_that_should_tell_its_version_is_missed_with_the_others(graph):
+    Path("in.txt").write_text("x")
+    ppg.CommandJob("a.txt", "ppg_no_such_tool {input} | sortt > {output}", "in.txt", version=["ppg_no_such_tool", "-V"])
+
+    with pytest.raises(ppg.JobContractError) as error:
+        ppg.run_pipegraph()
+
+    text = str(error.value)
+    assert text.startswith("2 programs are not installed: ppg_no_such_tool, sortt\n")
+    assert error.value.__context__ is None and "test_programs_failures.py:" in text
+
+
 def test_what_is_up_to_date_needs_no_program(script):
     (script.folder / "tool").write_text("#!/bin/sh\necho made > $1\n")
     (script.folder / "tool").chmod(0o755)

@@ -247,7 +247,7 @@ class ProgramInvariant(Invariant):
     def __init__(self, command: Sequence[PathName]) -> None:
         if not self._is_whole:
             self.place = self.graph.place_of_caller()
-            self._words = [os.fspath(word) for word in command]
+            self.words = [os.fspath(word) for word in command]
             self._enlist()
 
     _said: str | None = None
@@ -285,7 +285,7 @@ class ProgramInvariant(Invariant):
             try:
                 # Some tell their version on stderr.
                 done = subprocess.run(
-                    self._words,
+                    self.words,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
@@ -294,20 +294,21 @@ class ProgramInvariant(Invariant):
                     errors="backslashreplace",
                 )
             except (OSError, subprocess.TimeoutExpired) as error:
-                self._refuse(getattr(error, "strerror", "") or f"no answer for {_VERSION_SECONDS:g} s", "")
+                why = getattr(error, "strerror", "") or f"no answer for {_VERSION_SECONDS:g} s"
+                raise self._refusal(why, "") from None
             if done.returncode:
-                self._refuse(f"exit status {done.returncode}", done.stdout)
+                raise self._refusal(f"exit status {done.returncode}", done.stdout)
             self._said = done.stdout.strip()
         return self._said
 
-    def _refuse(self, why: str, said: str) -> NoReturn:
+    def _refusal(self, why: str, said: str) -> JobContractError:
         command = self.job_id.removeprefix("PROGRAM")
-        raise JobContractError(
+        return JobContractError(
             f"a program does not tell its version: {why}",
             [
                 ("command", command),
                 *([("it said", said.strip()[:1000])] if said.strip() else []),
                 ("where", self.place),
             ],
-            f"{programs.mend_for_missing(self._words[0])} Another command can tell it: version=[…].",
+            f"{programs.mend_for_missing(self.words[0])} Another command can tell it: version=[…].",
         )
