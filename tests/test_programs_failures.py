@@ -260,7 +260,8 @@ def is_running(pid):
 
 
 def test_who_looks_sees_what_is_printed_and_not_what_is_made_and_the_memory_of_the_program_alone(script):
-    text = "x=$(head -c 3000000 /dev/zero | tr '\\0' x); echo made; echo progress >&2; until [ -e go ]; do sleep 0.02; done"
+    text = "x=$(head -c 3000000 /dev/zero | tr '\\0' x); echo made; echo progress >&2; "
+    text += "until [ -e go ]; do sleep 0.02; done"
     script.write(
         BEGIN
         + "import pipegraph.run as run\n"

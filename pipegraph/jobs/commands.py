@@ -141,6 +141,13 @@ class CommandJob(MultiFileGeneratingJob):
 
     def _paths_of(self, thing: Any, needed: list[Any]) -> list[str]:
         if isinstance(thing, (OutputFile, Job)):
+            if isinstance(thing, Job) and thing.role is Role.GENERATOR:
+                self._refuse(
+                    "a generator among the inputs of a command, whose files only a run can know",
+                    [("input", f"{thing.job_id} ({type(thing).__name__}, {thing.place})")],
+                    "Make one file of them by a MergeJob, or declare the command in the generator. "
+                    "To wait for it only: depends_on.",
+                )
             needed.append(thing)
             if isinstance(thing, OutputFile):
                 return [thing.path]
@@ -179,6 +186,10 @@ class CommandJob(MultiFileGeneratingJob):
     def command_line(self) -> str:  # type: ignore[override]
         """The line to paste, with marks for what is known when it starts."""
         return self.recipe.line(self.graph.directory)
+
+    def paths_in_command(self) -> Iterable[str]:
+        """What stands in the command and would be a path below the project's directory, if it is one."""
+        return self.recipe.paths(self.graph.directory)
 
     def _function_spec(self, name: JobId, class_name: str) -> JobSpec:
         """Of the command."""
@@ -282,6 +293,7 @@ class ProgramInvariant(Invariant):
         if self._said is None:
             import subprocess
 
+            done, why = None, ""
             try:
                 # Some tell their version on stderr.
                 done = subprocess.run(
@@ -294,9 +306,9 @@ class ProgramInvariant(Invariant):
                     errors="backslashreplace",
                 )
             except (OSError, subprocess.TimeoutExpired) as error:
-                self._refuse(getattr(error, "strerror", "") or f"no answer for {_VERSION_SECONDS:g} s", "")
-            if done.returncode:
-                self._refuse(f"exit status {done.returncode}", done.stdout)
+                why = getattr(error, "strerror", "") or f"no answer for {_VERSION_SECONDS:g} s"
+            if done is None or done.returncode:
+                self._refuse(why or f"exit status {done and done.returncode}", done.stdout if done else "")
             self._said = done.stdout.strip()
         return self._said
 

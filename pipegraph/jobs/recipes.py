@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from ..explanations import Explanation, Part
@@ -17,7 +17,7 @@ from ..masking import HIDDEN, is_secret, masked_text
 from ..model import Grant
 from ..placeholders import FILES, LATE, NAMES, filled, marked, numbers_of, replaced, unmarked
 from ..programs import Launch
-from ..shell import SHELL, programs_in, quoted, without_shell
+from ..shell import SHELL, programs_in, quoted, without_shell, words_in
 from .base import Job, OutputFile
 
 Keyed = Mapping[str, Sequence[str]]
@@ -108,6 +108,21 @@ class Recipe(NamedTuple):
             return [] if "\0" in self.command[0] else [self.command[0]]
         found = programs_in(self.command)
         return found if not self.folder and without_shell(_probe(self.command), {}) else [*found, SHELL[0]]
+
+    def paths(self, directory: str) -> Iterator[str]:
+        """Words, and what follows a ``=`` in them, as if they were paths; those below the project's directory."""
+        if isinstance(self.command, str):
+            words: Sequence[str] = words_in(self.command)
+        else:
+            words = self.command if "/" in self.command[0] else self.command[1:]
+        for word in words:
+            for name in (word, word.partition("=")[2]):
+                folder = "" if name.startswith(f"{_PROJECT}/") else self.folder
+                name = name.removeprefix(f"{_PROJECT}/")
+                if name and "\0" not in name:
+                    path = os.path.relpath(os.path.join(directory, folder, name), directory)
+                    if not path.startswith("../"):
+                        yield path
 
     def explanation(self) -> Explanation:
         """What of it counts, for people to compare."""
