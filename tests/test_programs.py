@@ -65,6 +65,16 @@ def test_in_a_text_they_are_quoted_as_the_shell_needs_it(folder):
     assert made(job) == "content\n"
 
 
+def test_no_program_takes_a_path_for_an_option_or_a_variable(folder):
+    Path("-n").write_text("dash\n")
+    Path("k=1.txt").write_text("equals\n")
+    job = ppg.CommandJob("-o.txt", ["cat", input["a"], inputs], {"a": "./-n", "b": "k=1.txt"}, stdout=output)
+    text = ppg.CommandJob("x=1/out.txt", "awk '{{print}}' {inputs} > {output}", ["k=1.txt", job], cwd=".")
+
+    assert made(text) == "equals\ndash\ndash\nequals\n"
+    assert line_of(job) == "cat ./-n ./-n ./k=1.txt > -o.txt"
+
+
 def test_what_the_shell_and_awk_have_in_braces_stays(folder):
     text = "awk '{print $1} {{print}} {if (1) {print 9}}' {input} > {output}; "
     text += "x=5; echo ${x} a{b,c} ${x:-y} {{word}} >> {output}"
@@ -534,7 +544,7 @@ def test_generators_are_no_files_and_are_refused_among_the_inputs(folder):
     for inputs_ in (rows, ["in.txt", rows], rows["bam"], {"a": rows["bam"], "b": "in.txt"}):
         with pytest.raises(ppg.JobContractError, match="a generator among the inputs") as error:
             ppg.CommandJob("out.txt", "cat {inputs} > {output}", inputs_)
-        assert "rows (JobPerRow, test_programs.py:" in str(error.value) and "MergeJob" in str(error.value)
+        assert "input: rows (JobPerRow, " in str(error.value) and "MergeJob" in str(error.value)
 
 
 def test_a_second_command_for_the_same_file_is_refused_and_the_same_again_is_not(folder):

@@ -158,7 +158,7 @@ class CommandJob(MultiFileGeneratingJob):
             return list(getattr(thing, "filenames", thing.outputs)) if thing.makes_files else []
         if isinstance(thing, (str, os.PathLike)):
             path = path_of_input(thing, self.graph)
-            needed.append(path)
+            needed.append(os.path.join(".", path))  # a short name is no mistake here
             return [path]
         if isinstance(thing, Iterable) and not isinstance(thing, (bytes, Mapping)):
             return [path for each in thing for path in self._paths_of(each, needed)]

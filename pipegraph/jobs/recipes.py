@@ -286,11 +286,11 @@ class _Reader:
             key = key.strip("'\"")
             if key not in groups:
                 self._refuse(f"a command with an {one} that the job does not have: {key}", there, "Name one of these.")
-            return list(groups[key])
+            return list(map(_plain, groups[key]))
         if name == one and len(groups) != 1:
             mend = f"Say {{{one}s}} for all, or one by its key or number." if groups else f"Give the job {one}s."
             self._refuse(f"a command with {{{one}}}, of which the job has {len(groups) or 'none'}", there, mend)
-        return [path for group in groups.values() for path in group]
+        return [_plain(path) for group in groups.values() for path in group]
 
     def _shown(self, path: str, quote: Callable[[str], str]) -> str:
         return f"{_PROJECT}/{quote(path)}" if self._is_elsewhere and path[0] != "/" else quote(path)
@@ -306,6 +306,11 @@ class _Reader:
                 "Let the placeholder be an argument of its own, or name one of them.",
             )
         return paths[0]
+
+
+def _plain(path: str) -> str:
+    """The path so that no program takes it for an option, nor awk(1) for a variable that is set."""
+    return f"./{path}" if path.startswith("-") or "=" in path.partition("/")[0] else path
 
 
 def _probe(text: str) -> str:
