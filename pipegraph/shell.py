@@ -86,7 +86,7 @@ def words_in(text: str) -> list[str]:
         if token["unended"] or word in ("cd", "pushd"):
             return []
         if word and not is_target:
-            found += shlex.split(word)
+            found += shlex.split(word) if any(each in word for each in "\\'\"") else [word]
         is_target = bool(operator) and ">" in operator
     return found
 

@@ -114,8 +114,8 @@ class CachedFileJob(FileGeneratingJob):
                 "A run makes it again, once. If that does not help, what is calculated does not survive this format: "
                 "give it another."
                 if is_there
-                else "Let the job that loads it depend on it. Outside of jobs it can be loaded when a run has made it for one "
-                "that does.",
+                else "Let the job that loads it depend on it. Outside of jobs it can be loaded when a run has made it "
+                "for one that does.",
                 self.job_id,
             ) from error
 

@@ -115,14 +115,18 @@ class Recipe(NamedTuple):
             words: Sequence[str] = words_in(self.command)
         else:
             words = self.command if "/" in self.command[0] else self.command[1:]
+        below, project = directory.rstrip("/") + "/", f"{_PROJECT}/"
         for word in words:
-            for name in (word, word.partition("=")[2]):
-                folder = "" if name.startswith(f"{_PROJECT}/") else self.folder
-                name = name.removeprefix(f"{_PROJECT}/")
+            for name in (word, word.partition("=")[2]) if "=" in word else (word,):
+                if name.startswith(project):
+                    name = name[len(project) :]
+                elif self.folder:
+                    name = os.path.join(self.folder, name)
+                if name[:1] in "/." or "/." in name or "//" in name:
+                    name = os.path.normpath(os.path.join(directory, name))
+                    name = name[len(below) :] if name.startswith(below) else ""
                 if name and "\0" not in name:
-                    path = os.path.relpath(os.path.join(directory, folder, name), directory)
-                    if not path.startswith("../"):
-                        yield path
+                    yield name
 
     def explanation(self) -> Explanation:
         """What of it counts, for people to compare."""

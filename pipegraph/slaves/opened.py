@@ -193,10 +193,9 @@ def opened_by_command(job: Runnable, opened: Opened, started_at: float, has_fail
     """
     read, missing = set(opened.read), set(opened.missing)
     declared = {*job.outputs, *job.input_ids}
-    installed = os.path.join(os.path.relpath(sys.prefix), "")
     is_cut = opened.is_cut
     for path in job.paths_in_command():
-        if path in declared or path.startswith(installed):
+        if path in declared:
             continue
         if len(read) + len(missing) >= MOST_FILES:
             is_cut = True
@@ -207,7 +206,7 @@ def opened_by_command(job: Runnable, opened: Opened, started_at: float, has_fail
             if has_failed:
                 missing.add(path)
         else:
-            if stat.S_ISREG(found.st_mode):
+            if stat.S_ISREG(found.st_mode) and not os.path.abspath(path).startswith(f"{sys.prefix}/"):
                 (missing if found.st_ctime > started_at else read).add(path)
     both = Opened(tuple(sorted(read)), opened.written, tuple(sorted(missing)), is_cut)
     return both if any(both) else NOTHING_OPENED
