@@ -149,6 +149,8 @@ def not_started(job: Named, launch: Launch, error: OSError) -> JobDiedException:
 
 def mend_for_missing(program: str) -> str:
     """How to look for it."""
+    if " " in program:
+        return "A list is a program and its arguments, each for itself. A line for the shell is given as a text."
     if "/" in program:
         return "Is the path right, as seen from the folder in which the command runs, and is the file executable?"
     search = f"apt-cache search {program}, conda search {program}"

@@ -535,7 +535,7 @@ class Run:
         for (headline, mend), jobs in found.items():
             if headline not in self._shown_remarks:
                 self._shown_remarks.add(headline)
-                more = f" (and {len(jobs) - 1} more jobs)" if len(jobs) > 1 else ""
+                more = f" (and {len(jobs) - 1} more job{'s' * (len(jobs) > 2)})" if len(jobs) > 1 else ""
                 self._show(Warned(headline + more, jobs[0], mend))
 
     def _warn_of_changed_inputs(self, spec: JobSpec) -> None:

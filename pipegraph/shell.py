@@ -74,6 +74,23 @@ _TOKEN = re.compile(
 _COMMENT = re.compile(r"(?:^|(?<=[\s;&|]))#.*", re.MULTILINE)
 
 
+def words_in(text: str) -> list[str]:
+    """Words of a text for the shell without their quotes, but for those that it writes to by ``>``.
+
+    None of a text that goes to another folder, where they would be other files.
+    """
+    found: list[str] = []
+    is_target = False
+    for token in _TOKEN.finditer(_COMMENT.sub("", text)):
+        word, operator = token["word"], token["operator"]
+        if token["unended"] or word in ("cd", "pushd"):
+            return []
+        if word and not is_target:
+            found += shlex.split(word) if any(each in word for each in "\\'\"") else [word]
+        is_target = bool(operator) and ">" in operator
+    return found
+
+
 def programs_in(text: str) -> list[str]:
     """Names of programs that a text for the shell starts, as far as it can be seen; rather too few than one too many.
 

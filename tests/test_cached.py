@@ -5,6 +5,8 @@ import pickle
 
 import pytest
 
+import pipegraph as ppg
+
 CACHED = """
 ppg.new_pipegraph()
 class Box:
@@ -38,6 +40,19 @@ def test_what_was_calculated_is_kept_and_loaded(needed):
     assert (needed.folder / "b").read_text() == "{'size': 10}"
     assert pickle.loads((needed.folder / "cache" / "data").read_bytes()) == list(range(10))
     assert (needed.folder / "cache" / "data").read_bytes()[:2] == b"\x80\x05"  # pickle's protocol 5
+
+
+def test_who_loads_a_cache_without_depending_on_it_is_told_so(graph):
+    cache = ppg.CachedFileJob("cache/data", list)
+    job = ppg.FileGeneratingJob("a", lambda of: of.write_text(str(cache.load())))
+
+    with pytest.raises(ppg.CacheDamagedError, match=r"a cache that is not there is loaded(.|\n)*depend on it"):
+        cache.load()
+    with pytest.raises(ppg.RuntimeError, match="a cache that is not there is loaded"):
+        ppg.run_pipegraph()
+    job.depends_on(cache)
+    ppg.run_pipegraph()
+    assert cache.load() == []
 
 
 def test_what_nobody_needs_is_neither_calculated_nor_loaded(script):

@@ -407,3 +407,62 @@ def test_a_long_chain_of_which_each_reads_the_first_is_judged_in_linear_time() -
 
     assert hinted == count - 2
     assert looks < 20 * count
+
+
+COMMANDS = """
+    ppg.new_pipegraph(strict={strict})
+    os.makedirs("bin", exist_ok=True)
+    for name in ("in.txt", "notes.txt", "bin/tool.sh", "own.txt"):
+        Path(name).write_text("cat $1")
+    first = ppg.CommandJob("o/first", "cat {{input}} > {{output}}", "in.txt")
+    ppg.CommandJob("o/text", "cat notes.txt ./in.txt {{input}} | tee o/log > {{output}} 2> o/err", first)
+    tool = ["bash", "bin/tool.sh", "{{input}}", "--x=notes.txt", ".", "/etc/passwd"]
+    ppg.CommandJob("o/list", tool, first, stdout="{{output}}")
+    ppg.CommandJob("o/elsewhere", "tail ../notes.txt tool.sh {{input}} > {{output}}", first, cwd="bin")
+    ppg.CommandJob("o/large", "(cat notes.txt; head -c 2000000 /dev/zero) > {{output}}")
+    ppg.CommandJob("o/shared", ["cat", "notes.txt", "{{input}}"], "own.txt", stdout="{{output}}").share("results")
+    declared = ["in.txt", "own.txt"]
+    ppg.CommandJob("o/declared", ["cat", *declared], declared, stdout="{{output}}").share("results")
+    ppg.run_pipegraph()
+    """
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_files_that_stand_in_a_command_are_noted(script: Script, strict: bool) -> None:
+    stderr = script.run("    from pathlib import Path\n" + COMMANDS.format(strict=strict))
+
+    assert undeclared((script.folder / "logs/ppg_run.txt").read_text()) == {
+        "o/text": ("in.txt, notes.txt", ""),
+        "o/list": ("bin/tool.sh, notes.txt", ""),
+        "o/elsewhere": ("bin/tool.sh, notes.txt", ""),
+        "o/large": ("notes.txt", ""),
+        "o/shared": ("notes.txt", ""),
+    }
+    assert stderr.count("is not kept") == 1 and "o/shared (script.py:15) its result is not kept" in stderr
+
+
+@pytest.mark.parametrize(
+    ("reader", "maker", "code"),
+    [
+        ("until [ -s o/made ]; do sleep 0.02; done; cat o/made > {output}", "echo x > {output}", 0),
+        (
+            "cat o/made > {output} || { touch go; exit 1; }",
+            "until [ -e go ]; do sleep 0.02; done; echo x > {output}",
+            1,
+        ),
+    ],
+)
+def test_a_command_that_names_the_file_of_another_job_is_warned_of_though_it_was_not_there_yet(
+    script: Script, reader: str, maker: str, code: int
+) -> None:
+    stderr = script.run(
+        f"""
+        ppg.new_pipegraph(ppg.resource_coordinators.LocalSystem(2))
+        ppg.CommandJob("o/reader", {reader!r})
+        ppg.CommandJob("o/made", {maker!r})
+        ppg.run_pipegraph()
+        """,
+        code,
+    )
+
+    assert "o/reader (script.py:5) reads o/made, which another job (script.py:6) makes" in stderr

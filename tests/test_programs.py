@@ -14,7 +14,7 @@ from scripts import ROOT
 
 import pipegraph as ppg
 from pipegraph.placeholders import NAMES, cores, input, inputs, output, outputs, temp
-from pipegraph.shell import programs_in, quoted, without_shell
+from pipegraph.shell import programs_in, quoted, without_shell, words_in
 
 
 @pytest.fixture
@@ -63,6 +63,16 @@ def test_in_a_text_they_are_quoted_as_the_shell_needs_it(folder):
     job = ppg.CommandJob("out put;.txt", "cat {input} | cat > {output}", 'it\'s a $HOME `x` "file".txt')
 
     assert made(job) == "content\n"
+
+
+def test_no_program_takes_a_path_for_an_option_or_a_variable(folder):
+    Path("-n").write_text("dash\n")
+    Path("k=1.txt").write_text("equals\n")
+    job = ppg.CommandJob("-o.txt", ["cat", input["a"], inputs], {"a": "./-n", "b": "k=1.txt"}, stdout=output)
+    text = ppg.CommandJob("x=1/out.txt", "awk '{{print}}' {inputs} > {output}", ["k=1.txt", job], cwd=".")
+
+    assert made(text) == "equals\ndash\ndash\nequals\n"
+    assert line_of(job) == "cat ./-n ./-n ./k=1.txt > -o.txt"
 
 
 def test_what_the_shell_and_awk_have_in_braces_stays(folder):
@@ -156,6 +166,19 @@ def test_quoted_text_is_one_line_that_bash_reads_back(text):
 )
 def test_programs_of_a_text_are_seen_and_nothing_else_is_taken_for_one(text, programs):
     assert programs_in(text) == programs
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("tool a.txt 'b c' --x=d.txt < e > f 2>> g 2>&1 | tee h; i>j", "tool|a.txt|b c|--x=d.txt|e|2|2|tee|h|i"),
+        ("(cat a;cat 'b'\"c\"$d)&>e # f", "cat|a|cat|bc$d"),
+        ("cd x && cat a.txt", ""),
+        ("cat 'a", ""),
+    ],
+)
+def test_words_of_a_text_are_seen_but_for_those_that_it_writes_to(text, words):
+    assert "|".join(words_in(text)) == words
 
 
 def test_the_line_in_the_log_can_be_pasted_and_does_the_same(folder):
@@ -465,6 +488,14 @@ def test_a_version_that_is_not_told_is_a_clear_error(folder):
     assert "unrecognized option" in str(error.value) and "test_programs.py:" in str(error.value)
 
 
+def test_a_program_that_is_not_there_to_tell_its_version_is_said_without_the_calls_that_asked(folder):
+    ppg.CommandJob("a.txt", "cat {input} > {output}", "in.txt", version=["./no_such_tool", "--version"])
+
+    with pytest.raises(ppg.JobContractError, match="does not tell its version: No such file") as error:
+        ppg.run_pipegraph()
+    assert error.value.__context__ is None
+
+
 # --- what is refused when it is declared
 
 
@@ -505,6 +536,15 @@ def test_what_can_not_work_is_refused_where_it_is_declared(folder, command, argu
 
     assert message in str(error.value)
     assert "test_programs.py:" in str(error.value)
+
+
+def test_generators_are_no_files_and_are_refused_among_the_inputs(folder):
+    rows = ppg.JobPerRow("rows", "in.txt", lambda row: ppg.FileGeneratingJob("a.txt", Path.touch))
+
+    for inputs_ in (rows, ["in.txt", rows], rows["bam"], {"a": rows["bam"], "b": "in.txt"}):
+        with pytest.raises(ppg.JobContractError, match="a generator among the inputs") as error:
+            ppg.CommandJob("out.txt", "cat {inputs} > {output}", inputs_)
+        assert "input: rows (JobPerRow, " in str(error.value) and "MergeJob" in str(error.value)
 
 
 def test_a_second_command_for_the_same_file_is_refused_and_the_same_again_is_not(folder):

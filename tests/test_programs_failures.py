@@ -134,6 +134,13 @@ def test_a_program_that_should_tell_its_version_is_missed_with_the_others(graph)
     assert error.value.__context__ is None and "test_programs_failures.py:" in text
 
 
+def test_a_line_for_the_shell_that_is_given_as_a_list_is_told_from_a_missing_program(graph):
+    ppg.CommandJob("a.txt", ["sort {input} > {output}"], __file__)
+
+    with pytest.raises(ppg.JobContractError, match="A line for the shell is given as a text"):
+        ppg.run_pipegraph()
+
+
 def test_what_is_up_to_date_needs_no_program(script):
     (script.folder / "tool").write_text("#!/bin/sh\necho made > $1\n")
     (script.folder / "tool").chmod(0o755)

@@ -102,14 +102,20 @@ class CachedFileJob(FileGeneratingJob):
         except MemoryError:
             raise
         except Exception as error:
+            is_there = os.path.exists(path)
             raise CacheDamagedError(
-                f"a cache can't be read back from {self._format}",
+                f"a cache can't be read back from {self._format}"
+                if is_there
+                else "a cache that is not there is loaded",
                 [
                     ("cache", f"{self.job_id} ({self.place})"),
                     ("because", f"{type(error).__name__}: {error}"),
                 ],
                 "A run makes it again, once. If that does not help, what is calculated does not survive this format: "
-                "give it another.",
+                "give it another."
+                if is_there
+                else "Let the job that loads it depend on it. Outside of jobs it can be loaded when a run has made it "
+                "for one that does.",
                 self.job_id,
             ) from error
 

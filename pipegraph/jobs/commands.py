@@ -141,6 +141,13 @@ class CommandJob(MultiFileGeneratingJob):
 
     def _paths_of(self, thing: Any, needed: list[Any]) -> list[str]:
         if isinstance(thing, (OutputFile, Job)):
+            if isinstance(thing, Job) and thing.role is Role.GENERATOR:
+                self._refuse(
+                    "a generator among the inputs of a command, whose files only a run can know",
+                    [("input", f"{thing.job_id} ({type(thing).__name__}, {thing.place})")],
+                    "Make one file of them by a MergeJob, or declare the command in the generator. "
+                    "To wait for it only: depends_on.",
+                )
             needed.append(thing)
             if isinstance(thing, OutputFile):
                 return [thing.path]
@@ -151,7 +158,7 @@ class CommandJob(MultiFileGeneratingJob):
             return list(getattr(thing, "filenames", thing.outputs)) if thing.makes_files else []
         if isinstance(thing, (str, os.PathLike)):
             path = path_of_input(thing, self.graph)
-            needed.append(path)
+            needed.append(os.path.join(".", path))  # a short name is no mistake here
             return [path]
         if isinstance(thing, Iterable) and not isinstance(thing, (bytes, Mapping)):
             return [path for each in thing for path in self._paths_of(each, needed)]
@@ -179,6 +186,10 @@ class CommandJob(MultiFileGeneratingJob):
     def command_line(self) -> str:  # type: ignore[override]
         """The line to paste, with marks for what is known when it starts."""
         return self.recipe.line(self.graph.directory)
+
+    def paths_in_command(self) -> Iterable[str]:
+        """What stands in the command and would be a path below the project's directory, if it is one."""
+        return self.recipe.paths(self.graph.directory)
 
     def _function_spec(self, name: JobId, class_name: str) -> JobSpec:
         """Of the command."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from ..explanations import Explanation, Part
@@ -17,7 +17,7 @@ from ..masking import HIDDEN, is_secret, masked_text
 from ..model import Grant
 from ..placeholders import FILES, LATE, NAMES, filled, marked, numbers_of, replaced, unmarked
 from ..programs import Launch
-from ..shell import SHELL, programs_in, quoted, without_shell
+from ..shell import SHELL, programs_in, quoted, without_shell, words_in
 from .base import Job, OutputFile
 
 Keyed = Mapping[str, Sequence[str]]
@@ -108,6 +108,25 @@ class Recipe(NamedTuple):
             return [] if "\0" in self.command[0] else [self.command[0]]
         found = programs_in(self.command)
         return found if not self.folder and without_shell(_probe(self.command), {}) else [*found, SHELL[0]]
+
+    def paths(self, directory: str) -> Iterator[str]:
+        """Words, and what follows a ``=`` in them, as if they were paths; those below the project's directory."""
+        if isinstance(self.command, str):
+            words: Sequence[str] = words_in(self.command)
+        else:
+            words = self.command if "/" in self.command[0] else self.command[1:]
+        below, project = directory.rstrip("/") + "/", f"{_PROJECT}/"
+        for word in words:
+            for name in (word, word.partition("=")[2]) if "=" in word else (word,):
+                if name.startswith(project):
+                    name = name[len(project) :]
+                elif self.folder:
+                    name = os.path.join(self.folder, name)
+                if name[:1] in "/." or "/." in name or "//" in name:
+                    name = os.path.normpath(os.path.join(directory, name))
+                    name = name[len(below) :] if name.startswith(below) else ""
+                if name and "\0" not in name:
+                    yield name
 
     def explanation(self) -> Explanation:
         """What of it counts, for people to compare."""
@@ -271,11 +290,11 @@ class _Reader:
             key = key.strip("'\"")
             if key not in groups:
                 self._refuse(f"a command with an {one} that the job does not have: {key}", there, "Name one of these.")
-            return list(groups[key])
+            return list(map(_plain, groups[key]))
         if name == one and len(groups) != 1:
             mend = f"Say {{{one}s}} for all, or one by its key or number." if groups else f"Give the job {one}s."
             self._refuse(f"a command with {{{one}}}, of which the job has {len(groups) or 'none'}", there, mend)
-        return [path for group in groups.values() for path in group]
+        return [_plain(path) for group in groups.values() for path in group]
 
     def _shown(self, path: str, quote: Callable[[str], str]) -> str:
         return f"{_PROJECT}/{quote(path)}" if self._is_elsewhere and path[0] != "/" else quote(path)
@@ -291,6 +310,11 @@ class _Reader:
                 "Let the placeholder be an argument of its own, or name one of them.",
             )
         return paths[0]
+
+
+def _plain(path: str) -> str:
+    """The path so that no program takes it for an option, nor awk(1) for a variable that is set."""
+    return f"./{path}" if path.startswith("-") or "=" in path.partition("/")[0] else path
 
 
 def _probe(text: str) -> str:

@@ -20,7 +20,7 @@ from ..model import NO_GROWTH, NOTHING_OPENED, Failure, FailureKind, FileRecord,
 from ..programs import line_of
 from .memory import peak_private_bytes
 from .messages import Gone, send
-from .opened import Openings
+from .opened import Openings, opened_by_command
 from .protocol import Order, Runnable, Workload
 
 if TYPE_CHECKING:
@@ -197,6 +197,8 @@ def run_job(
         os.chdir(directory)
         if openings.is_any:
             opened = openings.found()
+        if job.is_program and (claim is None or not claim.brought_back):
+            opened = opened_by_command(job, opened, started_at, failure is not None)
         if failure is None:
             records, failure = measured(job, files.read if claim is None else claim.read)
         if claim is not None and failure is None:

@@ -9,11 +9,12 @@ import os
 import time
 
 from ..errors import JobDiedException
-from ..model import NO_GROWTH, NOTHING_OPENED, Failure, FailureKind, FileRecord
+from ..model import NO_GROWTH, NOTHING_OPENED, Failure, FailureKind, FileRecord, Opened
 from ..programs import Launch, failure_of, not_started, start
 from .capture import Slot
 from .child import NOT_KEPT, Told, broken_contract, make_room, measured, put_away
 from .deaths import is_lack
+from .opened import opened_by_command
 from .protocol import Runnable
 
 READ_AT_ONCE_BYTES = 1 << 20
@@ -82,7 +83,8 @@ def told_of_end(
             failure = broken_contract(job) or _failure(error, FailureKind.BROKE_CONTRACT)
     if failure is not None:
         put_away(job.outputs, job.rename_broken)
-    return _told(failure, records, started_at, seconds, peak_bytes)
+    opened = opened_by_command(job, NOTHING_OPENED, started_at, failure is not None)
+    return _told(failure, records, started_at, seconds, peak_bytes, opened)
 
 
 def told_of_overtime(job: Runnable, exit_code: int, started_at: float) -> Told:
@@ -104,6 +106,11 @@ def _failure(error: BaseException, kind: FailureKind) -> Failure:
 
 
 def _told(
-    failure: Failure | None, records: list[FileRecord], started_at: float, seconds: float, peak_bytes: int
+    failure: Failure | None,
+    records: list[FileRecord],
+    started_at: float,
+    seconds: float,
+    peak_bytes: int,
+    opened: Opened = NOTHING_OPENED,
 ) -> Told:
-    return failure, records, (started_at, seconds, 0.0, peak_bytes), NO_GROWTH, NOTHING_OPENED, NOT_KEPT
+    return failure, records, (started_at, seconds, 0.0, peak_bytes), NO_GROWTH, opened, NOT_KEPT

@@ -185,6 +185,33 @@ class Openings:
         return "" if path in self.outputs else path
 
 
+def opened_by_command(job: Runnable, opened: Opened, started_at: float, has_failed: bool) -> Opened:
+    """What was opened, and the files that stand in the job's command; called in the project's directory.
+
+    Of a file that was changed since the job began nobody knows whether it was read, so that it is left to be told of
+    only if another job makes it; and so is what may have been missed by a job that failed.
+    """
+    read, missing = set(opened.read), set(opened.missing)
+    declared = {*job.outputs, *job.input_ids}
+    is_cut = opened.is_cut
+    for path in job.paths_in_command():
+        if path in declared:
+            continue
+        if len(read) + len(missing) >= MOST_FILES:
+            is_cut = True
+            break
+        try:
+            found = os.stat(path)
+        except OSError:
+            if has_failed:
+                missing.add(path)
+        else:
+            if stat.S_ISREG(found.st_mode) and not os.path.abspath(path).startswith(f"{sys.prefix}/"):
+                (missing if found.st_ctime > started_at else read).add(path)
+    both = Opened(tuple(sorted(read)), opened.written, tuple(sorted(missing)), is_cut)
+    return both if any(both) else NOTHING_OPENED
+
+
 def _database(name: Any) -> Any:
     """The file of a name that SQLite is given (sqlite.org/uri.html); nothing, if it is in memory."""
     if name == ":memory:":

@@ -64,6 +64,9 @@ class Runnable(Protocol):
     def command_line(self) -> str:
         """Of a program: to be pasted into a terminal; numbers are still marked."""
 
+    def paths_in_command(self) -> Iterable[str]:
+        """Of a program: what would be a path below the project's directory, if it is one."""
+
     def launch(self, environment: Mapping[bytes, bytes]) -> Launch | None:
         """The external program that is all of this job; None if `run` has to be called. Asked where `is_program`."""
 
