@@ -17,7 +17,16 @@ def version() -> str:
     raise SystemExit("pipegraph/__init__.py says no __version__")
 
 
-TEST = ["pytest>=7", "pytest-randomly", "pytest-timeout", "hypothesis>=6.80", "numpy", "pandas", "setuptools>=64"]
+TEST = [
+    "pytest>=7",
+    "pytest-randomly",
+    "pytest-timeout",
+    "pytest-xdist",
+    "hypothesis>=6.80",
+    "numpy",
+    "pandas",
+    "setuptools>=64",
+]
 NOTEBOOKS = ["nbclient>=0.8", "nbconvert>=7", "ipykernel>=6"]
 TEST += ["pyte>=0.8", *NOTEBOOKS, "matplotlib", "seaborn"]
 DEV = [*TEST, "ruff", "mypy>=1.8", "types-psutil", "cosmic-ray>=8.4"]

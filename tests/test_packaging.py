@@ -171,7 +171,9 @@ def test_three_packages_are_required_and_the_extras_add_the_tools(source_copy: P
     metadata = (source_copy / "pipegraph.egg-info" / "PKG-INFO").read_text()
 
     assert names[""] == {"psutil", "rich", "xxhash"}
-    assert {"pytest", "pytest-randomly", "pytest-timeout", "hypothesis", "numpy", "pandas"} <= names["[test]"]
+    assert {"pytest", "pytest-randomly", "pytest-timeout", "pytest-xdist", "hypothesis", "numpy", "pandas"} <= names[
+        "[test]"
+    ]
     assert names["[notebooks]"] == {"nbclient", "nbconvert", "ipykernel"} <= names["[test]"]
     tools, plots = {"ruff", "mypy", "types-psutil", "cosmic-ray"}, {"plotnine", "altair", "vl-convert-python", "plotly"}
     assert names["[dev]"] - names["[test]"] == tools | plots
@@ -252,7 +254,7 @@ def test_the_check_does_each_step_that_the_readme_tells_a_newcomer_to_do() -> No
 
     assert [step for step in steps if step not in steps_of_the_check] == []
     assert steps_of_the_check.count(".venv/bin/python examples/quality_control/qc.py") == 2
-    assert steps_of_the_check[-1] == ".venv/bin/python -m pytest"
+    assert steps_of_the_check[-1] == ".venv/bin/python -m pytest -n 2"
 
 
 def test_the_check_is_a_strict_script_that_bash_can_read() -> None:

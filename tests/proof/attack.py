@@ -306,9 +306,10 @@ class Round:
         return [line.split() for line in (self._text("ran") or "").splitlines()]
 
     def _wait_for_moment(self, process: subprocess.Popen[bytes], until: float, lines: int | None) -> bool:
-        """False if the process ended before it came."""
+        """False if the process ended before it came, or goes on for too long."""
         path = self.work / "ran"
-        while process.poll() is None:
+        give_up_at = time.monotonic() + HANG_SECONDS
+        while process.poll() is None and time.monotonic() < give_up_at:
             if time.monotonic() > until if lines is None else path.exists() and len(self._lines()) >= lines:
                 return True
             time.sleep(0.001)
