@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
+import time
+from pathlib import Path
 
 import pytest
 from scripts import Script
 
+import pipegraph as ppg
 from pipegraph.events import GraphGrew
+from pipegraph.graph import Graph
 from pipegraph.model import NOTHING_OPENED, JobSpec, Opened, Place, Role
+from pipegraph.slaves.opened import MOST_FILES, opened_by_command
 from pipegraph.undeclared import Fault, Judge, Verdict
 
 # What a job does, and what is to be told of it: read, written. "in.txt" is its input, "data" is declared by nobody.
@@ -466,3 +473,22 @@ def test_a_command_that_names_the_file_of_another_job_is_warned_of_though_it_was
     )
 
     assert "o/reader (script.py:5) reads o/made, which another job (script.py:6) makes" in stderr
+
+
+def test_of_a_command_files_that_are_not_there_count_if_it_failed_declared_and_installed_ones_never_and_many_are_cut(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"{number}.txt" for number in range(MOST_FILES + 1)]
+    for name in names:
+        Path(name).touch()
+    Path("venv/bin").mkdir(parents=True)
+    Path("venv/bin/tool").touch()
+    monkeypatch.setattr(sys, "prefix", os.path.abspath("venv"))
+    missing = ppg.CommandJob("a", ["venv/bin/tool", "no/such.txt", "{input}"], names[0])
+
+    assert opened_by_command(missing, NOTHING_OPENED, time.time(), has_failed=False) is NOTHING_OPENED
+    assert opened_by_command(missing, NOTHING_OPENED, time.time(), has_failed=True) == Opened(missing=("no/such.txt",))
+    many = opened_by_command(ppg.CommandJob("b", ["cat", *names]), NOTHING_OPENED, time.time(), has_failed=False)
+    assert many.is_cut and len(many.read) == MOST_FILES
+    declared = ppg.CommandJob("c", ["cat", "{inputs}"], names)
+    assert opened_by_command(declared, NOTHING_OPENED, time.time(), has_failed=False) is NOTHING_OPENED

@@ -480,6 +480,27 @@ def test_the_version_of_a_program_counts_if_asked(script):
     assert "tool 1 -> tool 2" in (script.folder / "logs/ppg_changes.txt").read_text()
 
 
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        (["tool"], {"env": {"PATH": f"new:{os.environ['PATH']}"}}),
+        (["./tool"], {"cwd": "new"}),
+        (["{input[tool]}"], {"cwd": "new", "inputs": {"tool": "new/tool"}}),
+    ],
+)
+def test_the_version_is_that_of_the_program_which_the_job_starts(folder, monkeypatch, command, arguments):
+    for name in ("old", "new"):
+        Path(name).mkdir()
+        Path(name, "tool").write_text(f'#!/bin/sh\nif [ "$1" = --version ]; then echo {name} 1; else echo {name}; fi\n')
+        Path(name, "tool").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{Path('old').absolute()}:{os.environ['PATH']}")
+    job = ppg.CommandJob("out.txt", command, stdout="{output}", version=True, **arguments)
+
+    assert made(job) == "new\n"
+    (version,) = [each for each in job.prerequisites if isinstance(each, ppg.ProgramInvariant)]
+    assert version.explain().parts[0].text == "new 1"
+
+
 def test_a_version_that_is_not_told_is_a_clear_error(folder):
     ppg.CommandJob("a.txt", ["cat", "{input}"], "in.txt", stdout=output, version=["cat", "--no-such-option"])
 

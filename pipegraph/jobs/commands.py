@@ -174,7 +174,7 @@ class CommandJob(MultiFileGeneratingJob):
                 [("command", self.recipe.command)],
                 'Name the command that tells the version: version=["samtools", "--version"].',
             )
-        return [self.recipe.command[0]]
+        return [self.recipe.program]
 
     # --- for the run
 

@@ -32,7 +32,7 @@ class Invariant(Job):
 
     def _mend_for_other_class(self, cls: type[Job]) -> str:
         if isinstance(self, FileInvariant | FileTimeInvariant) and not issubclass(cls, Invariant):
-            return "A job makes this file: let others depend on the job, not on a FileInvariant."
+            return "A job makes this file: declare it before others name the file, or let them depend on the job."
         return super()._mend_for_other_class(cls)
 
 

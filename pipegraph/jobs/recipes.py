@@ -102,6 +102,19 @@ class Recipe(NamedTuple):
             line += " 2>&1" if self.stderr == self.stdout else f" 2> {quoted(self.stderr)}"
         return f"export temp=$(mktemp -d); {line}" if self._needs_folder else line
 
+    @property
+    def program(self) -> str:
+        """The first of the words, to be started from the project's directory, by who has another PATH."""
+        name = self.command[0]
+        if "/" in name:
+            return name.replace(_PROJECT, ".") if name.startswith(_PROJECT) else os.path.join(self.folder, name)
+        path = dict(self.environment).get("PATH")
+        if path is None:
+            return name
+        import shutil
+
+        return shutil.which(name, path=path) or name
+
     def programs(self) -> list[str]:
         """What has to be installed, as far as that can be seen."""
         if not isinstance(self.command, str):

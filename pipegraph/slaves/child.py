@@ -197,7 +197,7 @@ def run_job(
         os.chdir(directory)
         if openings.is_any:
             opened = openings.found()
-        if job.is_program and (claim is None or not claim.brought_back):
+        if job.is_program:
             opened = opened_by_command(job, opened, started_at, failure is not None)
         if failure is None:
             records, failure = measured(job, files.read if claim is None else claim.read)
