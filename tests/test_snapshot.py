@@ -233,6 +233,7 @@ def test_of_a_run_that_ended_on_another_day_the_day_is_told(runs: Runs, capsys: 
         ("another", GONE, 0, True),
         ("another", os.getpid(), 1000, False),
     ],
+    ids=["here, runs", "here, gone", "elsewhere, of now", "elsewhere, old"],
 )
 def test_where_there_are_no_locks_a_process_or_the_age_of_its_word_tells(
     runs: Runs,
