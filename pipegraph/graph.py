@@ -289,11 +289,14 @@ class Graph:
         found: list[JobSpec] = []
         seen: dict[JobId, JobSpec] = {}
         kept = None if self.targets is None else self.targets.kept
+        named = None if self.targets is None else self.targets.named
         forced = [matcher(name) for name in self.wishes.forced]
         for job in among.values():
             if job.job_id in self._left_out or (kept is not None and job.job_id not in kept):
                 continue
             for spec in job.specs():
+                if named and spec.role is Role.EPHEMERAL and spec.outputs and spec.id in named:
+                    spec = spec._replace(role=Role.OUTPUT, is_wanted=True)
                 if forced and spec.role is not Role.INVARIANT and _fits(spec, forced):
                     spec = spec._replace(forced=True)
                 other = seen.get(spec.id)

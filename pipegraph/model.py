@@ -119,6 +119,8 @@ class JobSpec(NamedTuple):
     command
         Of jobs that are a program: the line to paste into a terminal, in which `placeholders.filled` puts what is known
         when the job starts.
+    is_wanted
+        An ephemeral job whose files were asked for by name: in this run it is one whose files stay.
     store
         Of output jobs whose results are kept to be brought back.
     """
@@ -145,6 +147,7 @@ class JobSpec(NamedTuple):
     keeps: bool = False
     is_opaque: bool = False
     command: str = ""
+    is_wanted: bool = False
     store: Store | None = None
 
     @property

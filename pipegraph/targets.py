@@ -52,6 +52,8 @@ class Targets:
     ----------
     kept
         Ids of the jobs that take part.
+    named
+        Those of them that were asked for by name, and not by a pattern.
 
     Raises
     ------
@@ -72,6 +74,7 @@ class Targets:
         found = {name: self._find(name, jobs) for name in names}
         # What a generator may still declare.
         self._sought = {name for name, made in found.items() if not made or maker(name) is None}
+        self.named = self._named(found)
         self.wanted = [job_id for made in found.values() for job_id in made]
         generators = [job.job_id for job in jobs.values() if job.is_generator] if self._sought else []
         missing = [name for name, made in found.items() if not made]
@@ -82,6 +85,7 @@ class Targets:
     def grow(self, new_jobs: Mapping[JobId, Any]) -> list[JobId]:
         """A generator has declared these; the jobs that take part from now on, some of which were there before."""
         before = self.kept
+        self.named |= self._named(self._sought)
         found = [job_id for name in self._sought for job_id in self._find(name, new_jobs)]
         generators = [job.job_id for job in new_jobs.values() if job.is_generator and self._sought]
         self.kept = self._needed([*before, *found, *generators])
@@ -97,6 +101,10 @@ class Targets:
         """
         if self._sought:
             check_all_named(self._sought, specs.values(), self._where, others=self._jobs)
+
+    def _named(self, names: Iterable[str]) -> set[JobId]:
+        makers = map(self._maker, names)
+        return {maker.job_id for maker in makers if maker is not None}
 
     def _find(self, name: str, among: Mapping[JobId, Any]) -> list[JobId]:
         job = self._maker(name)

@@ -2,10 +2,13 @@
 
 import os
 import pickle
+from pathlib import Path
 
 import pytest
 
 import pipegraph as ppg
+from pipegraph.model import Role
+from pipegraph.status.knowledge import Knowledge
 
 CACHED = """
 ppg.new_pipegraph()
@@ -33,6 +36,19 @@ NEEDED = CACHED.replace("NEEDS", "a.depends_on(job); b.depends_on(attribute)")
 def needed(script):
     script.run(NEEDED)
     return script
+
+
+def test_a_cache_that_is_called_is_made_and_declared_as_what_it_is(graph):
+    cache = ppg.CachedFileJob("cache/a", lambda: [1, 2])
+    cache()
+
+    assert cache.load() == [1, 2]
+    assert Knowledge.read(".pipegraph_status").known("cache/a").role is Role.EPHEMERAL
+    cache()
+    assert not cache.was_run
+    Path("cache/a").unlink()
+    cache()
+    assert cache.load() == [1, 2]
 
 
 def test_what_was_calculated_is_kept_and_loaded(needed):

@@ -95,6 +95,15 @@ def test_a_notebook_runs_again_for_its_code_and_its_parameters_and_for_nothing_e
     )
 
 
+def test_the_result_of_a_notebook_may_be_shared_since_its_code_is_watched(graph):
+    write_notebook("report.ipynb", "1")
+    job = ppg.NotebookJob("report.ipynb", "out/report.ipynb").share("results")
+
+    *_, spec = job.specs()
+
+    assert spec.store is not None and not spec.unwatched
+
+
 def test_two_executions_that_show_the_same_are_the_same_bytes(script):
     write_notebook(
         script.folder / "a.ipynb",

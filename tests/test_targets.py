@@ -101,6 +101,32 @@ def test_temporary_files_and_loads_are_made_for_targets_only(graph):
     assert not other.was_run
 
 
+def test_a_temporary_file_that_is_asked_for_is_made_and_stays_until_the_next_whole_run(graph):
+    temporary = ppg.TempFileGeneratingJob("t", write)
+    file_job("a", temporary)
+    temporary()
+
+    assert made() == {"t"} and temporary.was_run
+    ppg.run_pipegraph(targets="t")
+    assert made() == {"t"} and not temporary.was_run
+    ppg.run_pipegraph()
+    assert made() == {"a"} and not temporary.was_run
+
+
+def test_a_temporary_file_that_a_pattern_fits_is_made_for_others_only(graph):
+    ppg.TempFileGeneratingJob("t", write)
+    ppg.run_pipegraph(targets="*")
+
+    assert made() == set()
+
+
+def test_a_temporary_file_that_a_generator_declares_may_be_asked_for(graph):
+    ppg.JobGeneratingJob("generator", lambda: ppg.TempFileGeneratingJob("t", write))
+    ppg.run_pipegraph(targets="t")
+
+    assert made() == {"t"}
+
+
 def test_what_nobody_makes_is_refused_with_what_is_called_nearly_so(graph):
     file_job("results/summary.tsv")
     with pytest.raises(

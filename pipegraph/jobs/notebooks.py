@@ -109,7 +109,7 @@ class NotebookJob(MultiFileGeneratingJob):
     """
 
     _settings: tuple[Any, ...] = ()
-    _is_code_watched = False
+    _has_code = False
 
     def __new__(
         cls,

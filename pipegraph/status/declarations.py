@@ -22,7 +22,8 @@ def declare(specs: Iterable[JobSpec], script: str, status: StatusFile) -> None:
             continue
         known = status.declared(spec.id)
         scripts = {script} if known is None else {*known.scripts, script}
-        declared = Declaration(spec.class_name, spec.role, tuple(sorted(scripts)), spec.keeps)
+        role = Role.EPHEMERAL if spec.is_wanted else spec.role
+        declared = Declaration(spec.class_name, role, tuple(sorted(scripts)), spec.keeps)
         if known != declared:
             status.note_declared(spec.id, *declared)
 
