@@ -32,7 +32,9 @@ def check_installed(graph: Graph) -> None:
                     known[key] = _is_there(program, path, job.recipe.folder, graph)
                 if not known[key]:
                     missing.setdefault(program, []).append(job)
-        elif isinstance(job, ProgramInvariant) and not _is_there(job.words[0], _path_of(job), "", graph):
+        elif not isinstance(job, ProgramInvariant) or (graph.targets and job.job_id not in graph.targets.kept):
+            continue
+        elif not _is_there(job.words[0], _path_of(job), "", graph):
             missing.setdefault(job.words[0], []).append(job)
             is_asked = True
     if is_asked:
@@ -61,7 +63,8 @@ def _is_there(program: str, path: str, folder: str, graph: Graph) -> bool:
 def _error(missing: dict[str, list[Any]]) -> JobContractError:
     facts: list[tuple[str, object]] = []
     for program, jobs in missing.items():
-        needed = f"needed by {jobs[0].job_id} ({jobs[0].place})"
+        why = "to tell its version" if isinstance(jobs[0], ProgramInvariant) else f"by {jobs[0].job_id}"
+        needed = f"needed {why} ({jobs[0].place})"
         if len(jobs) > 1:
             needed += f" and {len(jobs) - 1} more"
         if "/" not in program and (similar := _similar(program, _path_of(jobs[0]))):

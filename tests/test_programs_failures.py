@@ -134,6 +134,14 @@ def test_a_program_that_should_tell_its_version_is_missed_with_the_others(graph)
     assert error.value.__context__ is None and "test_programs_failures.py:" in text
 
 
+def test_a_version_that_no_target_asks_for_is_not_missed(graph):
+    target = ppg.CommandJob("a.txt", "echo a > {output}")
+    ppg.CommandJob("b.txt", "echo b > {output}", version=["ppg_no_such_tool", "-V"])
+    target()
+
+    assert Path("a.txt").read_text() == "a\n" and not Path("b.txt").exists()
+
+
 def test_a_line_for_the_shell_that_is_given_as_a_list_is_told_from_a_missing_program(graph):
     ppg.CommandJob("a.txt", ["sort {input} > {output}"], __file__)
 
