@@ -56,7 +56,10 @@ def packed(told: Told) -> tuple[Any, ...]:
     """As plain values."""
     failure, outputs, usage, growth, opened, kept = told
     if failure is None and growth is NO_GROWTH:
-        files = [(path, content, *rest) for path, _, content, *rest in outputs]
+        files = [
+            (path, content, size, mtime_ns, inode, is_racy)
+            for path, _, content, size, mtime_ns, inode, is_racy in outputs
+        ]
         if kept is not NOT_KEPT:
             return usage, files, tuple(opened), kept
         return (usage, files) if opened is NOTHING_OPENED else (usage, files, tuple(opened))
@@ -139,7 +142,7 @@ def run_job(
         From its call on, this process may write into the folders of the job's outputs, and one more, only.
     """
     pid = os.getpid()
-    is_adopted = order.is_adopted
+    job_id, _, is_adopted, _, _, _, address = order
     growth = NO_GROWTH
     opened = NOTHING_OPENED
     kept = NOT_KEPT
@@ -155,18 +158,18 @@ def run_job(
         if not is_adopted:
             make_room(job)
         if is_generator:
-            workload.begin_growth(job.job_id)
-        if order.address is not None:
+            workload.begin_growth(job_id)
+        if address is not None:
             from ..results.claim import Claim
 
-            claim = Claim(order.address, job, directory, workload.maker)
+            claim = Claim(address, job, directory, workload.maker)
             is_adopted = claim.bring()
             if not is_adopted:  # it may have waited
                 started_at, began = time.time(), time.perf_counter()
         try:
             if not is_adopted:
                 if confine is not None:
-                    confinement = confine(job, "" if order.address is None else order.address[0])
+                    confinement = confine(job, "" if address is None else address[0])
                 openings.job = job
                 openings.outputs = outputs if len(outputs) < 8 else frozenset(outputs)
                 openings.is_on = True

@@ -30,19 +30,22 @@ from .launched import NotBegun, begin, told_of_end, told_of_overtime
 from .memory import anonymous_bytes, most_bytes
 from .opened import Openings
 from .protocol import Order, Runnable, Workload
+from .rehearsal import rehearse
 from .terminal import Mode, restore
 
 if TYPE_CHECKING:
     from .strict import Confinement
 
 # Without the enums of the module signal, which touch sixty pages in the process of each job.
-_set_signal = _signal.signal
-_SIGCHLD = int(signal.SIGCHLD)
-_DEFAULT = int(signal.SIG_DFL)
-
-_IGNORED = int(signal.SIG_IGN)
+_set_mask = _signal.pthread_sigmask
+_SET_MASK = int(signal.SIG_SETMASK)
 _ENDING = tuple(map(int, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)))
 """A batch system or a service manager sends these to every process: slaves leave it to the master to end them."""
+_BLOCKED = (*_ENDING, int(signal.SIGCHLD))
+"""Of SIGCHLD slaves hear by a descriptor. One call, and no handler, undoes all that in the process of a job."""
+
+# As Order._make, which is written in Python, and asks for the length.
+_new_tuple = tuple.__new__
 
 _Used = tuple[float, float, float, int]
 """As `Usage`, made of less."""
@@ -105,9 +108,9 @@ def be_keeper(around: Surroundings, control: socket.socket) -> NoReturn:
     try:
         os.setsid()
         sweep.adopt_orphans()
-        for number in (signal.SIGUSR1, signal.SIGUSR2):
+        for number in (*_BLOCKED, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, signal.SIG_DFL)
-        _answer_ending_signals(_IGNORED)
+        mask = _set_mask(signal.SIG_BLOCK, _BLOCKED)
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 0)
         # The old objects may hold text of the master's, which must not be written a second time.
@@ -123,13 +126,15 @@ def be_keeper(around: Surroundings, control: socket.socket) -> NoReturn:
         faulthandler.enable(2)
         # A fork beside threads is warned of by us, once, and with the job that started them.
         warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)
-        gc.enable()
-        gc.freeze()
         if around.is_strict:
             from . import strict
 
             strict.landlock_version()  # asked once, and not by each job
-        slave = Slave(around, control, Openings(around.directory))
+        openings = Openings(around.directory)
+        rehearse(around.folder, around.directory, openings)
+        gc.enable()
+        gc.freeze()
+        slave = Slave(around, control, openings, tuple(map(int, mask)))
         _serve(slave)
         code = 0
         del kept
@@ -142,7 +147,6 @@ def be_keeper(around: Surroundings, control: socket.socket) -> NoReturn:
             os._exit(code)
         if slave is not None and not slave.is_told:
             restore(around.terminal)
-        signal.set_wakeup_fd(-1)
         sweep.kill_descendants()
         sweep.remove_folder(around.folder)
         os._exit(code)
@@ -171,8 +175,11 @@ def _serve(slave: Slave) -> None:
 class Slave:
     """One slave, from its first message to its last child."""
 
-    def __init__(self, around: Surroundings, control: socket.socket, openings: Openings) -> None:
+    def __init__(
+        self, around: Surroundings, control: socket.socket, openings: Openings, mask_of_jobs: tuple[int, ...]
+    ) -> None:
         self._around = around
+        self._mask_of_jobs = mask_of_jobs
         self._openings = openings
         self._control = control
         self._control_descriptor = control.fileno()
@@ -187,21 +194,19 @@ class Slave:
         self._is_ending = False
         self.is_told = False
         self._channel = ReportChannel(around.reports, around.folder)
-        self._wake_reader, self._wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._deaths = sweep.descriptor_of_deaths()
         self._pid = os.getpid()
         self._bytes = anonymous_bytes()
-        signal.set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda number, frame: None)
 
     def work(self) -> None:
         """Until the master says so, or is gone; a slave that was succeeded: until its last job ended."""
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
-        poll.register(self._wake_reader, select.POLLIN)
-        wake = self._wake_reader
+        deaths = self._deaths
+        poll.register(deaths, select.POLLIN)
         while not self._is_ending and not (self._is_retired and not self._children and not self._ahead):
             for descriptor, _ in poll.poll(self._timeout_ms() if self._kill_at else None):
-                if descriptor == wake:
+                if descriptor == deaths:
                     self._reap()
                 else:
                     self._obey()
@@ -219,9 +224,9 @@ class Slave:
                 message, descriptor = received
                 word = message[0]
                 if word == "start":
-                    self._start(Order._make(message[1:]), descriptor)
+                    self._start(_new_tuple(Order, message[1:]), descriptor)
                 elif word == "ahead":
-                    self._ahead[message[2]] = Order._make(message[1:])
+                    self._ahead[message[2]] = _new_tuple(Order, message[1:])
                 elif word == "go":
                     if message[1] in self._ahead:
                         self._start_ahead(message[1])
@@ -310,10 +315,6 @@ class Slave:
                 os._exit(1)
             self._slots.append(slot)
             raise _Succession(control)
-        try:
-            os.setpgid(pid, pid)
-        except OSError:
-            pass  # it did so itself, or is gone
         if successor_end is not None:
             os.close(successor_end)
         self._note_child(_Child(job, pid, slot, order.token, started_at, None, before))
@@ -357,11 +358,7 @@ class Slave:
     # --- what the children do
 
     def _reap(self) -> None:
-        try:
-            while os.read(self._wake_reader, 4096):
-                pass
-        except BlockingIOError:
-            pass
+        os.read(self._deaths, 4096)
         while True:
             try:
                 # Looked at first, reaped later: until then its id, which names its group, is nobody else's.
@@ -462,9 +459,7 @@ class Slave:
         """Comes back only where the slave was changed, with the end that the successor listens to."""
         os.setpgid(0, 0)
         sweep.die_with_parent(self._pid)
-        signal.set_wakeup_fd(-1)
-        _set_signal(_SIGCHLD, _DEFAULT)
-        _answer_ending_signals(_DEFAULT)
+        _set_mask(_SET_MASK, self._mask_of_jobs)
         # Whoever holds it hides the death of the slave.
         os.close(self._control_descriptor)
         if self._around.terminal is not None:
@@ -487,7 +482,7 @@ class Slave:
         threads = len(os.listdir("/proc/self/task"))
         printed = slot.take(None)
         # From here on the end of its socket is what ends it: the slave that forked it may end first.
-        _answer_ending_signals(_IGNORED)
+        _set_mask(_SET_MASK, (*self._mask_of_jobs, *_BLOCKED))
         sweep.outlive_parent()
         messages.send(control, ("loaded", order.token, packed(told), tuple(printed), threads, job.loaded_fingerprint))
         return control
@@ -512,17 +507,11 @@ class Slave:
             os._exit(0)
         os.environ[sweep.SLAVE_MARK] = received[0][1]
         self._control.detach()
-        os.close(self._wake_reader)
-        os.close(self._wake_writer)
+        os.close(self._deaths)
         for each in [*self._slots, *(child.slot for child in self._children.values())]:
             each.close()
         gc.freeze()
-        return Slave(self._around, control, self._openings)
-
-
-def _answer_ending_signals(how: int) -> None:
-    for number in _ENDING:
-        _set_signal(number, how)
+        return Slave(self._around, control, self._openings, self._mask_of_jobs)
 
 
 def _ask_to_end(leader: int) -> None:
@@ -531,7 +520,10 @@ def _ask_to_end(leader: int) -> None:
 
 
 def _signal_group(leader: int, number: int) -> None:
-    try:
-        os.killpg(leader, number)
-    except (ProcessLookupError, PermissionError):
-        pass
+    """A process that was just forked may not lead its group yet; it has no others then."""
+    for signalled in (os.killpg, os.kill):
+        try:
+            signalled(leader, number)
+            return
+        except (ProcessLookupError, PermissionError):
+            pass
