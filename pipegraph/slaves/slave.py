@@ -37,12 +37,13 @@ if TYPE_CHECKING:
     from .strict import Confinement
 
 # Without the enums of the module signal, which touch sixty pages in the process of each job.
-_set_mask = _signal.pthread_sigmask
-_SET_MASK = int(signal.SIG_SETMASK)
+_set_signal = _signal.signal
+_SIGCHLD = int(signal.SIGCHLD)
+_DEFAULT = int(signal.SIG_DFL)
+
+_IGNORED = int(signal.SIG_IGN)
 _ENDING = tuple(map(int, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)))
 """A batch system or a service manager sends these to every process: slaves leave it to the master to end them."""
-_BLOCKED = (*_ENDING, int(signal.SIGCHLD))
-"""Of SIGCHLD slaves hear by a descriptor. One call, and no handler, undoes all that in the process of a job."""
 
 # As Order._make, which is written in Python, and asks for the length.
 _new_tuple = tuple.__new__
@@ -108,9 +109,9 @@ def be_keeper(around: Surroundings, control: socket.socket) -> NoReturn:
     try:
         os.setsid()
         sweep.adopt_orphans()
-        for number in (*_BLOCKED, signal.SIGUSR1, signal.SIGUSR2):
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, signal.SIG_DFL)
-        mask = _set_mask(signal.SIG_BLOCK, _BLOCKED)
+        _answer_ending_signals(_IGNORED)
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 0)
         # The old objects may hold text of the master's, which must not be written a second time.
@@ -134,7 +135,7 @@ def be_keeper(around: Surroundings, control: socket.socket) -> NoReturn:
         rehearse(around.folder, around.directory, openings)
         gc.enable()
         gc.freeze()
-        slave = Slave(around, control, openings, tuple(map(int, mask)))
+        slave = Slave(around, control, openings)
         _serve(slave)
         code = 0
         del kept
@@ -147,6 +148,7 @@ def be_keeper(around: Surroundings, control: socket.socket) -> NoReturn:
             os._exit(code)
         if slave is not None and not slave.is_told:
             restore(around.terminal)
+        signal.set_wakeup_fd(-1)
         sweep.kill_descendants()
         sweep.remove_folder(around.folder)
         os._exit(code)
@@ -175,11 +177,11 @@ def _serve(slave: Slave) -> None:
 class Slave:
     """One slave, from its first message to its last child."""
 
-    def __init__(
-        self, around: Surroundings, control: socket.socket, openings: Openings, mask_of_jobs: tuple[int, ...]
-    ) -> None:
+    def __init__(self, around: Surroundings, control: socket.socket, openings: Openings) -> None:
+        # Looked up for each job: an attribute of this object costs a tenth of one of a named tuple, and touches less.
+        self._workload, self._directory = around.workload, around.directory
+        self._is_strict, self._terminal = around.is_strict, around.terminal
         self._around = around
-        self._mask_of_jobs = mask_of_jobs
         self._openings = openings
         self._control = control
         self._control_descriptor = control.fileno()
@@ -194,19 +196,21 @@ class Slave:
         self._is_ending = False
         self.is_told = False
         self._channel = ReportChannel(around.reports, around.folder)
-        self._deaths = sweep.descriptor_of_deaths()
+        self._wake_reader, self._wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._pid = os.getpid()
         self._bytes = anonymous_bytes()
+        signal.set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
 
     def work(self) -> None:
         """Until the master says so, or is gone; a slave that was succeeded: until its last job ended."""
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
-        deaths = self._deaths
-        poll.register(deaths, select.POLLIN)
+        poll.register(self._wake_reader, select.POLLIN)
+        wake = self._wake_reader
         while not self._is_ending and not (self._is_retired and not self._children and not self._ahead):
             for descriptor, _ in poll.poll(self._timeout_ms() if self._kill_at else None):
-                if descriptor == deaths:
+                if descriptor == wake:
                     self._reap()
                 else:
                     self._obey()
@@ -251,9 +255,9 @@ class Slave:
             self._is_ending = True
 
     def _start(self, order: Order, successor_end: int | None = None) -> None:
-        token, is_adopted = order.token, order.is_adopted
-        job = self._around.workload.job(order.job)
-        if order.address is not None:
+        job_id, token, is_adopted, cores, memory_bytes, _, address = order
+        job = self._workload.job(job_id)
+        if address is not None:
             from ..results import claim  # noqa: F401  # Once, and not in the process of each such job.
         slot = launch = None
         started_at = time.time()
@@ -263,8 +267,8 @@ class Slave:
             slot = self._slots.pop() if self._slots else Slot(self._slot_folders)
             if job.is_program:
                 folder = os.path.join(self._around.folder, f"temp_{token}")
-                job.granted = Grant(order.cores, order.memory_bytes, folder)
-                if not is_adopted and order.address is None and not self._around.is_strict:
+                job.granted = Grant(cores, memory_bytes, folder)
+                if not is_adopted and address is None and not self._is_strict:
                     launch = job.launch(self._environment_of_programs())
             if launch is None:
                 self._fork(job, slot, order, started_at, successor_end)
@@ -358,7 +362,11 @@ class Slave:
     # --- what the children do
 
     def _reap(self) -> None:
-        os.read(self._deaths, 4096)
+        try:
+            while os.read(self._wake_reader, 4096):
+                pass
+        except BlockingIOError:
+            pass
         while True:
             try:
                 # Looked at first, reaped later: until then its id, which names its group, is nobody else's.
@@ -459,32 +467,35 @@ class Slave:
         """Comes back only where the slave was changed, with the end that the successor listens to."""
         os.setpgid(0, 0)
         sweep.die_with_parent(self._pid)
-        _set_mask(_SET_MASK, self._mask_of_jobs)
+        signal.set_wakeup_fd(-1)
+        _set_signal(_SIGCHLD, _DEFAULT)
+        _answer_ending_signals(_DEFAULT)
         # Whoever holds it hides the death of the slave.
         os.close(self._control_descriptor)
-        if self._around.terminal is not None:
-            os.close(self._around.terminal.descriptor)
+        if self._terminal is not None:
+            os.close(self._terminal.descriptor)
             self._around = self._around._replace(terminal=None)
         os.dup2(slot.stdout, 1)
         os.dup2(slot.stderr, 2)
-        around = self._around
-        for cache, content in (order.caches or {}).items():
-            around.workload.job(cache).recorded_content = content
+        _, token, _, _, _, caches, _ = order
+        if caches:
+            for cache, content in caches.items():
+                self._workload.job(cache).recorded_content = content
         # What a fork that stays gave up, all jobs after it would have to do without.
-        confine = self._confined if around.is_strict and successor_end is None else None
-        told = run_job(around.workload, job, around.directory, self._bytes, order, self._openings, confine)
+        confine = self._confined if self._is_strict and successor_end is None else None
+        told = run_job(self._workload, job, self._directory, self._bytes, order, self._openings, confine)
         if before is not None:
             told = (*told[:2], before, *told[3:])
         if successor_end is None or told[0] is not None:
-            self._channel.send(order.token, told)
+            self._channel.send(token, told)
             os._exit(0 if told[0] is None else FAILED)
         control = socket.socket(fileno=successor_end)
         threads = len(os.listdir("/proc/self/task"))
         printed = slot.take(None)
         # From here on the end of its socket is what ends it: the slave that forked it may end first.
-        _set_mask(_SET_MASK, (*self._mask_of_jobs, *_BLOCKED))
+        _answer_ending_signals(_IGNORED)
         sweep.outlive_parent()
-        messages.send(control, ("loaded", order.token, packed(told), tuple(printed), threads, job.loaded_fingerprint))
+        messages.send(control, ("loaded", token, packed(told), tuple(printed), threads, job.loaded_fingerprint))
         return control
 
     def _confined(self, job: Runnable, store: str) -> Confinement:
@@ -507,11 +518,17 @@ class Slave:
             os._exit(0)
         os.environ[sweep.SLAVE_MARK] = received[0][1]
         self._control.detach()
-        os.close(self._deaths)
+        os.close(self._wake_reader)
+        os.close(self._wake_writer)
         for each in [*self._slots, *(child.slot for child in self._children.values())]:
             each.close()
         gc.freeze()
-        return Slave(self._around, control, self._openings, self._mask_of_jobs)
+        return Slave(self._around, control, self._openings)
+
+
+def _answer_ending_signals(how: int) -> None:
+    for number in _ENDING:
+        _set_signal(number, how)
 
 
 def _ask_to_end(leader: int) -> None:

@@ -17,10 +17,7 @@ SLAVE_MARK = "PIPEGRAPH_SLAVE"
 
 _KILL = int(signal.SIGKILL)
 
-_libc = ctypes.CDLL(None, use_errno=True)
 _prctl = ctypes.CDLL(None).prctl
-_Signals = ctypes.c_ulong * 16
-"""sigset_t, a bit for each signal, with room for as many as any C library has."""
 
 
 def die_with_parent(parent: int) -> None:
@@ -33,22 +30,6 @@ def die_with_parent(parent: int) -> None:
 def outlive_parent() -> None:
     """Take `die_with_parent` back."""
     _prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0)
-
-
-def descriptor_of_deaths() -> int:
-    """Readable when a child of this process ended, while SIGCHLD is blocked (signalfd(2)); not waited for.
-
-    Raises
-    ------
-    OSError
-        There is no descriptor left.
-    """
-    signals = _Signals(1 << (signal.SIGCHLD - 1))
-    descriptor = int(_libc.signalfd(-1, signals, os.O_NONBLOCK | os.O_CLOEXEC))
-    if descriptor < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    return descriptor
 
 
 def adopt_orphans(is_wanted: bool = True) -> bool:
