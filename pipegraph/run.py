@@ -190,23 +190,24 @@ class Run:
             if not self._start_what_fits():
                 break
             keyboard = self._dialogue.fileno()
-            current_fds = {*self._slave.fileno(), keyboard} - {-1}
-            for fd in watched - current_fds:
-                poll.unregister(fd)
-            for fd in current_fds - watched:
-                poll.register(fd, select.POLLIN)
-            watched = current_fds
+            current_fds = {*self._slave.fileno(), keyboard}
+            if watched != current_fds:
+                for fd in watched - current_fds - {-1}:
+                    poll.unregister(fd)
+                for fd in current_fds - watched - {-1}:
+                    poll.register(fd, select.POLLIN)
+                watched = current_fds
             until = next_tick
             deadline = self._slave.next_deadline()
             if deadline is not None:
                 until = min(until, deadline)
-            readable = poll.poll(max(0, (until - time.monotonic()) * 1000))
+            readable = [descriptor for descriptor, _ in poll.poll(max(0, (until - time.monotonic()) * 1000))]
             if self._signals.received:
                 self._on_signals()
-            for event in self._slave.receive():
+            for event in self._slave.receive(readable):
                 for each in self._meant_by(event):
                     self._on_event(each)
-            if any(descriptor == keyboard for descriptor, _ in readable):
+            if keyboard in readable:
                 self._dialogue.attend()
             now = time.monotonic()
             if now >= next_tick:

@@ -178,9 +178,13 @@ class LocalSlave:
         self._keeper = self._current = _Slave(ours)
         self._slaves[ours.fileno()] = self._keeper
 
-    def fileno(self) -> list[int]:
-        """Descriptors to wait on for reading."""
-        return [self._report_reader.fileno(), *self._slaves]
+    def fileno(self) -> Iterable[int]:
+        """Descriptors to wait on for reading.
+
+        Not the one by which jobs report: a slave tells of each end, and what was reported is read then. Jobs that
+        find ten reports unread wait, but not for long: who sent these is about to end.
+        """
+        return self._slaves.keys()
 
     def next_deadline(self) -> float | None:
         """Monotonic time at which `receive` wants to be called although nothing is readable."""
@@ -281,11 +285,7 @@ class LocalSlave:
                 self._say(slave, ("who",))
         until = time.monotonic() + wait_seconds
         while (left := until - time.monotonic()) > 0 and any(slave.is_asked for slave in self._slaves.values()):
-            poll = select.poll()
-            for descriptor in self.fileno():
-                poll.register(descriptor, select.POLLIN)
-            poll.poll(left * 1000)
-            self._events = self.receive()
+            self._events = self.receive(self._readable(left * 1000))
 
     def look(self) -> list[Sighting]:
         """Jobs that run, as far as it is known which processes they are."""
@@ -316,8 +316,13 @@ class LocalSlave:
                     return Printed(out, err, out_bytes, err_bytes)
         return NOTHING_PRINTED
 
-    def receive(self) -> list[Event]:
+    def receive(self, readable: Iterable[int] | None = None) -> list[Event]:
         """What happened since the last call; does not wait.
+
+        Parameters
+        ----------
+        readable
+            Which of the descriptors that `fileno` names are; if that is not known, it is asked.
 
         Raises
         ------
@@ -325,14 +330,11 @@ class LocalSlave:
             Slaves died again and again.
         """
         events, self._events = self._events, []
-        self._read_reports()
-        poll = select.poll()
-        for descriptor, slave in self._slaves.items():
-            poll.register(descriptor, select.POLLIN)
+        for slave in self._slaves.values():
             if slave.outbox:
                 self._send_outbox(slave)
         gone: list[_Slave] = []
-        for descriptor, _ in poll.poll(0):
+        for descriptor in self._readable(0) if readable is None else readable:
             known = self._slaves.get(descriptor)
             if known is None:
                 continue  # a fork whose slave has just told how it failed
@@ -347,6 +349,12 @@ class LocalSlave:
             for slave in gone:
                 self._on_gone(slave, events)
         return events
+
+    def _readable(self, wait_ms: float) -> list[int]:
+        poll = select.poll()
+        for descriptor in self._slaves:
+            poll.register(descriptor, select.POLLIN)
+        return [descriptor for descriptor, _ in poll.poll(wait_ms)]
 
     def _read_reports(self) -> None:
         while (received := messages.receive(self._report_reader)) is not None:
