@@ -5,10 +5,14 @@ Owns how explanations are kept as text, each longer text once by its content, an
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xxhash import xxh3_128_hexdigest
+
+if TYPE_CHECKING:
+    import json
 
 _LONG = 60
 """Characters; longer texts are kept by themselves."""
@@ -87,8 +91,6 @@ def text_key(text: str) -> str:
 
 def packed(explanation: Explanation) -> tuple[str, dict[str, str]]:
     """As a line of JSON, and the texts that it names, by their keys."""
-    import json  # Late: slaves have no use for it.
-
     texts: dict[str, str] = {}
 
     def kept(text: str) -> str:
@@ -99,8 +101,16 @@ def packed(explanation: Explanation) -> tuple[str, dict[str, str]]:
     def plain(parts: Iterable[Part]) -> list[list[Any]]:
         return [[part.name, part.text if len(part.text) <= _LONG else [kept(part.text)], part.digest] for part in parts]
 
-    groups = [kept(json.dumps(plain(group), separators=(",", ":"))) for group in explanation.shared]
-    return json.dumps([plain(explanation.parts), groups], separators=(",", ":")), texts
+    encoded = _encoder().encode
+    groups = [kept(encoded(plain(group))) for group in explanation.shared]
+    return encoded([plain(explanation.parts), groups]), texts
+
+
+@functools.cache
+def _encoder() -> json.JSONEncoder:
+    import json  # Late: slaves have no use for it.
+
+    return json.JSONEncoder(separators=(",", ":"))
 
 
 def unpacked(payload: str | None, text_of: Callable[[str], str | None]) -> Explanation | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 HIDDEN = "(not shown)"
@@ -22,8 +23,11 @@ _IN_HEADER = re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]{6,}", re.IGNORECASE)
 
 def is_secret(name: object) -> bool:
     """Whether what has this name is not to be shown."""
-    if not isinstance(name, str):
-        return False
+    return type(name) is str and _is_secret(name)
+
+
+@functools.lru_cache(maxsize=1000)  # few names, of many jobs
+def _is_secret(name: str) -> bool:
     words = _LETTER_CASE.sub("_", name[:200]).lower().replace("-", "_").replace(".", "_").strip("_")
     return _SECRET_NAME.search(words) is not None
 

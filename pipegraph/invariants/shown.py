@@ -16,7 +16,9 @@ from .values import type_name
 _MOST_ENTRIES = 200
 _DEEPEST = 8
 _SCALARS = frozenset((str, bytes, int, float, bool, complex, type(None)))
+_NUMBERS = frozenset((int, float, bool, complex, type(None)))
 _MOST_CHARACTERS = 1000
+_SHORT = 1 << 64
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+(?=>)")
 """Where an object is in memory, which says nothing."""
 _shortened = reprlib.Repr()
@@ -44,6 +46,8 @@ def value_parts(name: str, value: object, digest_of: Callable[[Any], str], is_hi
 
 def shown_value(value: object) -> str:
     """On one line, not too long, and without addresses in memory."""
+    if type(value) in _NUMBERS and (type(value) is not int or -_SHORT < value < _SHORT):
+        return repr(value)
     try:
         return masked_text(_ADDRESS.sub("", " ".join(_shortened.repr(value).split())))
     except Exception:
