@@ -23,12 +23,12 @@ _IN_HEADER = re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]{6,}", re.IGNORECASE)
 
 def is_secret(name: object) -> bool:
     """Whether what has this name is not to be shown."""
-    return type(name) is str and _is_secret(name)
+    return isinstance(name, str) and _is_secret(name[:200])
 
 
 @functools.lru_cache(maxsize=1000)  # few names, of many jobs
 def _is_secret(name: str) -> bool:
-    words = _LETTER_CASE.sub("_", name[:200]).lower().replace("-", "_").replace(".", "_").strip("_")
+    words = _LETTER_CASE.sub("_", name).lower().replace("-", "_").replace(".", "_").strip("_")
     return _SECRET_NAME.search(words) is not None
 
 

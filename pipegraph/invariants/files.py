@@ -24,11 +24,6 @@ CHUNK_BYTES = 1 << 20
 STALE_TRIES = 3
 
 # O_NOCTTY: a terminal may not become ours. With O_NONBLOCK opening a FIFO does not wait for somebody who writes.
-_KIND, _REGULAR = 0o170000, stat.S_IFREG
-# Of a stat result, what comes before the times: each attribute of it is an object of its own, and this runs in forks.
-_SIZE_END = stat.ST_SIZE + 1
-# As FileRecord(), which is written in Python.
-_new_tuple = tuple.__new__
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY
 
 
@@ -60,12 +55,11 @@ def read(
     try:
         began_ns = clocks.now_ns()
         before = os.fstat(file)
-        mtime_ns = before.st_mtime_ns
-        mode, inode, device, _, _, _, size = before[:_SIZE_END]
-        if mode & _KIND != _REGULAR:
+        mode, size, mtime_ns = before.st_mode, before.st_size, before.st_mtime_ns
+        if not stat.S_ISREG(mode):
             raise _no_file(path, mode)
         if wait_out_tick and size >= LARGE_BYTES:
-            clocks.wait_until_not_racy(path, device, mtime_ns)
+            clocks.wait_until_not_racy(path, before.st_dev, mtime_ns)
             began_ns = clocks.now_ns()
         if size < CHUNK_BYTES:
             data = os.read(file, size + 1)
@@ -84,8 +78,8 @@ def read(
         raise
     finally:
         os.close(file)
-    is_racy = count != size or after.st_mtime_ns != mtime_ns or clocks.is_racy(path, device, mtime_ns, began_ns)
-    return _new_tuple(FileRecord, (path, content, content, size, mtime_ns, inode, is_racy))
+    is_racy = count != size or after.st_mtime_ns != mtime_ns or clocks.is_racy(path, before.st_dev, mtime_ns, began_ns)
+    return FileRecord(path, content, content, size, mtime_ns, before.st_ino, is_racy)
 
 
 def look(path: str, known: FileRecord | None, *, clocks: FileClocks = FILE_CLOCKS) -> FileRecord:
