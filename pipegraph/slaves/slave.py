@@ -44,6 +44,10 @@ _IGNORED = int(signal.SIG_IGN)
 _ENDING = tuple(map(int, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)))
 """A batch system or a service manager sends these to every process: slaves leave it to the master to end them."""
 
+_MUCH_BYTES = 64 << 20
+_MANY_JOBS = 10
+"""Memory that was loaded since it was put into huge pages last, and jobs to come: with less, that does not pay."""
+
 _Used = tuple[float, float, float, int]
 """As `Usage`, made of less."""
 
@@ -171,7 +175,9 @@ def _serve(slave: Slave) -> None:
 class Slave:
     """One slave, from its first message to its last child."""
 
-    def __init__(self, around: Surroundings, control: socket.socket, openings: Openings) -> None:
+    def __init__(
+        self, around: Surroundings, control: socket.socket, openings: Openings, gathered_bytes: int = 0
+    ) -> None:
         self._around = around
         self._openings = openings
         self._control = control
@@ -190,6 +196,8 @@ class Slave:
         self._wake_reader, self._wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._pid = os.getpid()
         self._bytes = anonymous_bytes()
+        # Its size when memory was last put into huge pages, or found to be too little for that.
+        self._gathered_bytes = gathered_bytes
         signal.set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
 
@@ -483,14 +491,32 @@ class Slave:
         if successor_end is None or told[0] is not None:
             self._channel.send(order.token, told)
             os._exit(0 if told[0] is None else FAILED)
+        remarks = self._gather(order.followers, job.timeout_seconds, told)
         control = socket.socket(fileno=successor_end)
         threads = len(os.listdir("/proc/self/task"))
         printed = slot.take(None)
         # From here on the end of its socket is what ends it: the slave that forked it may end first.
         _answer_ending_signals(_IGNORED)
         sweep.outlive_parent()
-        messages.send(control, ("loaded", order.token, packed(told), tuple(printed), threads, job.loaded_fingerprint))
+        how = (packed(told), tuple(printed), threads, job.loaded_fingerprint, remarks)
+        messages.send(control, ("loaded", order.token, *how))
         return control
+
+    def _gather(self, followers: int, timeout_seconds: float, told: Told) -> tuple[tuple[str, str], ...]:
+        """Into huge pages, if much was loaded; what a person should know of it. Nobody shares the pages yet."""
+        size = anonymous_bytes()
+        if self._gathered_bytes < sys.maxsize:
+            self._gathered_bytes = min(self._gathered_bytes, size)
+        if size - self._gathered_bytes < _MUCH_BYTES or followers < _MANY_JOBS:
+            return ()
+        from .hugepages import gather
+
+        # The job has done all that its timeout is for; it is counted until the master knows of that.
+        most_seconds = max(0.0, timeout_seconds - told[2][1]) / 2 if timeout_seconds else float("inf")
+        remark = gather(followers, most_seconds).remark
+        # Where it can't be done, that is said once.
+        self._gathered_bytes = anonymous_bytes() if remark is None else sys.maxsize
+        return () if remark is None else (remark,)
 
     def _confined(self, job: Runnable, store: str) -> Confinement:
         from .strict import Confinement
@@ -517,7 +543,7 @@ class Slave:
         for each in [*self._slots, *(child.slot for child in self._children.values())]:
             each.close()
         gc.freeze()
-        return Slave(self._around, control, self._openings)
+        return Slave(self._around, control, self._openings, self._gathered_bytes)
 
 
 def _answer_ending_signals(how: int) -> None:
