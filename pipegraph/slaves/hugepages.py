@@ -120,15 +120,13 @@ class Memory:
         return time.perf_counter()
 
 
-def gather(followers: int, most_seconds: float = float("inf"), memory: Memory | None = None) -> Gathered:
+def gather(followers: int, memory: Memory | None = None) -> Gathered:
     """Put the memory of this process into huge pages, as far as that pays and takes no more memory.
 
     Parameters
     ----------
     followers
         How many jobs are to come: from each, a fork is expected.
-    most_seconds
-        That it may take; it may be one step more.
     """
     if mmap.PAGESIZE != _PAGE:
         return Gathered()
@@ -151,8 +149,7 @@ def gather(followers: int, most_seconds: float = float("inf"), memory: Memory | 
                     if error.errno not in (errno.EAGAIN, errno.EBUSY):
                         raise
                 size += full
-            spent = memory.now() - began
-            if spent > most_seconds or spent > _SLACK_SECONDS + size * followers * SECONDS_A_BYTE:
+            if memory.now() - began > _SLACK_SECONDS + size * followers * SECONDS_A_BYTE:
                 break
     except OSError as error:
         if error.errno == errno.ENOMEM:

@@ -196,7 +196,7 @@ class Slave:
         self._wake_reader, self._wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._pid = os.getpid()
         self._bytes = anonymous_bytes()
-        # Its size when memory was last put into huge pages, or found to be too little for that.
+        # Its size when memory was last put into huge pages; the largest of numbers: that can't be done.
         self._gathered_bytes = gathered_bytes
         signal.set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
@@ -237,6 +237,8 @@ class Slave:
                     self._stop(message[1], message[2])
                 elif word == "release":
                     self._around.workload.job(message[1]).release()
+                    if self._gathered_bytes < sys.maxsize:
+                        self._gathered_bytes = min(self._gathered_bytes, anonymous_bytes())
                 elif word == "succeeded":
                     self._let_go(message[1])
                 elif word == "who":
@@ -491,7 +493,7 @@ class Slave:
         if successor_end is None or told[0] is not None:
             self._channel.send(order.token, told)
             os._exit(0 if told[0] is None else FAILED)
-        remarks = self._gather(order.followers, job.timeout_seconds, told)
+        remarks = self._gather(order.followers)
         control = socket.socket(fileno=successor_end)
         threads = len(os.listdir("/proc/self/task"))
         printed = slot.take(None)
@@ -502,18 +504,16 @@ class Slave:
         messages.send(control, ("loaded", order.token, *how))
         return control
 
-    def _gather(self, followers: int, timeout_seconds: float, told: Told) -> tuple[tuple[str, str], ...]:
+    def _gather(self, followers: int) -> tuple[tuple[str, str], ...]:
         """Into huge pages, if much was loaded; what a person should know of it. Nobody shares the pages yet."""
-        size = anonymous_bytes()
-        if self._gathered_bytes < sys.maxsize:
-            self._gathered_bytes = min(self._gathered_bytes, size)
-        if size - self._gathered_bytes < _MUCH_BYTES or followers < _MANY_JOBS:
+        if followers < _MANY_JOBS or anonymous_bytes() - self._gathered_bytes < _MUCH_BYTES:
             return ()
-        from .hugepages import gather
+        try:
+            from .hugepages import gather
 
-        # The job has done all that its timeout is for; it is counted until the master knows of that.
-        most_seconds = max(0.0, timeout_seconds - told[2][1]) / 2 if timeout_seconds else float("inf")
-        remark = gather(followers, most_seconds).remark
+            remark = gather(followers).remark
+        except Exception:
+            return ()  # whatever the job did to this process: what it loaded is there
         # Where it can't be done, that is said once.
         self._gathered_bytes = anonymous_bytes() if remark is None else sys.maxsize
         return () if remark is None else (remark,)

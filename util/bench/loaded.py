@@ -25,7 +25,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 
-SCRIPT = r'''
+SCRIPT = r"""
 import gc, json, os, sys, time
 import pipegraph as ppg
 from pipegraph.slaves import hugepages
@@ -115,7 +115,7 @@ ppg.FileGeneratingJob("last", last).depends_on(loading, *made)
 began = time.time()
 ppg.run_pipegraph()
 note(run=time.time() - began)
-'''
+"""
 
 COLUMNS = ("load", "gather", "before", "after", "huge", "left", "fork", "whole", "bare", "jobs", "run")
 UNITS = ("s", "s", "GB", "GB", "GB", "GB", "ms", "ms", "ms", "ms", "s")
