@@ -262,7 +262,8 @@ class Run:
         command = filled(spec.command, numbers_of(granted)) if spec.command and not is_adopted else ""
         self._tell(JobStarted(spec.id, start.reasons, granted.cores, now, is_adopted, changes, command))
         address = None if spec.store is None or is_adopted else tuple(self._address_of(spec))
-        self._slave.start(spec, is_ahead, is_adopted, granted, self._caches.contents(spec.id), address)
+        contents = self._caches.contents(spec.id)
+        self._slave.start(spec, is_ahead, is_adopted, granted, contents, address, self._board.waiting)
 
     def _address_of(self, spec: JobSpec) -> Address:
         """Where its result is kept, or will be."""

@@ -142,7 +142,7 @@ def run_job(
         From its call on, this process may write into the folders of the job's outputs, and one more, only.
     """
     pid = os.getpid()
-    job_id, _, is_adopted, _, _, _, address = order
+    job_id, _, is_adopted, _, _, _, address, _ = order
     growth = NO_GROWTH
     opened = NOTHING_OPENED
     kept = NOT_KEPT

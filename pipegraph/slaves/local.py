@@ -202,6 +202,7 @@ class LocalSlave:
         granted: Grant = ALONE,
         caches: dict[JobId, Fingerprint] | None = None,
         address: tuple[Any, ...] | None = None,
+        followers: int = 0,
     ) -> None:
         """Have a job run; its end comes from `receive`.
 
@@ -215,6 +216,8 @@ class LocalSlave:
             What it may load from files, and the fingerprint of their content.
         address
             Where its result may be kept, to be brought back instead of calling the job.
+        followers
+            How many jobs have not begun.
         """
         assert self._current is not None
         theirs: socket.socket | None = None
@@ -231,7 +234,7 @@ class LocalSlave:
         self._current.running[self._tokens] = job
         # If it is gone, that is noticed by receive, which says that the job is lost.
         numbers = granted.cores, granted.memory_bytes
-        order = Order(job.id, self._tokens, is_adopted, *numbers, caches or None, address)
+        order = Order(job.id, self._tokens, is_adopted, *numbers, caches or None, address, followers)
         self._say(self._current, ("ahead" if is_ahead else "start", *order), theirs)
 
     def go(self, job: JobId) -> None:
@@ -403,6 +406,7 @@ class LocalSlave:
         printed: tuple[Any, ...],
         threads: int,
         fingerprint: Fingerprint,
+        remarks: tuple[tuple[str, str], ...],
         *,
         events: list[Event],
     ) -> None:
@@ -413,7 +417,7 @@ class LocalSlave:
         told = unpacked(report)
         self._deaths = 0
         how = told.usage, Printed._make(printed), told.growth, told.opened
-        events.append(JobSucceeded(spec.id, (), *how, fingerprint=fingerprint))
+        events.append(JobSucceeded(spec.id, (), *how, remarks=remarks, fingerprint=fingerprint))
         if threads > 1:
             events.append(
                 Warned(

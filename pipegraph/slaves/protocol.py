@@ -22,6 +22,8 @@ class Order(NamedTuple):
         What it may load from files, and the fingerprint of their content.
     address
         Where its result may be kept, to be brought back instead of calling the job.
+    followers
+        Of a job that changes the slave: how many jobs have not begun.
     """
 
     job: JobId
@@ -31,6 +33,7 @@ class Order(NamedTuple):
     memory_bytes: int = 0
     caches: dict[JobId, Fingerprint] | None = None
     address: tuple[Any, ...] | None = None
+    followers: int = 0
 
 
 class Runnable(Protocol):

@@ -48,6 +48,10 @@ _ENDING = tuple(map(int, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.S
 # As Order._make, which is written in Python, and asks for the length.
 _new_tuple = tuple.__new__
 
+_MUCH_BYTES = 64 << 20
+_MANY_JOBS = 10
+"""Memory that was loaded since it was put into huge pages last, and jobs to come: with less, that does not pay."""
+
 _Used = tuple[float, float, float, int]
 """As `Usage`, made of less."""
 
@@ -177,7 +181,9 @@ def _serve(slave: Slave) -> None:
 class Slave:
     """One slave, from its first message to its last child."""
 
-    def __init__(self, around: Surroundings, control: socket.socket, openings: Openings) -> None:
+    def __init__(
+        self, around: Surroundings, control: socket.socket, openings: Openings, gathered_bytes: int = 0
+    ) -> None:
         # Looked up for each job: an attribute of this object costs a tenth of one of a named tuple, and touches less.
         self._workload, self._directory = around.workload, around.directory
         self._is_strict, self._terminal = around.is_strict, around.terminal
@@ -199,6 +205,8 @@ class Slave:
         self._wake_reader, self._wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._pid = os.getpid()
         self._bytes = anonymous_bytes()
+        # Its size when memory was last put into huge pages; the largest of numbers: that can't be done.
+        self._gathered_bytes = gathered_bytes
         signal.set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
 
@@ -238,6 +246,8 @@ class Slave:
                     self._stop(message[1], message[2])
                 elif word == "release":
                     self._around.workload.job(message[1]).release()
+                    if self._gathered_bytes < sys.maxsize:
+                        self._gathered_bytes = min(self._gathered_bytes, anonymous_bytes())
                 elif word == "succeeded":
                     self._let_go(message[1])
                 elif word == "who":
@@ -255,7 +265,7 @@ class Slave:
             self._is_ending = True
 
     def _start(self, order: Order, successor_end: int | None = None) -> None:
-        job_id, token, is_adopted, cores, memory_bytes, _, address = order
+        job_id, token, is_adopted, cores, memory_bytes, _, address, _ = order
         job = self._workload.job(job_id)
         if address is not None:
             from ..results import claim  # noqa: F401  # Once, and not in the process of each such job.
@@ -477,7 +487,7 @@ class Slave:
             self._around = self._around._replace(terminal=None)
         os.dup2(slot.stdout, 1)
         os.dup2(slot.stderr, 2)
-        _, token, _, _, _, caches, _ = order
+        _, token, _, _, _, caches, _, followers = order
         if caches:
             for cache, content in caches.items():
                 self._workload.job(cache).recorded_content = content
@@ -489,14 +499,30 @@ class Slave:
         if successor_end is None or told[0] is not None:
             self._channel.send(token, told)
             os._exit(0 if told[0] is None else FAILED)
+        remarks = self._gather(followers)
         control = socket.socket(fileno=successor_end)
         threads = len(os.listdir("/proc/self/task"))
         printed = slot.take(None)
         # From here on the end of its socket is what ends it: the slave that forked it may end first.
         _answer_ending_signals(_IGNORED)
         sweep.outlive_parent()
-        messages.send(control, ("loaded", token, packed(told), tuple(printed), threads, job.loaded_fingerprint))
+        how = (packed(told), tuple(printed), threads, job.loaded_fingerprint, remarks)
+        messages.send(control, ("loaded", token, *how))
         return control
+
+    def _gather(self, followers: int) -> tuple[tuple[str, str], ...]:
+        """Into huge pages, if much was loaded; what a person should know of it. Nobody shares the pages yet."""
+        if followers < _MANY_JOBS or anonymous_bytes() - self._gathered_bytes < _MUCH_BYTES:
+            return ()
+        try:
+            from .hugepages import gather
+
+            remark = gather(followers).remark
+        except Exception:
+            return ()  # whatever the job did to this process: what it loaded is there
+        # Where it can't be done, that is said once.
+        self._gathered_bytes = anonymous_bytes() if remark is None else sys.maxsize
+        return () if remark is None else (remark,)
 
     def _confined(self, job: Runnable, store: str) -> Confinement:
         from .strict import Confinement
@@ -523,7 +549,7 @@ class Slave:
         for each in [*self._slots, *(child.slot for child in self._children.values())]:
             each.close()
         gc.freeze()
-        return Slave(self._around, control, self._openings)
+        return Slave(self._around, control, self._openings, self._gathered_bytes)
 
 
 def _answer_ending_signals(how: int) -> None:
