@@ -51,6 +51,8 @@ _new_tuple = tuple.__new__
 _MUCH_BYTES = 64 << 20
 _MANY_JOBS = 10
 """Memory that was loaded since it was put into huge pages last, and jobs to come: with less, that does not pay."""
+_SCRIPT_BYTES = 12 << 20
+"""Where the script itself takes more, its jobs' objects for the most part, it pays once for the first slave."""
 
 _Used = tuple[float, float, float, int]
 """As `Usage`, made of less."""
@@ -207,6 +209,7 @@ class Slave:
         self._bytes = anonymous_bytes()
         # Its size when memory was last put into huge pages; the largest of numbers: that can't be done.
         self._gathered_bytes = gathered_bytes
+        self._has_forked = gathered_bytes > 0
         signal.set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
 
@@ -318,6 +321,9 @@ class Slave:
         before: _Used | None = None,
     ) -> None:
         """A process for a job that needs Python; or for what a program made, of which it is known what it used."""
+        if not self._has_forked:
+            self._has_forked = True
+            self._gather_script(order.followers)
         pid = os.fork()
         if pid == 0:
             try:
@@ -509,6 +515,16 @@ class Slave:
         how = (packed(told), tuple(printed), threads, job.loaded_fingerprint, remarks)
         messages.send(control, ("loaded", token, *how))
         return control
+
+    def _gather_script(self, followers: int) -> None:
+        """Into huge pages, in front of the first fork: by now the master has touched, and so copied, what it shared."""
+        if followers >= _MANY_JOBS and self._bytes >= _SCRIPT_BYTES:
+            try:
+                from .hugepages import gather
+
+                gather(followers)
+            except Exception:
+                pass  # without, forks only take longer
 
     def _gather(self, followers: int) -> tuple[tuple[str, str], ...]:
         """Into huge pages, if much was loaded; what a person should know of it. Nobody shares the pages yet."""
