@@ -22,7 +22,7 @@ from pathlib import Path
 import measuring
 
 ROOT = measuring.ROOT
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [measuring.PACKAGE, str(ROOT / "tests")]
 
 WHAT = ("frames", "tiny", "enter")
 
@@ -93,7 +93,8 @@ def at_a_terminal(script: str, folder: Path) -> tuple[int, int]:
     pid, end = pty.fork()
     if pid == 0:
         os.chdir(folder)
-        os.environ.update(PYTHONPATH=str(ROOT), TERM="xterm-256color")
+        os.environ.update(PYTHONPATH=measuring.PACKAGE, TERM="xterm-256color")
+        os.environ.pop("PYTEST_CURRENT_TEST", None)  # with it, nothing is drawn
         os.execv(sys.executable, [sys.executable, "script.py"])
     return pid, end
 

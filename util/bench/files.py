@@ -6,7 +6,8 @@
 The files are made in a temporary folder of ``--where``, and are in the page cache when they are read (the machine must
 have the memory). How many bytes a run reads is told by proc(5), io, of the script with its slaves and jobs. The slow
 stats are those of a library that is loaded before all others (LD_PRELOAD; needs gcc), for paths in the working
-directory only; without gcc, os.stat of the script's own process is slowed, which misses whoever calls the system otherwise.
+directory only; without gcc, os.stat of the script's own process is slowed, which misses whoever calls the system
+otherwise.
 """
 
 from __future__ import annotations

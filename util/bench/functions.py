@@ -17,7 +17,7 @@ from pathlib import Path
 
 import measuring
 
-sys.path.insert(0, str(measuring.ROOT))
+sys.path.insert(0, measuring.PACKAGE)
 
 from pipegraph.invariants.functions import Followed, look_at_function
 

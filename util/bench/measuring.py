@@ -24,6 +24,11 @@ from typing import Any, NamedTuple, TypeVar
 ROOT = Path(__file__).resolve().parent.parent.parent
 FOLDER = Path(__file__).resolve().parent
 
+CHECKOUT = "PIPEGRAPH_BENCH_CHECKOUT"
+"""The environment variable that names another checkout, to be measured by the benchmarks of this one."""
+PACKAGE = os.environ.get(CHECKOUT) or str(ROOT)
+"""Where pipegraph is imported from."""
+
 T = TypeVar("T")
 
 
@@ -77,7 +82,7 @@ def scratch(where: str | None = None) -> Iterator[Path]:
 
 def environment(**more: str) -> dict[str, str]:
     """Of a process that is measured."""
-    found = {**os.environ, "PYTHONPATH": str(ROOT), **more}
+    found = {**os.environ, "PYTHONPATH": PACKAGE, **more}
     found.pop("PYTHONDONTWRITEBYTECODE", None)
     return found
 

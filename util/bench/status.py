@@ -19,7 +19,7 @@ from pathlib import Path
 import measuring
 from measuring import thousands
 
-sys.path.insert(0, str(measuring.ROOT))
+sys.path.insert(0, measuring.PACKAGE)
 
 from pipegraph.events import Warned
 from pipegraph.model import FileRecord, Trace, combine
@@ -135,7 +135,7 @@ def _memory(directory: Path, jobs: list[tuple[str, Trace]]) -> tuple[float, floa
 
 _TAKEN = f"""
 import sys
-sys.path.insert(0, {sys.path[0]!r})
+sys.path.insert(0, {measuring.PACKAGE!r})
 from pipegraph.status import StatusFile
 def resident():
     with open("/proc/self/statm") as statm:
