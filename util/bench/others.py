@@ -47,6 +47,15 @@ def rewrite(folder: Path, is_time_restored: bool) -> None:
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
+def replace(folder: Path) -> None:
+    """An input by another file of as many bytes and the same time."""
+    path, other = folder / "in.txt", folder / "in.new"
+    before = path.stat()
+    other.write_text("c\na\n")
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    other.replace(path)
+
+
 def append(path: Path, text: str) -> None:
     """To a file that is there."""
     with path.open("a") as file:
@@ -57,8 +66,9 @@ BOTH = frozenset({"mid", "end"})
 CHANGES = (
     Change("recipe", lambda folder: None, Small(is_reversed=True), BOTH),
     Change("parameter", lambda folder: None, Small(word="second"), BOTH),
-    Change("input, same size", lambda folder: rewrite(folder, False), Small(), BOTH),
-    Change("input, size and time kept", lambda folder: rewrite(folder, True), Small(), BOTH),
+    Change("input rewritten, same size", lambda folder: rewrite(folder, False), Small(), BOTH),
+    Change("input rewritten, size and time kept", lambda folder: rewrite(folder, True), Small(), BOTH),
+    Change("input replaced, size and time kept", replace, Small(), BOTH),
     Change("input left out", lambda folder: None, Small(inputs=("in.txt",)), BOTH),
     Change("output edited", lambda folder: append(folder / "end.txt", "by hand\n"), Small(), frozenset({"end"})),
     Change("output deleted", lambda folder: (folder / "end.txt").unlink(), Small(), frozenset({"end"})),
@@ -105,12 +115,13 @@ def timed(tool: Tool, jobs: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Measure, and print a row for each tool."""
-    names = [tool.name for tool in TOOLS]
+    """Measure, and print a row for each tool, and one for each change."""
+    names, kinds = [tool.name for tool in TOOLS], [change.name for change in CHANGES]
     given = measuring.settings(
         __doc__,
-        {"tools": names},
+        {"tools": names, "changes": kinds},
         tools=(names, names),
+        changes=(kinds, kinds[-2:]),
         jobs=(1_000, 5),
         snakemake_jobs=(1_000, 2),
         repeat=(5, 1),
@@ -125,18 +136,22 @@ def main() -> None:
     runs = {tool.name: lambda tool=tool: timed(tool, jobs[tool.name]) for tool in tools}
     found = measuring.in_turns(given.repeat, runs)
     rows = []
-    changes = CHANGES[-2:] if given.quick else CHANGES
+    judged: dict[str, list[str]] = {change.name: [] for change in CHANGES}
+    changes = [change for change in CHANGES if change.name in given.changes]
     for tool in tools:
         fresh, nothing = (median(times) for times in zip(*found[tool.name]))
-        judged = []
         for change in changes:
             measuring.say(f"{tool.name}: {change.name}")
-            judged.append(judge(tool, change))
+            judged[change.name].append(judge(tool, change))
         numbers = (thousands(jobs[tool.name]), f"{fresh:.0f}", f"{nothing:.0f}")
-        rows.append((tool.name, tool.version(), *numbers, *judged))
-    heads = ("tool", "version", "jobs", "fresh µs", "nothing µs", *(change.name for change in changes))
+        rows.append((tool.name, tool.version(), *numbers))
     if rows:
-        measuring.table(heads, rows)
+        measuring.table(("tool", "version", "jobs", "fresh µs", "nothing µs"), rows)
+    if rows and changes:
+        print()
+        measuring.table(
+            ("changed", *(tool.name for tool in tools)), [(change.name, *judged[change.name]) for change in changes]
+        )
     for said in missing:
         print(f"left out: {said}")
     if not rows:
