@@ -41,7 +41,7 @@ def test_the_document_shows_what_the_example_prints(script):
 def test_data_that_stays_shared_is_in_memory_once(script):
     arguments = ["array", "objects", "--jobs", "20", "--gigabytes", "0.1"]
     ended = subprocess.run(
-        [sys.executable, str(ROOT / "util" / "bench_shared_memory.py"), *arguments],
+        [sys.executable, str(ROOT / "util" / "bench" / "shared_memory.py"), *arguments],
         cwd=script.folder,
         env=script.environment,
         capture_output=True,

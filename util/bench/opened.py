@@ -1,21 +1,18 @@
 """What it costs to note which files jobs open: by open, by other events of the interpreter, by job; and to be strict.
 
-    python util/bench_opened.py [--repeat 7] [--jobs 2000]
+    python util/bench/opened.py [--repeat 7] [--jobs 2000]
 
 Each with and without, in turns; medians. Everything happens in a temporary folder.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+import measuring
 
 EVENTS = """
 import os, sys, time
@@ -74,7 +71,7 @@ def measure(program: str, *arguments: str) -> list[float]:
         answer = subprocess.run(
             [sys.executable, "-c", program, *arguments],
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0"},
+            env=measuring.environment(PYTHONHASHSEED="0"),
             capture_output=True,
             text=True,
             check=True,
@@ -84,10 +81,7 @@ def measure(program: str, *arguments: str) -> list[float]:
 
 def main() -> None:
     """Measure, and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeat", type=int, default=7)
-    parser.add_argument("--jobs", type=int, default=2000)
-    given = parser.parse_args()
+    given = measuring.settings(__doc__, repeat=(7, 1), jobs=(2_000, 20))
     for program, arguments, names in (
         (EVENTS, (), ("ns an open", "ns an id()")),
         (JOBS, (str(given.jobs),), ("us a job", "us of processors", "page faults a job")),

@@ -1,6 +1,6 @@
 """What fingerprints of callbacks cost: many jobs that share a few functions, each with its own closure value.
 
-    python util/bench_functions.py [--jobs 100000] [--functions 20] [--helpers 20] [--repeat 3]
+    python util/bench/functions.py [--jobs 100000] [--functions 20] [--helpers 20] [--repeat 3]
 
 Each function uses helpers, classes and constants by name. Measured is what a run adds: the fingerprints of all jobs,
 from nothing; and beside it the same with nothing followed.
@@ -8,13 +8,16 @@ from nothing; and beside it the same with nothing followed.
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+import measuring
+
+sys.path.insert(0, measuring.PACKAGE)
 
 from pipegraph.invariants.functions import Followed, look_at_function
 
@@ -35,12 +38,7 @@ def make_{0}(sample):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="What fingerprints of callbacks cost.")
-    parser.add_argument("--jobs", type=int, default=100_000)
-    parser.add_argument("--functions", type=int, default=20)
-    parser.add_argument("--helpers", type=int, default=20)
-    parser.add_argument("--repeat", type=int, default=3)
-    given = parser.parse_args()
+    given = measuring.settings(__doc__, jobs=(100_000, 40), functions=(20, 4), helpers=(20, 4), repeat=(3, 1))
     text = MODULE + "".join(HELPER.format(at, (at + 1) % given.helpers) for at in range(given.helpers))
     text += "".join(FUNCTION.format(at, at % given.helpers) for at in range(given.functions))
     with tempfile.TemporaryDirectory() as folder:

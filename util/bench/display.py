@@ -1,15 +1,14 @@
 """What the live display costs, and how soon Enter is answered. Real terminals; everything in a temporary folder.
 
-    python util/bench_display.py frames            a frame, and an event, at 1 000 to a million jobs
-    python util/bench_display.py tiny              10 000 one-line jobs, with the display and without, side by side
-    python util/bench_display.py enter             from the key to the answer, with up to 64 jobs running
+    python util/bench/display.py --what frames            a frame, and an event, at 1 000 to a million jobs
+    python util/bench/display.py --what tiny              one-line jobs, with the display and without, side by side
+    python util/bench/display.py --what enter             from the key to the answer, with up to 64 jobs running
 
 Shares are of one core. A frame is followed by none for a hundred times as long as it took.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import pty
@@ -20,8 +19,12 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+import measuring
+
+ROOT = measuring.ROOT
+sys.path[:0] = [measuring.PACKAGE, str(ROOT / "tests")]
+
+WHAT = ("frames", "tiny", "enter")
 
 TINY = """
 import resource, sys, time
@@ -49,13 +52,13 @@ ppg.run_pipegraph()
 """
 
 
-def frames() -> None:
+def frames(sizes: list[int]) -> None:
     from streams import board_after, many
 
     from pipegraph.watchers.announcements import Announcements
     from pipegraph.watchers.terminal import FRAME_SECONDS, Terminal
 
-    for jobs in (1_000, 100_000, 1_000_000):
+    for jobs in sizes:
         events = many(jobs, 64, 3)
         # Scripts have thousands of jobs made at one line.
         specs = [spec._replace(place=spec.place._replace(line=spec.place.line % 20)) for spec in events[0].jobs]
@@ -90,7 +93,8 @@ def at_a_terminal(script: str, folder: Path) -> tuple[int, int]:
     pid, end = pty.fork()
     if pid == 0:
         os.chdir(folder)
-        os.environ.update(PYTHONPATH=str(ROOT), TERM="xterm-256color")
+        os.environ.update(PYTHONPATH=measuring.PACKAGE, TERM="xterm-256color")
+        os.environ.pop("PYTEST_CURRENT_TEST", None)  # with it, nothing is drawn
         os.execv(sys.executable, [sys.executable, "script.py"])
     return pid, end
 
@@ -122,8 +126,8 @@ def tiny(jobs: int, repeat: int) -> None:
     print(f"  wall with the display: {statistics.median(walls):.3f} times; it adds {share:.1f} % of a core")
 
 
-def enter(repeat: int) -> None:
-    for jobs in (1, 8, 64):
+def enter(sizes: list[int], repeat: int) -> None:
+    for jobs in sizes:
         with tempfile.TemporaryDirectory() as name:
             pid, end = at_a_terminal(WAITING.format(jobs=jobs), Path(name))
             wait_for(end, b"help: what else", 60)
@@ -157,17 +161,16 @@ def drain(end: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="What the live display costs.")
-    parser.add_argument("what", choices=["frames", "tiny", "enter"])
-    parser.add_argument("--jobs", type=int, default=10_000)
-    parser.add_argument("--repeat", type=int, default=5)
-    arguments = parser.parse_args()
-    if arguments.what == "frames":
-        frames()
-    elif arguments.what == "tiny":
-        tiny(arguments.jobs, arguments.repeat)
-    else:
-        enter(arguments.repeat)
+    given = measuring.settings(
+        __doc__, {"what": list(WHAT)}, what=(list(WHAT), list(WHAT)), jobs=(10_000, 20), repeat=(5, 1)
+    )
+    for what in given.what:
+        if what == "frames":
+            frames([1_000] if given.quick else [1_000, 100_000, 1_000_000])
+        elif what == "tiny":
+            tiny(given.jobs, given.repeat)
+        else:
+            enter([1] if given.quick else [1, 8, 64], given.repeat)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What loaded data costs when many jobs read it at the same time: which kinds stay shared by fork, and which do not.
 
-    python util/bench_shared_memory.py                 the table of docs/cached.rst
-    python util/bench_shared_memory.py --jobs 10 --gigabytes 0.2 array objects
+    python util/bench/shared_memory.py                 the table of docs/cached.rst
+    python util/bench/shared_memory.py --jobs 10 --gigabytes 0.2 array objects
 
 Each kind is loaded once, by a CachedAttributeLoadingJob, and read whole by each of the jobs. When all have read, each
 looks at its own memory (proc(5), smaps_rollup: Private_Dirty and Pss). The sum of Pss counts each page once, however
@@ -108,7 +108,10 @@ def main() -> None:
     parser.add_argument(
         "--gigabytes", type=float, default=1.0, help="of the kinds that stay shared (1); others a fifth"
     )
+    parser.add_argument("--quick", action="store_true", help="2 jobs, 10 MB: does it still work?")
     options = parser.parse_args()
+    if options.quick:
+        options.jobs, options.gigabytes = 2, 0.01
     print(f"{'kind':12} {'data MB':>8} {'jobs':>5} {'own MB of a job':>16} {'all together MB':>16}")
     for kind in options.kinds:
         jobs, size = options.jobs, int(options.gigabytes * 1e9)
