@@ -44,6 +44,7 @@ def begin(job: Runnable, launch: Launch, slot: Slot) -> tuple[int, ...]:
         try:
             return start(launch, slot.stdout, slot.stderr)
         except OSError as error:
+            put_away(job.outputs, job.rename_broken)  # they may have been opened
             if is_lack(error):
                 raise
             raise not_started(job, launch, error) from None
