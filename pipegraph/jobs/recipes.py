@@ -52,14 +52,16 @@ class Recipe(NamedTuple):
 
     def launch(self, granted: Grant, directory: str, environment: Mapping[bytes, bytes]) -> Launch:
         """Ready to be started in this directory, which is the project's, with these variables and those of its own."""
-        values = {"project": directory, "temp": granted.folder, **numbers_of(granted)}
+        values: dict[str, str] = {}
+        if self.environment or "\0" in "".join(self.command):
+            values = {"project": directory, "temp": granted.folder, **numbers_of(granted)}
         if self.environment:
             own = {os.fsencode(name): value for name, value in self.environment}
             environment = {name: value for name, value in environment.items() if name not in own}
             environment |= {
                 name: os.fsencode(filled(value, values)) for name, value in own.items() if value is not None
             }
-        if self._needs_folder:
+        if values and self._needs_folder:
             os.makedirs(granted.folder, 0o700, exist_ok=True)
         text = ""
         if isinstance(self.command, str):

@@ -398,11 +398,7 @@ class Slave:
     # --- what the children do
 
     def _reap(self) -> None:
-        try:
-            while os.read(self._wake_reader, 4096):
-                pass
-        except BlockingIOError:
-            pass
+        os.read(self._wake_reader, 4096)  # what is left wakes again
         while pid := self._next_ended():
             child = self._children.get(pid)
             if child is None:
