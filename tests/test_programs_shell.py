@@ -678,11 +678,14 @@ def test_a_part_that_does_not_end_when_it_is_asked_to_is_killed_though_others_en
 
 def test_what_a_part_left_in_the_background_is_ended_when_all_parts_have(script):
     write_member(script.folder, "#!/bin/sh\nsleep 1000 < /dev/null > /dev/null &\necho $! >> pids\n")
+    gone = "while kill -0 $(cat pids); do sleep 0.02; done; echo x > {output}"
     script.run(
-        BEGIN + "ppg.CommandJob('out', './member | sort | cat > {output}', empty_ok=True)\nppg.run_pipegraph()\n"
+        BEGIN
+        + "job = ppg.CommandJob('out', './member | sort | cat > {output}', empty_ok=True)\n"
+        + f"ppg.CommandJob('gone', {gone!r}, job, timeout=20)\nppg.run_pipegraph()\n"
     )
 
-    assert are_gone(begun(script, 1))
+    assert are_gone(begun(script, 1)) and script.lines("gone") == ["x"]
 
 
 def test_a_part_that_leaves_the_group_is_ended_with_it_at_the_end_of_the_run(script):
