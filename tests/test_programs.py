@@ -99,24 +99,21 @@ def test_a_text_is_for_bash_which_ends_at_the_first_failure(folder):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("cat a.txt", (("cat", "a.txt"), "", "")),
-        ("  cat -n a.txt b.txt > out/x\n", (("cat", "-n", "a.txt", "b.txt"), "", "out/x")),
-        ("tr a b <in >out", (("tr", "a", "b"), "in", "out")),
-        ("cut -d, -f1 x", (("cut", "-d,", "-f1", "x"), "", "")),
+        ("cat a.txt", (("cat", "a.txt"), "", "", "")),
+        ("  cat -n a.txt b.txt > out/x\n", (("cat", "-n", "a.txt", "b.txt"), "", "out/x", "")),
+        ("tr a b <in >out", (("tr", "a", "b"), "in", "out", "")),
+        ("cut -d, -f1 x", (("cut", "-d,", "-f1", "x"), "", "", "")),
+        ("echo 'a b'\"c\" > 'd e'", (("echo", "a bc"), "", "d e", "")),
         *(
             (text, None)
             for text in (
-                "echo x",
-                "cat a | cat",
+                "echo -n x",
                 "cat a; cat b",
                 "cat *.txt",
                 "cat $x",
-                "cat 'a b'",
                 "x=1 cat a",
                 "cat a >> b",
-                "cat a 2> b",
                 "cat a > b > c",
-                "cat a >&2",
                 "cat a &",
                 "cat ~/x",
                 "cat a\ncat b",
@@ -125,13 +122,12 @@ def test_a_text_is_for_bash_which_ends_at_the_first_failure(folder):
                 "[ -e x ]",
                 "! cat x",
                 "cd x",
-                "exported x",
             )
         ),
     ],
 )
 def test_only_a_command_that_means_the_same_without_a_shell_is_started_without_one(text, expected):
-    assert without_shell(text, {b"BASH_FUNC_exported%%": b"() { :; }"}) == expected
+    assert without_shell(text) == (expected and (expected,))
 
 
 @pytest.mark.parametrize(

@@ -216,12 +216,12 @@ class CommandJob(MultiFileGeneratingJob):
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         try:
-            pid = programs.start(launch, 1, 2, has_own_group=False)
+            pids = programs.start(launch, 1, 2, has_own_group=False)
         except OSError as error:
             raise programs.not_started(self, launch, error) from None
-        exit_code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        if exit_code not in launch.exit_codes:
-            raise programs.failure_of(self, launch, exit_code, 2)
+        codes = tuple([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids])
+        if programs.exit_code_of(codes) not in launch.exit_codes:
+            raise programs.failure_of(self, launch, codes, 2)
 
     def _run_alone(self) -> None:
         """Called by hand, outside of a run: with all that there is."""

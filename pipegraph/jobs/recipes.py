@@ -17,7 +17,7 @@ from ..masking import HIDDEN, is_secret, masked_text
 from ..model import Grant
 from ..placeholders import FILES, LATE, NAMES, filled, marked, numbers_of, replaced, unmarked
 from ..programs import Launch
-from ..shell import SHELL, programs_in, quoted, without_shell, words_in
+from ..shell import SHELL, Command, is_understood, programs_in, quoted, without_shell, words_in
 from .base import Job, OutputFile
 
 Keyed = Mapping[str, Sequence[str]]
@@ -52,25 +52,29 @@ class Recipe(NamedTuple):
 
     def launch(self, granted: Grant, directory: str, environment: Mapping[bytes, bytes]) -> Launch:
         """Ready to be started in this directory, which is the project's, with these variables and those of its own."""
-        values = {"project": directory, "temp": granted.folder, **numbers_of(granted)}
+        values: dict[str, str] = {}
+        if self.environment or "\0" in "".join(self.command):
+            values = {"project": directory, "temp": granted.folder, **numbers_of(granted)}
         if self.environment:
             own = {os.fsencode(name): value for name, value in self.environment}
             environment = {name: value for name, value in environment.items() if name not in own}
             environment |= {
                 name: os.fsencode(filled(value, values)) for name, value in own.items() if value is not None
             }
-        if self._needs_folder:
+        if values and self._needs_folder:
             os.makedirs(granted.folder, 0o700, exist_ok=True)
-        stdin, stdout = "", self.stdout
+        text = ""
         if isinstance(self.command, str):
-            text = filled(self.command, {name: shlex.quote(value) for name, value in values.items()})
-            plain = None if self.folder else without_shell(text, environment)
-            words: tuple[str, ...] = (*SHELL, text)
-            if plain is not None:
-                words, stdin, stdout = plain[0], plain[1], plain[2] or stdout
+            text = self.command
+            if "\0" in text:
+                text = filled(text, {name: shlex.quote(value) for name, value in values.items()})
+            commands = None if self.folder else without_shell(text)
+            if commands is None or not is_understood(commands, environment):
+                commands = (Command((*SHELL, text)),)
+                text = ""
         else:
-            words = tuple([filled(word, values) for word in self.command])
-        return Launch(words, environment, self.folder, stdin, stdout, self.stderr, self.exit_codes)
+            commands = (Command(tuple([filled(word, values) for word in self.command])),)
+        return Launch(commands, environment, text, self.folder, self.stdout, self.stderr, self.exit_codes)
 
     @property
     def _needs_folder(self) -> bool:
@@ -81,7 +85,7 @@ class Recipe(NamedTuple):
         values = {"project": shlex.quote(directory), "temp": '"$temp"'}
         if not isinstance(self.command, str):
             line = " ".join("".join(_quoted_parts(word, values)) for word in self.command)
-        elif not self.folder and without_shell(_probe(self.command), {}) is not None:
+        elif self._is_one_program:
             line = filled(self.command, values).strip()
         else:
             line = f"{' '.join(SHELL)} {quoted(filled(self.command, values))}"
@@ -103,6 +107,14 @@ class Recipe(NamedTuple):
         return f"export temp=$(mktemp -d); {line}" if self._needs_folder else line
 
     @property
+    def _is_one_program(self) -> bool:
+        """The text needs no shell, nor what a shell is told of pipes; on one line."""
+        if self.folder or not isinstance(self.command, str) or "\n" in self.command.strip():
+            return False
+        commands = without_shell(_probe(self.command))
+        return commands is not None and len(commands) == 1
+
+    @property
     def program(self) -> str:
         """The first of the words, to be started from the project's directory, by who has another PATH."""
         name = self.command[0]
@@ -120,7 +132,7 @@ class Recipe(NamedTuple):
         if not isinstance(self.command, str):
             return [] if "\0" in self.command[0] else [self.command[0]]
         found = programs_in(self.command)
-        return found if not self.folder and without_shell(_probe(self.command), {}) else [*found, SHELL[0]]
+        return found if not self.folder and without_shell(_probe(self.command)) else [*found, SHELL[0]]
 
     def paths(self, directory: str) -> Iterator[str]:
         """Words, and what follows a ``=`` in them, as if they were paths; those below the project's directory."""

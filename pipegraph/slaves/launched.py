@@ -10,7 +10,7 @@ import time
 
 from ..errors import JobDiedException
 from ..model import NO_GROWTH, NOTHING_OPENED, Failure, FailureKind, FileRecord, Opened
-from ..programs import Launch, failure_of, not_started, start
+from ..programs import Launch, exit_code_of, failure_of, not_started, start
 from .capture import Slot
 from .child import NOT_KEPT, Told, broken_contract, make_room, measured, put_away
 from .deaths import is_lack
@@ -29,8 +29,8 @@ class NotBegun(Exception):
         self.told = told
 
 
-def begin(job: Runnable, launch: Launch, slot: Slot) -> int:
-    """Start the program; its process id.
+def begin(job: Runnable, launch: Launch, slot: Slot) -> tuple[int, ...]:
+    """Start the program, or all of a pipe; the process ids, the first of which is that of the group.
 
     Raises
     ------
@@ -44,6 +44,7 @@ def begin(job: Runnable, launch: Launch, slot: Slot) -> int:
         try:
             return start(launch, slot.stdout, slot.stderr)
         except OSError as error:
+            put_away(job.outputs, job.rename_broken)  # they may have been opened
             if is_lack(error):
                 raise
             raise not_started(job, launch, error) from None
@@ -56,7 +57,7 @@ def begin(job: Runnable, launch: Launch, slot: Slot) -> int:
 def told_of_end(
     job: Runnable,
     launch: Launch,
-    exit_code: int,
+    codes: tuple[int, ...],
     stderr: int,
     started_at: float,
     seconds: float,
@@ -67,13 +68,15 @@ def told_of_end(
 
     Parameters
     ----------
+    codes
+        The exit codes of all parts of a pipe.
     overtime
         The seconds that it was given, if it took longer; else 0.
     """
     failure: Failure | None = None
     records: list[FileRecord] = []
-    if overtime or exit_code not in launch.exit_codes:
-        failure = _failure(failure_of(job, launch, exit_code, stderr, overtime), FailureKind.DIED)
+    if overtime or exit_code_of(codes) not in launch.exit_codes:
+        failure = _failure(failure_of(job, launch, codes, stderr, overtime), FailureKind.DIED)
     else:
         try:
             if sum([os.stat(path).st_size for path in job.outputs]) > READ_AT_ONCE_BYTES:

@@ -45,7 +45,8 @@ class _Slave:
         self.number = number
         self.running: dict[int, JobSpec] = {}
         # As it told when it was asked last: process and start of each job, by token.
-        self.processes: dict[int, tuple[int, float]] = {}
+        # Of each job those that run, the one that prints first.
+        self.processes: dict[int, tuple[tuple[int, ...], float]] = {}
         self.inherited_bytes = 0
         self.is_asked = False
         self.is_retired = False
@@ -297,9 +298,10 @@ class LocalSlave:
         found = []
         for slave in self._slaves.values():
             for token, spec in slave.running.items():
-                pid, started_at = slave.processes.get(token, (0, 0.0))
-                if pid:
-                    family = looking.family_of(pid)
+                pids, started_at = slave.processes.get(token, ((), 0.0))
+                if pids:
+                    pid = pids[0]
+                    family = looking.family_of(*pids)
                     own_bytes = looking.own_bytes(family, 0 if spec.command else slave.inherited_bytes)
                     last_line = looking.last_line(pid, spec.outputs)
                     found.append(Sighting(spec.id, pid, started_at, len(family), own_bytes, last_line))
@@ -311,8 +313,9 @@ class LocalSlave:
 
         for slave in self._slaves.values():
             for token, spec in slave.running.items():
-                pid, _ = slave.processes.get(token, (0, 0.0))
-                if spec.id == job and pid:
+                pids, _ = slave.processes.get(token, ((), 0.0))
+                if spec.id == job and pids:
+                    pid = pids[0]
                     streams = looking.printing(pid, spec.outputs)
                     out, out_bytes, _ = looking.tail(pid, 1, most_bytes) if 1 in streams else ("", 0, 0)
                     err, err_bytes, _ = looking.tail(pid, 2, most_bytes) if 2 in streams else ("", 0, 0)
@@ -380,7 +383,7 @@ class LocalSlave:
         if word == "who":
             slave.is_asked = False
             slave.inherited_bytes = token
-            slave.processes = {its_token: (pid, started_at) for its_token, pid, started_at in rest[0]}
+            slave.processes = {its_token: (pids, started_at) for its_token, pids, started_at in rest[0]}
             return
         spec = slave.running.pop(token, None)
         if spec is None:

@@ -13,9 +13,9 @@ _LOOK_BYTES = 2000
 _SHOWN_CHARACTERS = 300
 
 
-def family_of(pid: int) -> list[int]:
-    """A process, its children, and so on."""
-    found = [pid]
+def family_of(*pids: int) -> list[int]:
+    """Processes, their children, and so on."""
+    found = list(pids)
     for each in found:
         try:
             # proc(5), children: of each thread those that it started; not in every kernel.
@@ -25,7 +25,8 @@ def family_of(pid: int) -> list[int]:
         except FileNotFoundError:
             if os.path.exists(f"/proc/{each}/stat"):
                 with contextlib.suppress(psutil.Error):
-                    return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+                    below = [psutil.Process(pid).children(recursive=True) for pid in pids]
+                    return [*pids, *(child.pid for children in below for child in children)]
         except OSError:
             pass
     return found

@@ -34,6 +34,8 @@ from .rehearsal import rehearse
 from .terminal import Mode, restore
 
 if TYPE_CHECKING:
+    import resource
+
     from .strict import Confinement
 
 # Without the enums of the module signal, which touch sixty pages in the process of each job.
@@ -81,10 +83,40 @@ class Surroundings(NamedTuple):
     terminal: Mode | None
 
 
+class _Pipe:
+    """The processes of a pipe, of which the first leads their group, and what is known of those that were reaped."""
+
+    __slots__ = ("codes", "cpu_seconds", "peak_bytes", "pids")
+
+    def __init__(self, pids: tuple[int, ...]) -> None:
+        self.pids = pids
+        self.codes: dict[int, int] = {}
+        self.cpu_seconds = 0.0
+        self.peak_bytes = 0
+
+    def note(self, pid: int, status: int, used: resource.struct_rusage) -> None:
+        """It was reaped."""
+        self.codes[pid] = os.waitstatus_to_exitcode(status)
+        self.cpu_seconds += used.ru_utime + used.ru_stime
+        self.peak_bytes = max(self.peak_bytes, used.ru_maxrss * 1024)
+
+
 class _Child:
     """A job that runs."""
 
-    __slots__ = ("before", "began", "is_overdue", "job", "launch", "pid", "slot", "started_at", "stopped", "token")
+    __slots__ = (
+        "before",
+        "began",
+        "is_overdue",
+        "job",
+        "launch",
+        "pid",
+        "pipe",
+        "slot",
+        "started_at",
+        "stopped",
+        "token",
+    )
 
     def __init__(
         self,
@@ -95,6 +127,7 @@ class _Child:
         started_at: float,
         launch: Launch | None,
         before: _Used | None,
+        pipe: _Pipe | None = None,
     ) -> None:
         self.job = job
         self.pid = pid
@@ -105,6 +138,7 @@ class _Child:
         self.began = time.monotonic()
         self.launch = launch
         self.before = before
+        self.pipe = pipe
 
 
 def be_keeper(around: Surroundings, control: socket.socket) -> NoReturn:
@@ -194,6 +228,9 @@ class Slave:
         self._control = control
         self._control_descriptor = control.fileno()
         self._children: dict[int, _Child] = {}
+        # Of pipes: whose part a process is, but for leaders; and leaders that ended before the other parts.
+        self._part_of: dict[int, _Child] = {}
+        self._kept: set[int] = set()
         self._kill_at: dict[int, float] = {}
         # What was told ahead, to begin when others end, by token.
         self._ahead: dict[int, Order] = {}
@@ -254,7 +291,7 @@ class Slave:
                 elif word == "succeeded":
                     self._let_go(message[1])
                 elif word == "who":
-                    who = [(child.token, pid, child.started_at) for pid, child in self._children.items()]
+                    who = [(child.token, self._pids_of(child), child.started_at) for child in self._children.values()]
                     self._tell(("who", self._bytes, who))
                 elif word == "put away":
                     job = self._around.workload.job(message[1])
@@ -286,8 +323,12 @@ class Slave:
             if launch is None:
                 self._fork(job, slot, order, started_at, successor_end)
             else:
-                pid = begin(job, launch, slot)
-                self._note_child(_Child(job, pid, slot, token, started_at, launch, None))
+                pids = begin(job, launch, slot)
+                pipe = _Pipe(pids) if len(pids) > 1 else None
+                child = _Child(job, pids[0], slot, token, started_at, launch, None, pipe)
+                self._note_child(child)
+                for pid in pids[1:]:
+                    self._part_of[pid] = child
         except NotBegun as failed:
             assert slot is not None
             self._slots.append(slot)
@@ -378,37 +419,80 @@ class Slave:
     # --- what the children do
 
     def _reap(self) -> None:
+        os.read(self._wake_reader, 4096)  # what is left wakes again
+        while pid := self._next_ended():
+            child = self._children.get(pid)
+            if child is None:
+                self._reap_other(pid)
+            elif child.pipe is None or self._have_ended(child.pipe):
+                self._reap_child(child)
+            else:
+                self._kept.add(pid)
+
+    def _next_ended(self) -> int:
+        """Who ended; 0: nobody. It is reaped later: until then its id, which names its group, is nobody else's."""
         try:
-            while os.read(self._wake_reader, 4096):
-                pass
-        except BlockingIOError:
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if found is None or found.si_pid not in self._kept:
+                return 0 if found is None else found.si_pid
+            # It is found again and again, and hides others.
+            for pid in (*self._part_of, *self._children):
+                if pid not in self._kept and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                    return pid
+        except ChildProcessError:
             pass
-        while True:
-            try:
-                # Looked at first, reaped later: until then its id, which names its group, is nobody else's.
-                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
-                return
-            if found is None:
-                return
-            pid = found.si_pid
-            child = self._children.pop(pid, None)
-            if child is not None:
-                _signal_group(pid, signal.SIGKILL)
-            _, status, used = os.wait4(pid, 0)
-            if child is not None:
-                self._finish(child, status, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
+        return 0
+
+    def _reap_child(self, child: _Child) -> None:
+        """With all that it left in its group."""
+        del self._children[child.pid]
+        _signal_group(child.pid, signal.SIGKILL)
+        _, status, used = os.wait4(child.pid, 0)
+        if child.pipe is not None:
+            child.pipe.note(child.pid, status, used)
+        self._finish(child, status, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
+
+    def _reap_other(self, pid: int) -> None:
+        """A part of a pipe that does not lead it, or somebody's orphan."""
+        child = self._part_of.pop(pid, None)
+        if child is None or child.pipe is None:
+            os.waitpid(pid, 0)
+            return
+        child.pipe.note(*os.wait4(pid, 0))
+        if child.pid in self._kept and self._have_ended(child.pipe):
+            self._kept.discard(child.pid)
+            self._reap_child(child)
+
+    def _have_ended(self, pipe: _Pipe) -> bool:
+        """All but the leader, and they are reaped."""
+        for pid in pipe.pids[1:]:
+            if pid not in pipe.codes:
+                ended, status, used = os.wait4(pid, os.WNOHANG)
+                if not ended:
+                    return False
+                pipe.note(pid, status, used)
+                del self._part_of[pid]
+        return True
+
+    def _pids_of(self, child: _Child) -> list[int]:
+        """Those that run; of a pipe the last part first, which prints."""
+        pids = (child.pid,) if child.pipe is None else child.pipe.pids[::-1]
+        return [pid for pid in pids if pid in self._part_of or (pid == child.pid and pid not in self._kept)]
 
     def _start_ahead(self, token: int) -> None:
         self._start(self._ahead.pop(token))
 
     def _finish(self, child: _Child, status: int, cpu_seconds: float, peak_bytes: int) -> None:
         exit_code = os.waitstatus_to_exitcode(status) if status else 0
+        codes: tuple[int, ...] = (exit_code,)
+        if child.pipe is not None:
+            cpu_seconds, peak_bytes = child.pipe.cpu_seconds, child.pipe.peak_bytes
+            codes = tuple([child.pipe.codes[pid] for pid in child.pipe.pids])
         report = None
         if self._kill_at:
             self._kill_at.pop(child.pid, None)
         if child.launch is not None and not child.stopped:
-            told = self._told_of_program(child, exit_code, cpu_seconds, peak_bytes)
+            told = self._told_of_program(child, codes, cpu_seconds, peak_bytes)
             if told is None:
                 return
             report = packed(told)
@@ -432,7 +516,9 @@ class Slave:
         how = (child.stopped, child.started_at, cpu_seconds, printed, report)
         self._tell(("ended", child.token, next_token, exit_code, *how))
 
-    def _told_of_program(self, child: _Child, exit_code: int, cpu_seconds: float, peak_bytes: int) -> Told | None:
+    def _told_of_program(
+        self, child: _Child, codes: tuple[int, ...], cpu_seconds: float, peak_bytes: int
+    ) -> Told | None:
         """What to report; None: a fork of this slave reads what it made, and reports."""
         job, launch = child.job, child.launch
         assert launch is not None
@@ -440,7 +526,7 @@ class Slave:
         # Until execve(2) it was this process, whose size is counted, too.
         peak = peak_bytes if seconds >= PEAK_FROM_SECONDS and peak_bytes > most_bytes() else 0
         overtime = job.timeout_seconds if child.is_overdue else 0.0
-        told = told_of_end(job, launch, exit_code, child.slot.stderr, child.started_at, seconds, peak, overtime)
+        told = told_of_end(job, launch, codes, child.slot.stderr, child.started_at, seconds, peak, overtime)
         if told is None:
             try:
                 used = (child.started_at, seconds, cpu_seconds, peak)

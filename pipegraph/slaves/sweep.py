@@ -187,6 +187,8 @@ def remove_folder(path: str) -> None:
 
 def remove_aside(path: str) -> None:
     """Remove a folder, if it is there; by a process of its own, if there is something in it: it may be much."""
+    if not os.access(path, os.F_OK):
+        return  # as of most jobs, for which an exception would cost more
     try:
         os.rmdir(path)
     except FileNotFoundError:
