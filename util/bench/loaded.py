@@ -1,6 +1,6 @@
 """What a job costs after much was loaded: with huge pages and without, beside bare forks of the same process.
 
-    python util/bench/loaded.py [objects array arrays] [--gb 2] [--jobs 200] [--rounds 3]
+    python util/bench/loaded.py [--kinds objects array arrays] [--gb 2] [--jobs 200] [--repeat 3]
 
 Loads objects (tuples of text, dicts and numbers), one array of numpy, or many small arrays of numpy; then runs one-line
 jobs, over two slots. Each line is of a script of its own; with and without in turns, medians last.
@@ -15,15 +15,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from measuring import environment, run_script, scratch, settings
+
+KINDS = ("objects", "array", "arrays")
 
 SCRIPT = r"""
 import gc, json, os, sys, time
@@ -123,21 +121,11 @@ UNITS = ("s", "s", "GB", "GB", "GB", "GB", "ms", "ms", "ms", "ms", "s")
 
 def facts_of(kind: str, given: argparse.Namespace, way: str) -> dict[str, Any]:
     """Run the script once, in a folder of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "script.py").write_text(SCRIPT)
-        one = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        done = subprocess.run(
-            [sys.executable, "script.py", kind, str(int(given.gb * (1 << 30))), str(given.jobs), way],
-            cwd=folder,
-            env={**os.environ, **one},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            sys.exit(done.stderr)
+    with scratch() as folder:
+        one = environment(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+        run_script(SCRIPT, kind, int(given.gb * (1 << 30)), given.jobs, way, folder=folder, env=one)
         facts: dict[str, Any] = {}
-        for line in Path(folder, "facts").read_text().splitlines():
+        for line in (folder / "facts").read_text().splitlines():
             facts |= json.loads(line)
         return facts
 
@@ -148,17 +136,19 @@ def show(kind: str, way: str, facts: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kinds", nargs="*", default=["objects", "array", "arrays"])
-    parser.add_argument("--gb", type=float, default=2.0)
-    parser.add_argument("--jobs", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=3)
-    given = parser.parse_args()
+    given = settings(
+        __doc__,
+        {"kinds": KINDS},
+        kinds=(list(KINDS), ["objects"]),
+        gb=(2.0, 0.1),
+        jobs=(200, 20),
+        repeat=(3, 1),
+    )
     print(" " * 16 + "".join(f"{column:>9}" for column in COLUMNS))
     print(" " * 16 + "".join(f"{unit:>9}" for unit in UNITS), flush=True)
     for kind in given.kinds:
         found: dict[str, list[dict[str, Any]]] = {"huge": [], "small": []}
-        for _ in range(given.rounds):
+        for _ in range(given.repeat):
             for way, facts in found.items():
                 facts.append(facts_of(kind, given, way))
                 show(kind, way, facts[-1])
