@@ -180,6 +180,8 @@ class Slave:
         self._kill_at: dict[int, float] = {}
         # What was told ahead, to begin when others end, by token.
         self._ahead: dict[int, Order] = {}
+        # Processes that only read files for the master, by id; nothing is cleaned up after them.
+        self._readers: dict[int, int] = {}
         self._slots: list[Slot] = []
         self._slot_folders = tuple(each for each in (around.log_directory, around.folder) if each)
         self._environment: dict[bytes, bytes] = {}
@@ -231,6 +233,8 @@ class Slave:
                     self._around.workload.job(message[1]).release()
                 elif word == "succeeded":
                     self._let_go(message[1])
+                elif word == "read":
+                    self._read(message[1], message[2])
                 elif word == "who":
                     who = [(child.token, pid, child.started_at) for pid, child in self._children.items()]
                     self._tell(("who", self._bytes, who))
@@ -318,6 +322,30 @@ class Slave:
             os.close(successor_end)
         self._note_child(_Child(job, pid, slot, order.token, started_at, None, before))
 
+    def _read(self, token: int, requests: list[tuple[str, int]]) -> None:
+        """A process that looks at the user's files, in this one's group: none of what is done for jobs is for it."""
+        try:
+            pid = os.fork()
+        except OSError:
+            self._tell(("read", token, None))
+            return
+        if pid == 0:
+            try:
+                sweep.die_with_parent(self._pid)
+                # Whoever holds it hides the death of the slave.
+                os.close(self._control_descriptor)
+                from .reading import read_files
+
+                read_files(requests, self._around.reports, token)
+                os._exit(0)
+            except BaseException:
+                import traceback
+
+                traceback.print_exc()
+            finally:
+                os._exit(1)
+        self._readers[pid] = token
+
     def _let_go(self, job_id: JobId) -> None:
         """The fork of this job told the master itself how it ended; it is a slave now, or is about to end."""
         for pid, child in list(self._children.items()):
@@ -330,6 +358,8 @@ class Slave:
             if jobs is None or order.job in jobs:
                 del self._ahead[token]
                 self._tell(("dropped", token))
+        for pid in self._readers if jobs is None else ():
+            sweep.kill(pid)
         now = time.monotonic()
         for child in self._children.values():
             if jobs is None or child.job.job_id in jobs:
@@ -377,6 +407,8 @@ class Slave:
             _, status, used = os.wait4(pid, 0)
             if child is not None:
                 self._finish(child, status, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
+            elif pid in self._readers:
+                self._tell(("read", self._readers.pop(pid), os.waitstatus_to_exitcode(status)))
 
     def _start_ahead(self, token: int) -> None:
         self._start(self._ahead.pop(token))
