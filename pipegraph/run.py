@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from . import __version__
 from .caches import Caches
-from .coordinator import Coordinator, cores_of_this_process, memory_of_this_machine
+from .coordinator import Coordinator, memory_of_this_machine
 from .dialogue import Dialogue
 from .engine import DropProduct, EndRun, Engine, Instruction, StartJob, WithdrawJob
 from .errors import StatusWriteError
@@ -266,7 +266,7 @@ class Run:
             if survey.is_done:
                 self._end_arrival(by)
             elif survey.is_through and (wanted := self._reading.ask(survey.awaited())):
-                self._slave.read(wanted, cores_of_this_process())
+                self._slave.read(wanted)
 
     def _on_read(self, event: FilesRead) -> None:
         self._show(event)

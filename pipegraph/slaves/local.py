@@ -120,7 +120,8 @@ class LocalSlave:
         self._is_begun = False
         self._spared: frozenset[int] = frozenset()
         self._events: list[Event] = []
-        # Files that are to be read, with their sizes, by the process that reads them.
+        # Files that are to be read, with their sizes, by the process that reads them or will.
+        self._readers = len(os.sched_getaffinity(0))
         self._to_read: dict[int, dict[str, int]] = {}
         self._read_now: dict[int, tuple[str, int]] = {}
         self._done_bytes = self._all_bytes = 0
@@ -340,25 +341,29 @@ class LocalSlave:
                     return Printed(out, err, out_bytes, err_bytes)
         return NOTHING_PRINTED
 
-    def read(self, files: Iterable[tuple[str, int]], processes: int = 1) -> None:
+    def read(self, files: Iterable[tuple[str, int]]) -> None:
         """Have files read, of these sizes in bytes (-1: not known); what is found comes from `receive`.
 
-        By children of the keeper, which holds nothing that was loaded, and is there to the end.
+        By children of the keeper, which holds nothing that was loaded, and is there to the end; one for each core.
         """
         from .reading import shares
 
         if not self._to_read:
             self._done_bytes = self._all_bytes = 0
-        for share in shares(files, processes):
+        for share in shares(files):
             self._tokens += 1
             self._to_read[self._tokens] = dict(share)
             self._all_bytes += sum(max(0, size) for _, size in share)
-            self._ask_to_read(self._tokens)
+        self._ask_to_read()
 
-    def _ask_to_read(self, token: int) -> None:
+    def _ask_to_read(self) -> None:
         assert self._keeper is not None
-        self._read_now[token] = ("", 0)
-        self._say(self._keeper, ("read", token, list(self._to_read[token].items())))
+        for token, files in self._to_read.items():
+            if len(self._read_now) >= self._readers:
+                return
+            if token not in self._read_now:
+                self._read_now[token] = ("", 0)
+                self._say(self._keeper, ("read", token, list(files.items())))
 
     def _on_read(
         self, token: int, found: list[tuple[Any, ...]], errors: list[tuple[int, str, str]], path: str, so_far: int
@@ -373,7 +378,8 @@ class LocalSlave:
             self._done_bytes += record.size
         for error in unread:
             awaited.pop(error.filename, None)
-        self._read_now[token] = (path, so_far)
+        if token in self._read_now:
+            self._read_now[token] = (path, so_far)
         self._tell_of_reading(records, unread)
 
     def _tell_of_reading(self, records: tuple[FileRecord, ...], unread: tuple[OSError, ...]) -> None:
@@ -386,21 +392,20 @@ class LocalSlave:
         self._read_reports()
         path, _ = self._read_now.pop(token, ("", 0))
         left = self._to_read.pop(token, None)
-        if not left:
-            return
-        if path not in left:
-            path = next(iter(left))
-        if path in self._blamed:
-            del left[path]
-            how = "it could not be started" if exit_code is None else f"exit {exit_code}"
-            if exit_code is not None and exit_code < 0:
-                how = f"killed by signal {-exit_code}"
-            why = f"the process that was to read it ended before it had, twice ({how})"
-            self._tell_of_reading((), (OSError(errno.EIO, why, path),))
-        self._blamed.add(path)
+        if left:
+            if path not in left:
+                path = next(iter(left))
+            if path in self._blamed:
+                del left[path]
+                how = "it could not be started" if exit_code is None else f"exit {exit_code}"
+                if exit_code is not None and exit_code < 0:
+                    how = f"killed by signal {-exit_code}"
+                why = f"the process that was to read it ended before it had, twice ({how})"
+                self._tell_of_reading((), (OSError(errno.EIO, why, path),))
+            self._blamed.add(path)
         if left:
             self._to_read[token] = left
-            self._ask_to_read(token)
+        self._ask_to_read()
 
     def receive(self) -> list[Event]:
         """What happened since the last call; does not wait.
@@ -584,8 +589,8 @@ class LocalSlave:
                 self._fork_keeper()
             except OSError as error:
                 raise no_slave(error) from error
-            for token in self._to_read:
-                self._ask_to_read(token)
+            self._read_now.clear()
+            self._ask_to_read()
         self._tell_death(pid, lost, memory, events)
 
     def _lost(self, slaves: Iterable[_Slave], events: list[Event]) -> tuple[JobId, ...]:

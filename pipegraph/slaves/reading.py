@@ -16,8 +16,8 @@ from ..invariants.waiting import THREADS, Patience, side_by_side
 from ..model import FileRecord
 from .messages import Gone, send
 
-SHARE_BYTES = 20 << 20
-"""Of small files: another process pays for as many."""
+SHARE_BYTES = 100_000_000
+"""It takes ten times as long to read as a process to begin."""
 
 FILE_WEIGHT = 100_000
 """To open one costs as much as so many bytes."""
@@ -121,16 +121,15 @@ def _or_error(read: Callable[[str], _Result], path: str) -> _Result | OSError:
         return error
 
 
-def shares(requests: Iterable[Request], most: int) -> list[list[Request]]:
-    """For as many processes as pay: each gets small files first, and then the large ones by their size."""
-    ordered = sorted(requests, key=lambda request: -request[1])
-    large = [request for request in ordered if request[1] >= files.LARGE_BYTES]
-    small = sum(max(size, FILE_WEIGHT) for _, size in ordered[len(large) :])
-    number = max(1, min(most, len(large) + -(-small // SHARE_BYTES)))
-    found: list[list[Request]] = [[] for _ in range(number)]
-    weights = [0] * number
-    for request in [*ordered[len(large) :], *large]:
-        lightest = weights.index(min(weights))
-        found[lightest].append(request)
-        weights[lightest] += max(request[1], FILE_WEIGHT)
+def shares(requests: Iterable[Request]) -> list[list[Request]]:
+    """For one process each: many small files, a few large ones, or one that is larger still; the largest come last."""
+    found: list[list[Request]] = []
+    left = 0
+    for request in sorted(requests, key=lambda request: request[1]):
+        weight = max(request[1], FILE_WEIGHT)
+        if weight > left:
+            found.append([])
+            left = SHARE_BYTES
+        found[-1].append(request)
+        left -= weight
     return found
