@@ -440,6 +440,8 @@ class Run:
         if changes_slave:
             self._slave.adopt(event.job)
         if grew is not None:
+            # Another generator need not wait for what the engine makes of this one's jobs.
+            self._start_what_fits()
             for new in grew.jobs:
                 self._specs[new.id] = new
             self._caches.grow(grew.jobs)
