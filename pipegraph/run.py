@@ -292,11 +292,11 @@ class Run:
         elif error is None:
             self._tell(arrival.survey.arrival())
 
-    def _drop_arrivals(self) -> None:
-        """The run is to end at once: nobody waits for what is being read."""
-        for by, arrival in list(self._arrivals.items()):
-            del self._arrivals[by]
-            if arrival.success is not None:
+    def _drop_arrivals(self, of: Iterable[JobId | None]) -> None:
+        """What is being read is not waited for; the generators that declared it end as others that are ended."""
+        for by in of:
+            arrival = self._arrivals.pop(by, None)
+            if arrival is not None and arrival.success is not None:
                 self._slave.discard(arrival.success.job)
                 self._on_event(JobStopped(arrival.success.job))
 
@@ -552,7 +552,7 @@ class Run:
         is_urgent = self._stops > 1
         self._tell(StopRequested(number, is_urgent))
         self._slave.stop(None, is_urgent)
-        self._drop_arrivals()
+        self._drop_arrivals(list(self._arrivals))
 
     # --- what is wished at the keyboard (dialogue.Controls)
 
@@ -584,6 +584,7 @@ class Run:
         """End a running job, which fails."""
         self._killed.add(job)
         self._slave.stop([job], False)
+        self._drop_arrivals([job])
 
     def pause(self, is_wanted: bool) -> None:
         """Start nothing, or go on starting."""

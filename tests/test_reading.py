@@ -140,13 +140,15 @@ def survey_alone(status: StatusFile, name: str) -> str:
 def test_what_was_read_in_a_run_is_not_read_again_for_what_comes_later(status: StatusFile) -> None:
     large_file(Path("large"))
     looks = Reading(is_alone=False)
-    survey = survey_of(status, watching("large"), by=looks)
+    Path("small").write_text("text")
+    survey = survey_of(status, watching("large", "small"), by=looks)
     survey.go_on()
     looks.ask(survey.awaited())
     survey.note(looks.note([files.read("large")], []))
     looks.forget()
 
-    later = survey_of(status, watching("large", "large"), by=looks)
+    later = survey_of(status, watching("large", "other"), by=looks)
+    Path("other").write_text("text")
     later.go_on()
 
     assert later.is_done
@@ -557,10 +559,36 @@ def test_ctrl_c_while_what_a_generator_declared_is_read_ends_the_run(held: Held)
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == -signal.SIGINT
     held.script.assert_no_process_left()
+    log = (held.folder / "logs" / "ppg_run.txt").read_text()
+    assert " stopped     grow " in log
+    assert " lost " not in log
     held.let_go()
     held.script.run()
 
     assert held.exists("out/of_slow")
+
+
+def test_no_generator_begins_while_what_another_declared_is_read_since_it_is_to_build_on_it(held: Held) -> None:
+    held.script.write(
+        GROW.replace(
+            "ppg.run_pipegraph()",
+            """
+def look():
+    with open('later', 'w') as out:
+        out.write('out/of_slow' in ppg.util.global_pipegraph.jobs and 'built on it')
+ppg.JobGeneratingJob('later', look)
+ppg.run_pipegraph()
+""",
+        )
+    )
+    process = held.script.start()
+    held.wait_for_reader()
+    wait_until(lambda: held.exists("out/second"))
+    assert not held.exists("later")
+    held.let_go()
+
+    assert process.wait(60) == 0
+    assert held.script.lines("later") == ["built on it"]
 
 
 @pytest.mark.parametrize("who", ["the fork of the generator", "the first slave"])

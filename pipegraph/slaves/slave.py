@@ -358,8 +358,6 @@ class Slave:
             if jobs is None or order.job in jobs:
                 del self._ahead[token]
                 self._tell(("dropped", token))
-        for pid in self._readers if jobs is None else ():
-            sweep.kill(pid)
         now = time.monotonic()
         for child in self._children.values():
             if jobs is None or child.job.job_id in jobs:

@@ -130,7 +130,6 @@ class Survey:
             self._next += 1
             if until < math.inf and time.monotonic() >= until:
                 return
-        reading.look_ahead(())
 
     def awaited(self) -> list[Awaited]:
         """What it waits for, of which nobody was told yet."""
