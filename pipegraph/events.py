@@ -142,6 +142,26 @@ class JobFailed(NamedTuple):
     opened: Opened = NOTHING_OPENED
 
 
+class FilesRead(NamedTuple):
+    """Files that had to be read to see whether they changed; for the loop and who looks on, the engine is not told.
+
+    Attributes
+    ----------
+    unread
+        With the path as `filename`.
+    left
+        Files that are still to be read.
+    done_bytes, all_bytes
+        Of all that was to be read lately.
+    """
+
+    records: tuple[FileRecord, ...]
+    unread: tuple[OSError, ...]
+    left: int
+    done_bytes: int
+    all_bytes: int
+
+
 class FilesOpened(NamedTuple):
     """A job read files that are no inputs of it, or left files that are no outputs; a hint, and no fault by itself.
 
@@ -265,6 +285,7 @@ Event: TypeAlias = (
     | JobSucceeded
     | JobFailed
     | FilesOpened
+    | FilesRead
     | JobStopped
     | JobsLost
     | JobsSeen

@@ -1,10 +1,12 @@
 """The loop of a run; alone in knowing engine, coordinator, status file, slaves and watchers.
 
-In English: the slave is there already, forked before anything of a run existed. Take the status file. Tell the engine
-what the script declared and what the directory holds. Then, until the engine says that all is over: start what may
-start and fits, wait for slaves and signals in one place, tell the engine what happened, write it down, show it. A job
-is recorded as started before it starts, and as made before anything that depends on it is told. Longer than other
-files: what is wished at the keyboard changes the same few fields as what happens.
+In English: the slave is there already, forked before anything of a run existed. Take the status file. Survey what the
+script declared: what takes long to read is read by processes of the slave, and what they find is written down as it
+comes. Once all is known, tell the engine. Then, until the engine says that all is over: start what may start and fits,
+wait for slaves and signals in one place, tell the engine what happened, write it down, show it. A job is recorded as
+started before it starts, and as made before anything that depends on it is told. What a generator declared is surveyed
+like the script's own, while other jobs go on; only then the engine is told of it, and that the generator succeeded.
+Longer than other files: what is wished at the keyboard changes the same few fields as what happens.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from . import __version__
 from .caches import Caches
@@ -27,6 +30,7 @@ from .errors import StatusWriteError
 from .events import (
     Event,
     FilesOpened,
+    FilesRead,
     GraphGrew,
     JobBegan,
     JobBlocked,
@@ -56,7 +60,8 @@ from .slaves.strict import landlock_version
 from .status import StatusFile
 from .status.declarations import declare, gone_of
 from .status.explaining import Explaining, note_explanation, note_replaced
-from .status.survey import changed_inputs, survey
+from .status.reading import Reading
+from .status.survey import Survey, changed_inputs
 from .targets import check_all_named
 from .undeclared import Judge, Undeclared
 from .watchers import Audience, Board, start_watchers
@@ -64,9 +69,19 @@ from .watchers import Audience, Board, start_watchers
 _TICK_SECONDS = 1.0
 _LOOK_SHARE = 0.01
 _SHOWN_CHANGES = 1000
+_SURVEY_SECONDS = 0.1
+_INPUTS_SECONDS = 10.0
 _WITH_CHANGES = {ReasonKind.INPUT_CHANGED, ReasonKind.OUTPUT_CHANGED}
 _NOT_BELIEVED = {ReasonKind.FORCED, ReasonKind.OUTPUT_MISSING, ReasonKind.OUTPUT_EMPTY}
 """Reasons to make a job although it is to be adopted."""
+
+
+class _Arrival(NamedTuple):
+    """Jobs that are surveyed before the engine is told of them; of a generator also its success, and hints on it."""
+
+    survey: Survey
+    success: JobSucceeded | None = None
+    hints: Opened = NOTHING_OPENED
 
 
 class Run:
@@ -112,6 +127,12 @@ class Run:
         self._refused: dict[JobId, Failure] = {}
         self._failures: list[tuple[JobFailed, JobSpec]] = []
         self._board = Board(self._specs)
+        self._reading = Reading(is_alone=False)
+        # By the generator that made them; None: the script.
+        self._arrivals: dict[JobId | None, _Arrival] = {}
+        # Watched files that jobs have used since it was last seen whether they changed, and the last such job.
+        self._used_inputs: dict[JobId, JobId] = {}
+        self._next_inputs = 0.0
         self._warned_inputs: set[str] = set()
         self._shown_remarks: set[str] = set()
         self._is_whole = graph.is_whole
@@ -160,6 +181,7 @@ class Run:
                 )
             try:
                 self._loop()
+                self._check_inputs()
                 self._note_gone()
             except BaseException as error:
                 self._show(Warned(f"the run ended early: {type(error).__name__}: {str(error).partition(chr(10))[0]}"))
@@ -179,7 +201,7 @@ class Run:
     def _loop(self) -> None:
         try:
             declare(self._declared, self._script, self._status)
-            self._tell(survey(self._declared, (), None, self._status, self._graph.accepts))
+            self._arrivals[None] = _Arrival(self._survey(self._declared, (), None))
         except StatusWriteError as error:
             self._give_up(error)
         poll = select.poll()
@@ -187,6 +209,7 @@ class Run:
         watched: set[int] = set()
         next_tick = time.monotonic() + self._audience.tick_seconds
         while not self._is_over:
+            self._go_on_surveying()
             if not self._start_what_fits():
                 break
             keyboard = self._dialogue.fileno()
@@ -201,6 +224,8 @@ class Run:
             deadline = self._slave.next_deadline()
             if deadline is not None:
                 until = min(until, deadline)
+            if any(not arrival.survey.is_through for arrival in self._arrivals.values()):
+                until = 0.0
             readable = [descriptor for descriptor, _ in poll.poll(max(0, (until - time.monotonic()) * 1000))]
             if self._signals.received:
                 self._on_signals()
@@ -220,9 +245,61 @@ class Run:
             self.look(0.0)
             took = time.monotonic() - now
             self._next_look = now + max(_TICK_SECONDS, took / _LOOK_SHARE)
+        if now >= self._next_inputs:
+            self._check_inputs()
+            self._next_inputs = now + max(_INPUTS_SECONDS, (time.monotonic() - now) / _LOOK_SHARE)
         self._audience.tick(now)
         self._dialogue.tick(now)
         self._write(lambda: self._status.tick(now))
+
+    def _survey(self, specs: tuple[JobSpec, ...], edges: tuple[tuple[JobId, str], ...], by: JobId | None) -> Survey:
+        return Survey(specs, edges, by, self._status, self._graph.accepts, self._reading)
+
+    def _go_on_surveying(self) -> None:
+        """For a short time; what has to be read is asked for once all was looked at, and shared out then."""
+        for by, arrival in list(self._arrivals.items()):
+            survey = arrival.survey
+            try:
+                survey.go_on(time.monotonic() + _SURVEY_SECONDS)
+            except StatusWriteError as error:
+                self._end_arrival(by, error)
+                continue
+            if survey.is_done:
+                self._end_arrival(by)
+            elif survey.is_through and (wanted := self._reading.ask(survey.awaited())):
+                self._slave.read(wanted)
+
+    def _on_read(self, event: FilesRead) -> None:
+        self._show(event)
+        paths = self._reading.note(event.records, event.unread)
+        for by, arrival in list(self._arrivals.items()):
+            try:
+                arrival.survey.note(paths)
+            except StatusWriteError as error:
+                self._end_arrival(by, error)
+
+    def _end_arrival(self, by: JobId | None, error: StatusWriteError | None = None) -> None:
+        """All of it is known, or can't be recorded."""
+        arrival = self._arrivals.pop(by)
+        if not self._arrivals:
+            self._reading.forget()
+        if error is not None:
+            self._give_up(error)
+        if arrival.success is not None:
+            spec = self._specs[arrival.success.job]
+            objection = None if error is None else _not_recorded(spec, error).failure
+            grew = arrival.survey.arrival() if error is None else None
+            self._end_success(arrival.success, objection, grew, arrival.hints)
+        elif error is None:
+            self._tell(arrival.survey.arrival())
+
+    def _drop_arrivals(self, of: Iterable[JobId | None]) -> None:
+        """What is being read is not waited for; the generators that declared it end as others that are ended."""
+        for by in of:
+            arrival = self._arrivals.pop(by, None)
+            if arrival is not None and arrival.success is not None:
+                self._slave.discard(arrival.success.job)
+                self._on_event(JobStopped(arrival.success.job))
 
     def _start_what_fits(self) -> bool:
         """False if the run is over."""
@@ -303,6 +380,9 @@ class Run:
         if isinstance(event, JobBegan):
             self._coordinator.begin(event.job)
             return
+        if isinstance(event, FilesRead):
+            self._on_read(event)
+            return
         if isinstance(event, JobFailed):
             self._coordinator.end(event.job, event.usage.seconds)
             if event.failure.kind is not FailureKind.NOT_RECORDED:
@@ -313,12 +393,14 @@ class Run:
         elif isinstance(event, JobsLost):
             for job in event.running:
                 self._coordinator.end(job)
+                self._arrivals.pop(job, None)
+            if None in self._arrivals:
+                self._show(event)  # the engine, which knows of no job yet, would take the run for over
+                return
         self._tell(event)
 
     def _on_succeeded(self, event: JobSucceeded) -> None:
         spec = self._specs[event.job]
-        self._coordinator.end(event.job, event.usage.seconds)
-        changes_slave = spec.in_memory or spec.role is Role.GENERATOR
         objection = self._engine.objection_to(event)
         verdict = self._judge.judge(spec, event.opened)
         if verdict.faults and self._graph.strict:
@@ -327,16 +409,28 @@ class Run:
             put_away(spec.outputs, job is not None and job.rename_broken)
         else:
             self._warn_of_undeclared(verdict.faults)
-        grew: GraphGrew | None = None
+        growth = event.growth
         if objection is None:
             try:
                 self._note_made(event, verdict.hints)
-                declare(event.growth.jobs, self._script, self._status)
-                if event.growth.jobs or event.growth.edges:
-                    grew = survey(event.growth.jobs, event.growth.edges, event.job, self._status, self._graph.accepts)
+                declare(growth.jobs, self._script, self._status)
+                if growth.jobs or growth.edges:
+                    # Until all is known, it holds its core, and what is to follow its fork in the slave waits.
+                    survey = self._survey(growth.jobs, growth.edges, event.job)
+                    self._arrivals[event.job] = _Arrival(survey, event, verdict.hints)
+                    return
             except StatusWriteError as error:
                 objection = _not_recorded(spec, error).failure
                 self._give_up(error)
+        self._end_success(event, objection, None, verdict.hints)
+
+    def _end_success(
+        self, event: JobSucceeded, objection: Failure | None, grew: GraphGrew | None, hints: Opened
+    ) -> None:
+        """All is known of a job that succeeded; or it counts as failed."""
+        spec = self._specs[event.job]
+        self._coordinator.end(event.job, event.usage.seconds)
+        changes_slave = spec.in_memory or spec.role is Role.GENERATOR
         if objection is not None:
             if changes_slave:
                 self._slave.discard(event.job)
@@ -348,17 +442,21 @@ class Run:
         if changes_slave:
             self._slave.adopt(event.job)
         if grew is not None:
+            # Another generator need not wait for what the engine makes of this one's jobs.
+            self._start_what_fits()
             for new in grew.jobs:
                 self._specs[new.id] = new
             self._caches.grow(grew.jobs)
             self._show_remarks(grew.jobs)
             self._tell(grew)
-        self._warn_of_changed_inputs(spec)
+        for name in spec.inputs:
+            if name in self._specs and self._specs[name].watch is not None:
+                self._used_inputs[name] = spec.id
         for headline, mend in event.remarks:
             self._show(Warned(headline, spec.id, mend))
         self._tell(event)
-        if verdict.hints is not NOTHING_OPENED:
-            self._show(FilesOpened(spec.id, verdict.hints.read, verdict.hints.written, verdict.hints.is_cut))
+        if hints is not NOTHING_OPENED:
+            self._show(FilesOpened(spec.id, hints.read, hints.written, hints.is_cut))
 
     def _note_made(self, event: JobSucceeded, hints: Opened) -> None:
         """Record a success, and what its fingerprints are of, for who asks later what has changed."""
@@ -456,6 +554,7 @@ class Run:
         is_urgent = self._stops > 1
         self._tell(StopRequested(number, is_urgent))
         self._slave.stop(None, is_urgent)
+        self._drop_arrivals(list(self._arrivals))
 
     # --- what is wished at the keyboard (dialogue.Controls)
 
@@ -487,6 +586,7 @@ class Run:
         """End a running job, which fails."""
         self._killed.add(job)
         self._slave.stop([job], False)
+        self._drop_arrivals([job])
 
     def pause(self, is_wanted: bool) -> None:
         """Start nothing, or go on starting."""
@@ -540,21 +640,19 @@ class Run:
                 more = f" (and {len(jobs) - 1} more job{'s' * (len(jobs) > 2)})" if len(jobs) > 1 else ""
                 self._show(Warned(headline + more, jobs[0], mend))
 
-    def _warn_of_changed_inputs(self, spec: JobSpec) -> None:
-        watched = [
-            self._specs[name]
-            for name in spec.inputs
-            if name in self._specs and self._specs[name].watch is not None and name not in self._warned_inputs
-        ]
-        for path in changed_inputs(watched, self._status) if watched else ():
-            self._warned_inputs.add(path)
-            self._show(
-                Warned(
-                    f"an input file changed during the run: {path}",
-                    spec.id,
-                    "What was made from it will be made again by the next run.",
+    def _check_inputs(self) -> None:
+        """Say which files have changed since they were measured; each is looked at once for all jobs that used it."""
+        used, self._used_inputs = self._used_inputs, {}
+        for name, path in changed_inputs((self._specs[name] for name in used), self._status):
+            if path not in self._warned_inputs:
+                self._warned_inputs.add(path)
+                self._show(
+                    Warned(
+                        f"an input file changed during the run: {path}",
+                        used[name],
+                        "What was made from it will be made again by the next run.",
+                    )
                 )
-            )
 
     def _end_wish(self, job: JobId) -> None:
         """What is up to date need not be adopted; nor is it to be when it is stale in a later run."""

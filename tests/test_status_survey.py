@@ -191,10 +191,10 @@ def test_an_input_that_is_gone_is_told_by_name_with_its_place(status):
 
 
 def test_an_error_that_names_no_file_and_no_reason_is_told_with_what_is_known(status, monkeypatch):
-    def fail(path: str, known: object, **more: object) -> FileRecord:
+    def fail(path: str, **more: object) -> FileRecord:
         raise OSError("odd")
 
-    monkeypatch.setattr(files, "look", fail)
+    monkeypatch.setattr(files, "read", fail)
 
     message = look(status, watching("a", "b")).unmeasured["FIa,b"].message
 
@@ -351,4 +351,10 @@ def test_inputs_that_changed_are_found_by_size_time_and_inode_and_those_that_are
     Path("gone").unlink()
     write("last", "")
 
-    assert changed_inputs(specs, status) == ["size", "time", "inode", "gone", "last"]
+    assert changed_inputs(specs, status) == [
+        (specs[0].id, "size"),
+        (specs[0].id, "time"),
+        (specs[2].id, "inode"),
+        (specs[2].id, "gone"),
+        (specs[2].id, "last"),
+    ]

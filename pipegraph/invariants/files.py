@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 
 from xxhash import xxh3_128, xxh3_128_hexdigest
 
@@ -27,8 +28,21 @@ STALE_TRIES = 3
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY
 
 
+class TooLarge(Exception):
+    """A file has more bytes than were to be read."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+
 def read(
-    path: str, wait_out_tick: bool = False, *, clocks: FileClocks = FILE_CLOCKS, tries: int = STALE_TRIES
+    path: str,
+    wait_out_tick: bool = False,
+    *,
+    clocks: FileClocks = FILE_CLOCKS,
+    tries: int = STALE_TRIES,
+    most_bytes: int | None = None,
+    tell: Callable[[int], object] | None = None,
 ) -> FileRecord:
     """Fingerprint of the content of a file, read whole.
 
@@ -38,11 +52,17 @@ def read(
         Read files of `LARGE_BYTES` and more only once their stamp is older than the tick: they come back not racy.
     tries
         How often it is opened while another client of a network file system replaces it.
+    most_bytes
+        A file that is larger is not read.
+    tell
+        Called after each chunk of a large file, with its bytes.
 
     Raises
     ------
     OSError
         It is not there, can't be read, or is no regular file. Symbolic links are followed.
+    TooLarge
+        It has more than `most_bytes`.
 
     Notes
     -----
@@ -58,6 +78,8 @@ def read(
         mode, size, mtime_ns = before.st_mode, before.st_size, before.st_mtime_ns
         if not stat.S_ISREG(mode):
             raise _no_file(path, mode)
+        if most_bytes is not None and size > most_bytes:
+            raise TooLarge(size)
         if wait_out_tick and size >= LARGE_BYTES:
             clocks.wait_until_not_racy(path, before.st_dev, mtime_ns)
             began_ns = clocks.now_ns()
@@ -67,12 +89,12 @@ def read(
             # Shorter or longer than it was said to be: read to the end; it is racy.
             content = xxh3_128_hexdigest(data) if count == size else _rest(file, data)[0]
         else:
-            content, count = _rest(file, b"")
+            content, count = _rest(file, b"", tell)
         after = os.fstat(file)
     except OSError as error:
         if error.errno == errno.ESTALE and tries > 1:
             # What open and stat find stale the kernel looks up again by itself; what was open it can't.
-            return read(path, wait_out_tick, clocks=clocks, tries=tries - 1)
+            return read(path, wait_out_tick, clocks=clocks, tries=tries - 1, most_bytes=most_bytes, tell=tell)
         if error.filename is None:
             error.filename = path
         raise
@@ -101,25 +123,37 @@ def look(path: str, known: FileRecord | None, *, clocks: FileClocks = FILE_CLOCK
     """
     if known is None:
         return read(path, clocks=clocks)
-    if not known.is_racy:
-        status = os.stat(path)
-        if status.st_mtime_ns == known.mtime_ns and status.st_size == known.size and status.st_ino == known.inode:
-            return known
-    record = read(path, clocks=clocks)
-    if record.content == known.content:
+    if not known.is_racy and is_as_recorded(os.stat(path), known):
+        return known
+    return with_fingerprint_of(known, read(path, clocks=clocks))
+
+
+def is_as_recorded(now: os.stat_result, known: FileRecord) -> bool:
+    """Whether size, time and inode are what they were."""
+    return now.st_mtime_ns == known.mtime_ns and now.st_size == known.size and now.st_ino == known.inode
+
+
+def with_fingerprint_of(known: FileRecord | None, record: FileRecord) -> FileRecord:
+    """What was read; with the fingerprint that this content is known by."""
+    if known is not None and record.content == known.content:
         return record._replace(fingerprint=known.fingerprint)
     return record
 
 
-def look_at_time(path: str) -> FileRecord:
+def look_at_time(path: str, stat_of: Callable[[str], os.stat_result] = os.stat) -> FileRecord:
     """A file by its size and time of change only; `content` is empty.
+
+    Parameters
+    ----------
+    stat_of
+        Who is asked for them.
 
     Raises
     ------
     OSError
         It is not there, or is no regular file.
     """
-    status = os.stat(path)
+    status = stat_of(path)
     if not stat.S_ISREG(status.st_mode):
         raise _no_file(path, status.st_mode)
     fingerprint = combine((str(status.st_size), str(status.st_mtime_ns)))
@@ -148,7 +182,7 @@ def _no_file(path: str, mode: int) -> OSError:
     return OSError(errno.EINVAL, f"Is a {kind}, not a regular file", path)
 
 
-def _rest(file: int, data: bytes) -> tuple[str, int]:
+def _rest(file: int, data: bytes, tell: Callable[[int], object] | None = None) -> tuple[str, int]:
     """Hash of what was read and all that follows, and how many bytes it was."""
     digest = xxh3_128(data)
     total = len(data)
@@ -157,4 +191,6 @@ def _rest(file: int, data: bytes) -> tuple[str, int]:
     while count := os.readv(file, [buffer]):
         digest.update(view[:count])
         total += count
+        if tell is not None:
+            tell(count)
     return digest.hexdigest(), total

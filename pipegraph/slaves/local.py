@@ -7,6 +7,7 @@ death concern the same few fields, and each rule must know of the others.
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import select
@@ -19,9 +20,21 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..errors import CommunicationFailure
-from ..events import Event, JobBegan, JobFailed, JobsLost, JobStopped, JobSucceeded, SlaveDied, Warned
+from ..events import Event, FilesRead, JobBegan, JobFailed, JobsLost, JobStopped, JobSucceeded, SlaveDied, Warned
 from ..invariants.clock import FILE_CLOCKS
-from ..model import ALONE, NOTHING_PRINTED, Fingerprint, Grant, JobId, JobSpec, Printed, Role, Sighting, Usage
+from ..model import (
+    ALONE,
+    NOTHING_PRINTED,
+    FileRecord,
+    Fingerprint,
+    Grant,
+    JobId,
+    JobSpec,
+    Printed,
+    Role,
+    Sighting,
+    Usage,
+)
 from . import messages, sweep
 from .child import FAILED, Report, found_as_file, unpacked
 from .deaths import death, no_slave, not_started
@@ -94,6 +107,8 @@ class LocalSlave:
         self._current: _Slave | None = None
         self._slaves: dict[int, _Slave] = {}
         self._candidates: dict[JobId, _Slave] = {}
+        # Those of the candidates that have told of their success, and wait for `adopt` or `discard`.
+        self._successful: set[JobId] = set()
         self._loaded: list[JobId] = []
         self._deaths = 0
         self._tokens = 0
@@ -106,6 +121,12 @@ class LocalSlave:
         self._is_begun = False
         self._spared: frozenset[int] = frozenset()
         self._events: list[Event] = []
+        # Files that are to be read, with their sizes, by the process that reads them or will.
+        self._readers = len(os.sched_getaffinity(0))
+        self._to_read: dict[int, dict[str, int]] = {}
+        self._read_now: dict[int, tuple[str, int]] = {}
+        self._done_bytes = self._all_bytes = 0
+        self._blamed: set[str] = set()
 
     def begin(self) -> None:
         """Fork the first slave.
@@ -183,9 +204,10 @@ class LocalSlave:
         """Descriptors to wait on for reading.
 
         Not the one by which jobs report: a slave tells of each end, and what was reported is read then. Jobs that
-        find ten reports unread wait, but not for long: who sent these is about to end.
+        find ten reports unread wait, but not for long: who sent these is about to end. But those that read files tell by
+        it how far they are.
         """
-        return self._slaves.keys()
+        return [self._report_reader.fileno(), *self._slaves] if self._to_read else self._slaves.keys()
 
     def next_deadline(self) -> float | None:
         """Monotonic time at which `receive` wants to be called although nothing is readable."""
@@ -248,6 +270,7 @@ class LocalSlave:
     def adopt(self, job: JobId) -> None:
         """The fork that loaded this becomes the current slave."""
         before, candidate = self._current, self._candidates.pop(job)
+        self._successful.discard(job)
         assert before is not None
         self._say(before, ("succeeded", job))
         self._say(candidate, ("adopt", self._slave_mark(candidate)))
@@ -263,6 +286,7 @@ class LocalSlave:
     def discard(self, job: JobId) -> None:
         """The fork that did this must not become a slave."""
         candidate = self._candidates.pop(job)
+        self._successful.discard(job)
         candidate.is_retired = True
         if self._current is not None:
             self._say(self._current, ("succeeded", job))
@@ -278,6 +302,8 @@ class LocalSlave:
     def stop(self, jobs: Iterable[JobId] | None, is_urgent: bool) -> None:
         """End running jobs, all if None: TERM, a grace, KILL; urgent: KILL. Each comes back as ended."""
         listed = None if jobs is None else list(jobs)
+        if listed is None:
+            self._to_read.clear()
         for slave in list(self._slaves.values()):
             self._say(slave, ("stop", listed, is_urgent))
 
@@ -322,6 +348,72 @@ class LocalSlave:
                     return Printed(out, err, out_bytes, err_bytes)
         return NOTHING_PRINTED
 
+    def read(self, files: Iterable[tuple[str, int]]) -> None:
+        """Have files read, of these sizes in bytes (-1: not known); what is found comes from `receive`.
+
+        By children of the keeper, which holds nothing that was loaded, and is there to the end; one for each core.
+        """
+        from .reading import shares
+
+        if not self._to_read:
+            self._done_bytes = self._all_bytes = 0
+        for share in shares(files):
+            self._tokens += 1
+            self._to_read[self._tokens] = dict(share)
+            self._all_bytes += sum(max(0, size) for _, size in share)
+        self._ask_to_read()
+
+    def _ask_to_read(self) -> None:
+        assert self._keeper is not None
+        for token, files in self._to_read.items():
+            if len(self._read_now) >= self._readers:
+                return
+            if token not in self._read_now:
+                self._read_now[token] = ("", 0)
+                self._say(self._keeper, ("read", token, list(files.items())))
+
+    def _on_read(
+        self, token: int, found: list[tuple[Any, ...]], errors: list[tuple[int, str, str]], path: str, so_far: int
+    ) -> None:
+        """What a process that reads has to say: what it found, and how far it is with a large file."""
+        records = tuple(map(FileRecord._make, found))
+        unread = tuple(OSError(*each) for each in errors)
+        awaited = self._to_read.get(token, {})
+        for record in records:
+            if awaited.pop(record.path, 0) < 0:
+                self._all_bytes += record.size
+            self._done_bytes += record.size
+        for error in unread:
+            awaited.pop(error.filename, None)
+        if token in self._read_now:
+            self._read_now[token] = (path, so_far)
+        self._tell_of_reading(records, unread)
+
+    def _tell_of_reading(self, records: tuple[FileRecord, ...], unread: tuple[OSError, ...]) -> None:
+        done = self._done_bytes + sum(so_far for _, so_far in self._read_now.values())
+        left = sum(map(len, self._to_read.values()))
+        self._events.append(FilesRead(records, unread, left, done, max(done, self._all_bytes)))
+
+    def _on_reader_gone(self, token: int, exit_code: int | None) -> None:
+        """What it has left unread is read by another; but of a file that two died of, no more than that is said."""
+        self._read_reports()
+        path, _ = self._read_now.pop(token, ("", 0))
+        left = self._to_read.pop(token, None)
+        if left:
+            if path not in left:
+                path = next(iter(left))
+            if path in self._blamed:
+                del left[path]
+                how = "it could not be started" if exit_code is None else f"exit {exit_code}"
+                if exit_code is not None and exit_code < 0:
+                    how = f"killed by signal {-exit_code}"
+                why = f"the process that was to read it ended before it had, twice ({how})"
+                self._tell_of_reading((), (OSError(errno.EIO, why, path),))
+            self._blamed.add(path)
+        if left:
+            self._to_read[token] = left
+        self._ask_to_read()
+
     def receive(self, readable: Iterable[int] | None = None) -> list[Event]:
         """What happened since the last call; does not wait.
 
@@ -339,6 +431,8 @@ class LocalSlave:
         for slave in self._slaves.values():
             if slave.outbox:
                 self._send_outbox(slave)
+        if self._to_read:
+            self._read_reports()
         gone: list[_Slave] = []
         for descriptor in self._readable(0) if readable is None else readable:
             known = self._slaves.get(descriptor)
@@ -354,17 +448,22 @@ class LocalSlave:
         else:
             for slave in gone:
                 self._on_gone(slave, events)
+        events += self._events
+        self._events = []
         return events
 
     def _readable(self, wait_ms: float) -> list[int]:
         poll = select.poll()
-        for descriptor in self._slaves:
+        for descriptor in self.fileno():
             poll.register(descriptor, select.POLLIN)
         return [descriptor for descriptor, _ in poll.poll(wait_ms)]
 
     def _read_reports(self) -> None:
         while (received := messages.receive(self._report_reader)) is not None:
             token, *parts = received[0]
+            if token == "read":
+                self._on_read(*parts)
+                continue
             self._reports[token] = unpacked(tuple(parts))
 
     def _report_of(self, token: int) -> Report | None:
@@ -384,6 +483,9 @@ class LocalSlave:
             slave.is_asked = False
             slave.inherited_bytes = token
             slave.processes = {its_token: (pids, started_at) for its_token, pids, started_at in rest[0]}
+            return
+        if word == "read":
+            self._on_reader_gone(token, *rest)
             return
         spec = slave.running.pop(token, None)
         if spec is None:
@@ -421,6 +523,7 @@ class LocalSlave:
         self._deaths = 0
         how = told.usage, Printed._make(printed), told.growth, told.opened
         events.append(JobSucceeded(spec.id, (), *how, remarks=remarks, fingerprint=fingerprint))
+        self._successful.add(spec.id)
         if threads > 1:
             events.append(
                 Warned(
@@ -466,7 +569,7 @@ class LocalSlave:
         self._forget(slave)
         job = next((job for job, candidate in self._candidates.items() if candidate is slave), None)
         if job is not None:
-            if _unsay_success(job, events):
+            if self._is_success_lost(job, events):
                 del self._candidates[job]
                 self._tell_death(0, (job,), (), events)
             return  # otherwise the slave that forked it tells how it died
@@ -479,6 +582,10 @@ class LocalSlave:
             self._forget_candidate(job)
         memory: tuple[JobId, ...] = ()
         if slave is self._current:
+            # What was built on it, and was not adopted, is built anew on what comes in its place.
+            for job in [job for job in self._candidates if self._is_success_lost(job, events)]:
+                self.discard(job)
+                lost = tuple(sorted([*lost, job]))
             memory = tuple(self._loaded)
             self._loaded.clear()
             self._current = self._keeper
@@ -489,7 +596,7 @@ class LocalSlave:
         sweep.kill_session(pid, f"{_MARK}={self._run_id}", self._spared)
         _reap(pid)
         lost = self._lost(tuple(self._slaves.values()), events)
-        lost = tuple(sorted([*lost, *(job for job in self._candidates if _unsay_success(job, events))]))
+        lost = tuple(sorted([*lost, *(job for job in self._candidates if self._is_success_lost(job, events))]))
         memory = tuple(self._loaded)
         for slave in list(self._slaves.values()):
             self._forget(slave)
@@ -500,6 +607,8 @@ class LocalSlave:
                 self._fork_keeper()
             except OSError as error:
                 raise no_slave(error) from error
+            self._read_now.clear()
+            self._ask_to_read()
         self._tell_death(pid, lost, memory, events)
 
     def _lost(self, slaves: Iterable[_Slave], events: list[Event]) -> tuple[JobId, ...]:
@@ -525,6 +634,13 @@ class LocalSlave:
             )
         events.append(SlaveDied(pid, self._deaths))
         events.append(JobsLost(lost, memory))
+
+    def _is_success_lost(self, job: JobId, events: list[Event]) -> bool:
+        """Whether it was loaded, but its fork died before it was adopted; that it was is told no more."""
+        events[:] = [event for event in events if not (isinstance(event, JobSucceeded) and event.job == job)]
+        is_lost = job in self._successful
+        self._successful.discard(job)
+        return is_lost
 
     def _forget_candidate(self, job: JobId) -> None:
         candidate = self._candidates.pop(job, None)
@@ -581,14 +697,6 @@ class LocalSlave:
             if not self._was_subreaper:
                 sweep.adopt_orphans(False)
             sweep.remove_folder(self._folder)
-
-
-def _unsay_success(job: JobId, events: list[Event]) -> bool:
-    """Take back that it was loaded, since its fork died before it was adopted; false if it was not said."""
-    said = [event for event in events if isinstance(event, JobSucceeded) and event.job == job]
-    for event in said:
-        events.remove(event)
-    return bool(said)
 
 
 def _reap(pid: int, wait_seconds: float = 5.0) -> bool:

@@ -234,6 +234,8 @@ class Slave:
         self._kill_at: dict[int, float] = {}
         # What was told ahead, to begin when others end, by token.
         self._ahead: dict[int, Order] = {}
+        # Processes that only read files for the master, by id; nothing is cleaned up after them.
+        self._readers: dict[int, int] = {}
         self._slots: list[Slot] = []
         self._slot_folders = tuple(each for each in (around.log_directory, around.folder) if each)
         self._environment: dict[bytes, bytes] = {}
@@ -290,6 +292,8 @@ class Slave:
                         self._gathered_bytes = min(self._gathered_bytes, anonymous_bytes())
                 elif word == "succeeded":
                     self._let_go(message[1])
+                elif word == "read":
+                    self._read(message[1], message[2])
                 elif word == "who":
                     who = [(child.token, self._pids_of(child), child.started_at) for child in self._children.values()]
                     self._tell(("who", self._bytes, who))
@@ -380,6 +384,30 @@ class Slave:
             os.close(successor_end)
         self._note_child(_Child(job, pid, slot, order.token, started_at, None, before))
 
+    def _read(self, token: int, requests: list[tuple[str, int]]) -> None:
+        """A process that looks at the user's files, in this one's group: none of what is done for jobs is for it."""
+        try:
+            pid = os.fork()
+        except OSError:
+            self._tell(("read", token, None))
+            return
+        if pid == 0:
+            try:
+                sweep.die_with_parent(self._pid)
+                # Whoever holds it hides the death of the slave.
+                os.close(self._control_descriptor)
+                from .reading import read_files
+
+                read_files(requests, self._around.reports, token)
+                os._exit(0)
+            except BaseException:
+                import traceback
+
+                traceback.print_exc()
+            finally:
+                os._exit(1)
+        self._readers[pid] = token
+
     def _let_go(self, job_id: JobId) -> None:
         """The fork of this job told the master itself how it ended; it is a slave now, or is about to end."""
         for pid, child in list(self._children.items()):
@@ -453,10 +481,12 @@ class Slave:
         self._finish(child, status, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
 
     def _reap_other(self, pid: int) -> None:
-        """A part of a pipe that does not lead it, or somebody's orphan."""
+        """A part of a pipe that does not lead it, one that reads, or somebody's orphan."""
         child = self._part_of.pop(pid, None)
         if child is None or child.pipe is None:
-            os.waitpid(pid, 0)
+            _, status = os.waitpid(pid, 0)
+            if pid in self._readers:
+                self._tell(("read", self._readers.pop(pid), os.waitstatus_to_exitcode(status)))
             return
         child.pipe.note(*os.wait4(pid, 0))
         if child.pid in self._kept and self._have_ended(child.pipe):

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..events import (
     Event,
+    FilesRead,
     GraphGrew,
     JobBlocked,
     JobFailed,
@@ -30,7 +31,7 @@ from ..events import (
 from ..model import Counts, InputId, JobId, JobSpec, Reason, Role, Sighting
 from .estimates import Estimates
 from .overview import SHOWN_JOBS, FailedJob, Overview, RunningJob
-from .wording import headline_of
+from .wording import headline_of, reading_of
 
 
 class JobState(enum.Enum):
@@ -66,6 +67,8 @@ class Board:
         The failed job because of which one is blocked.
     reasons_of
         Why a job was started.
+    reading
+        Which files are being read to see whether they changed, and how far that is; empty: none.
     is_stopping
         Somebody wants the run to end.
     is_paused, is_again, cores
@@ -82,6 +85,7 @@ class Board:
         self._began: RunBegan | None = None
         self._ended: RunEnded | None = None
         self._is_decided = False
+        self.reading = ""
         self.is_stopping = False
         self.running_jobs: dict[JobId, float] = {}
         self._cores_of: dict[JobId, int] = {}
@@ -97,6 +101,7 @@ class Board:
         self.cores = 0
         self._handlers: dict[type, Callable[[Any], None]] = {
             RunBegan: self._on_run_began,
+            FilesRead: self._on_read,
             GraphGrew: self._on_grew,
             JobStarted: self._on_started,
             JobSucceeded: self._on_succeeded,
@@ -246,6 +251,7 @@ class Board:
             tuple(self.failures()),
             estimate,
             self._brought_back,
+            self.reading,
         )
 
     # --- what happens
@@ -287,6 +293,9 @@ class Board:
         for dependent, name in event.edges:
             self._injected.setdefault(dependent, []).append(name)
         self._is_decided = True
+
+    def _on_read(self, event: FilesRead) -> None:
+        self.reading = reading_of(event)
 
     def _on_started(self, event: JobStarted) -> None:
         self._move(event.job, JobState.RUNNING)

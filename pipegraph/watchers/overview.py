@@ -74,6 +74,8 @@ class Overview(NamedTuple):
         The longest first, and no more than `SHOWN_JOBS`; `running_jobs` counts them all.
     failed
         Those first that block most.
+    reading
+        Which files are being read to see whether they changed, in words.
     """
 
     run_id: str
@@ -105,6 +107,7 @@ class Overview(NamedTuple):
     failed: tuple[FailedJob, ...] = ()
     estimate: Estimate | None = None
     brought_back: int = 0
+    reading: str = ""
 
     @property
     def settled(self) -> int:

@@ -27,6 +27,7 @@ class Progress:
         self._is_quiet = is_quiet
         self._interval = _FIRST_SECONDS
         self._next: float | None = None
+        self._has_told_of_reading = False
 
     def see(self, event: Event) -> None:
         """Say what can't wait."""
@@ -36,19 +37,30 @@ class Progress:
 
     def tick(self, now: float) -> None:
         """About once a second; speaks less often."""
+        board = self._board
         if self._next is None:
             self._next = now + self._interval - 1.0
-        if now < self._next or self._is_quiet:
+        if self._is_quiet:
+            return
+        if board.reading and not self._has_told_of_reading:
+            # Before anything is known of the jobs, this is all that happens.
+            self._next = min(self._next, now)
+        if now < self._next:
             return
         self._interval = min(_SLOWEST_SECONDS, self._interval * 1.5)
         self._next = now + self._interval
-        board = self._board
+        self._has_told_of_reading = bool(board.reading)
         running = board.running_jobs
         newest = next(reversed(running), None)
         doing = ""
         if newest is not None:
             others = f" and {len(running) - 1} more" if len(running) > 1 else ""
             doing = f", running {shown(newest)[:60]}{others}"
+        if board.reading and not board.total:
+            self.print([Line(f"pipegraph: {board.reading}")])
+            return
+        if board.reading:
+            doing += f", {board.reading}"
         failed = f", {board.failed} failed" if board.failed else ""
         self.print([Line(f"pipegraph: {board.settled} of {board.total} jobs settled{failed}{doing}")])
 

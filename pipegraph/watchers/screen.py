@@ -139,6 +139,8 @@ def _headline(view: Overview, dot: str) -> Text:
         parts += [(dot, "dim"), ("paused: nothing is started (resume)", "bold yellow")]
     if view.is_stopping and not view.ended_at:
         parts += [(dot, "dim"), ("stopping", "bold yellow")]
+    if view.reading:
+        parts += [(dot, "dim"), (view.reading, "cyan")]
     if view.is_again:
         parts += [(dot, "dim"), ("runs again afterwards", "cyan")]
     if view.ended_at:

@@ -10,6 +10,7 @@ from ..errors import shown
 from ..events import (
     Event,
     FilesOpened,
+    FilesRead,
     JobBlocked,
     JobFailed,
     JobNotNeeded,
@@ -28,6 +29,8 @@ from ..events import (
 from ..model import Counts, Failure, Frame, JobSpec, Origin, Printed, Reason
 
 _SHOWN_REASONS = _SHOWN_FILES = 20
+_LARGE_BYTES = 100_000_000
+"""Of a file that had to be read and is smaller, the log has no line."""
 _TAIL_LINES = 30
 _TAIL_CHARACTERS = 10_000
 _UNFOLDED_CALLS = 6
@@ -63,6 +66,9 @@ def line_of(event: Event, specs: Mapping[str, JobSpec]) -> str:
         )
     if isinstance(event, FilesOpened):
         return f"undeclared  {named(specs.get(event.job), event.job)} {opened_files(event)}"
+    if isinstance(event, FilesRead):
+        large = [f"{shown(each.path)} ({_size(each.size)})" for each in event.records if each.size >= _LARGE_BYTES]
+        return f"read        {', '.join(large)}" if large else ""
     if isinstance(event, JobBlocked):
         return f"blocked     {named(specs.get(event.job), event.job)} because of {shown(event.culprit)}"
     if isinstance(event, JobNotNeeded):
@@ -89,6 +95,18 @@ def line_of(event: Event, specs: Mapping[str, JobSpec]) -> str:
     if isinstance(event, RunEnded):
         return f"run ended   {summary_of(event.counts)} in {duration(event.seconds)}"
     return ""
+
+
+def reading_of(event: FilesRead) -> str:
+    """What is being read, and how far it is; empty: nothing more."""
+    if not event.left:
+        return ""
+    files = f"{event.left:,} file{'s' if event.left > 1 else ''}"
+    return f"reading {files}, {_size(event.done_bytes)} of {_size(event.all_bytes)}"
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
 def opened_files(event: FilesOpened) -> str:
