@@ -204,8 +204,8 @@ class LocalSlave:
         """Descriptors to wait on for reading.
 
         Not the one by which jobs report: a slave tells of each end, and what was reported is read then. Jobs that
-        find ten reports unread wait, but not for long: who sent these is about to end. But those that read files tell by
-        it how far they are.
+        find ten reports unread wait, but not for long: who sent these is about to end. But those that read files tell
+        by it how far they are.
         """
         return [self._report_reader.fileno(), *self._slaves] if self._to_read else self._slaves.keys()
 
