@@ -14,7 +14,6 @@ import socket
 import sys
 import time
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -28,6 +27,7 @@ from .deaths import death, no_slave, not_started
 from .protocol import Order, Workload
 from .slave import Surroundings, be_keeper
 from .terminal import Mode, saved_mode
+from .workers import Forebear, Workers
 
 MAX_DEATHS_IN_A_ROW = 3
 _END_SECONDS = 10.0
@@ -49,8 +49,7 @@ class _Slave:
         self.inherited_bytes = 0
         self.is_asked = False
         self.is_retired = False
-        # What it can't take yet: two that wait for each other to read would wait for ever.
-        self.outbox: deque[tuple[tuple[object, ...], socket.socket | None]] = deque()
+        self.outbox = messages.Outbox(end)
 
 
 class LocalSlave:
@@ -105,6 +104,7 @@ class LocalSlave:
         self._is_begun = False
         self._spared: frozenset[int] = frozenset()
         self._events: list[Event] = []
+        self._workers = Workers(self._forebear, self._next_token, lambda event: self._events.append(event))
 
     def begin(self) -> None:
         """Fork the first slave.
@@ -186,7 +186,7 @@ class LocalSlave:
         """Monotonic time at which `receive` wants to be called although nothing is readable."""
         if self._events:
             return 0.0
-        if any(slave.outbox for slave in self._slaves.values()):
+        if self._workers.are_behind or any(slave.outbox.unsent for slave in self._slaves.values()):
             return time.monotonic() + _OUTBOX_SECONDS
         return None
 
@@ -223,19 +223,32 @@ class LocalSlave:
             candidate = _Slave(ours, self._tokens + 1)
             self._slaves[ours.fileno()] = candidate
             self._candidates[job.id] = candidate
-        self._tokens += 1
-        self._current.running[self._tokens] = job
-        # If it is gone, that is noticed by receive, which says that the job is lost.
+        token = self._next_token()
         numbers = granted.cores, granted.memory_bytes
-        order = Order(job.id, self._tokens, is_adopted, *numbers, caches or None, address)
+        order = Order(job.id, token, is_adopted, *numbers, caches or None, address)
+        if job.shares_process and not is_adopted and not caches and address is None and not self._is_strict:
+            self._workers.start(job, order, is_ahead)
+            return
+        self._current.running[token] = job
+        # If it is gone, that is noticed by receive, which says that the job is lost.
         self._say(self._current, ("ahead" if is_ahead else "start", *order), theirs)
+
+    def _next_token(self) -> int:
+        self._tokens += 1
+        return self._tokens
+
+    def _forebear(self) -> _Slave:
+        assert self._current is not None
+        return self._current
 
     def go(self, job: JobId) -> None:
         """A core is free for a job that was started ahead; it begins, if it has not yet."""
         for slave in self._slaves.values():
             for token, spec in slave.running.items():
                 if spec.id == job:
-                    self._say(slave, ("go", token))
+                    if not self._workers.go(token):
+                        self._say(slave, ("go", token))
+                    return
 
     def adopt(self, job: JobId) -> None:
         """The fork that loaded this becomes the current slave."""
@@ -245,6 +258,7 @@ class LocalSlave:
         self._say(candidate, ("adopt", self._slave_mark(candidate)))
         self._loaded.append(job)
         self._current = candidate
+        self._workers.close(before)
         if before is not self._keeper:
             before.is_retired = True
             self._say(before, ("retire",))
@@ -264,14 +278,16 @@ class LocalSlave:
         """Loaded data is needed no more."""
         if self._current is not None:
             self._say(self._current, ("release", job))
+            self._workers.close(self._current)
         if job in self._loaded:
             self._loaded.remove(job)
 
     def stop(self, jobs: Iterable[JobId] | None, is_urgent: bool) -> None:
         """End running jobs, all if None: TERM, a grace, KILL; urgent: KILL. Each comes back as ended."""
         listed = None if jobs is None else list(jobs)
+        workers = self._workers.stop(listed, self._read_reports)
         for slave in list(self._slaves.values()):
-            self._say(slave, ("stop", listed, is_urgent))
+            self._say(slave, ("stop", listed, is_urgent, workers))
 
     def ask_who(self, wait_seconds: float = 0.0) -> None:
         """Have the slaves tell which process each job is; `look` knows then, or later if they are busy."""
@@ -294,7 +310,7 @@ class LocalSlave:
         found = []
         for slave in self._slaves.values():
             for token, spec in slave.running.items():
-                pid, started_at = slave.processes.get(token, (0, 0.0))
+                pid, started_at = self._process_of(slave, token)
                 if pid:
                     family = looking.family_of(pid)
                     own_bytes = looking.own_bytes(family, 0 if spec.command else slave.inherited_bytes)
@@ -302,13 +318,19 @@ class LocalSlave:
                     found.append(Sighting(spec.id, pid, started_at, len(family), own_bytes, last_line))
         return found
 
+    def _process_of(self, slave: _Slave, token: int) -> tuple[int, float]:
+        """In which a job runs, and since when; 0 if it is not known."""
+        number, began_at = self._workers.runs(token)
+        pid, started_at = slave.processes.get(number or token, (0, 0.0))
+        return pid, began_at if number else started_at
+
     def printed_so_far(self, job: JobId, most_bytes: int) -> Printed:
         """The end of what a running job has printed; nothing if it is not known which process it is."""
         from . import looking
 
         for slave in self._slaves.values():
             for token, spec in slave.running.items():
-                pid, _ = slave.processes.get(token, (0, 0.0))
+                pid, _ = self._process_of(slave, token)
                 if spec.id == job and pid:
                     streams = looking.printing(pid, spec.outputs)
                     out, out_bytes, _ = looking.tail(pid, 1, most_bytes) if 1 in streams else ("", 0, 0)
@@ -324,13 +346,13 @@ class LocalSlave:
         CommunicationFailure
             Slaves died again and again.
         """
-        events, self._events = self._events, []
         self._read_reports()
+        events, self._events = self._events, []
+        self._workers.flush()
         poll = select.poll()
         for descriptor, slave in self._slaves.items():
             poll.register(descriptor, select.POLLIN)
-            if slave.outbox:
-                self._send_outbox(slave)
+            slave.outbox.flush()
         gone: list[_Slave] = []
         for descriptor, _ in poll.poll(0):
             known = self._slaves.get(descriptor)
@@ -346,12 +368,33 @@ class LocalSlave:
         else:
             for slave in gone:
                 self._on_gone(slave, events)
+        events += self._events
+        self._events = []
         return events
 
     def _read_reports(self) -> None:
         while (received := messages.receive(self._report_reader)) is not None:
             token, *parts = received[0]
-            self._reports[token] = unpacked(tuple(parts))
+            if token < 0:
+                self._on_shared_report(-token, *parts)
+            else:
+                self._reports[token] = unpacked(tuple(parts))
+
+    def _on_shared_report(
+        self, token: int, cpu_seconds: float, printed: tuple[Any, ...] | None, is_leaving: bool, *told: Any
+    ) -> None:
+        """One that comes from a worker is the end of the job; others are believed when their process has ended."""
+        known = self._workers.reported(token, cpu_seconds)
+        if known is None:
+            return
+        number, slave, spec, was_stopped = known
+        # A success is told as values, a failure pickled.
+        exit_code = 0 if len(told) > 1 else FAILED
+        event = self._ending(slave, spec, token, exit_code, was_stopped, 0.0, cpu_seconds, printed, told)
+        if type(event) is JobSucceeded:
+            self._deaths = 0
+        self._events.append(event)
+        self._workers.go_on(number, is_leaving)
 
     def _report_of(self, token: int) -> Report | None:
         report = self._reports.pop(token, None)
@@ -370,6 +413,12 @@ class LocalSlave:
             slave.is_asked = False
             slave.inherited_bytes = token
             slave.processes = {its_token: (pid, started_at) for its_token, pid, started_at in rest[0]}
+            return
+        if word == "worker ended":
+            self._read_reports()
+            self._workers.ended(token, *rest)
+            return
+        if word == "not started" and self._workers.not_begun(token, *rest):
             return
         spec = slave.running.pop(token, None)
         if spec is None:
@@ -417,7 +466,7 @@ class LocalSlave:
 
     def _ending(
         self,
-        slave: _Slave,
+        slave: Forebear,
         spec: JobSpec,
         token: int,
         exit_code: int,
@@ -438,7 +487,7 @@ class LocalSlave:
                 return JobSucceeded(spec.id, report.outputs, usage, printed, *report[3:])
         if report is None and exit_code in (0, FAILED):
             # It left with the status of one that has reported. Only this side knows that it did not.
-            self._say(slave, ("put away", spec.id))
+            slave.outbox.say(("put away", spec.id))
         if was_stopped:
             return JobStopped(spec.id)
         if report is not None and report.failure is not None and exit_code == FAILED:
@@ -456,6 +505,7 @@ class LocalSlave:
                 self._tell_death(0, (job,), (), events)
             return  # otherwise the slave that forked it tells how it died
         if slave.is_retired and not slave.running:
+            self._workers.forget(slave)
             return
         # The keeper has got what this one started; it must not write beside those that are started in its place.
         sweep.kill_marked(f"{sweep.SLAVE_MARK}={self._slave_mark(slave)}")
@@ -498,6 +548,7 @@ class LocalSlave:
                     events.append(JobSucceeded(spec.id, report.outputs, report.usage, NOTHING_PRINTED, *report[3:]))
                 else:
                     lost.append(spec.id)
+            self._workers.forget(slave)
         return tuple(sorted(lost))
 
     def _tell_death(self, pid: int, lost: tuple[JobId, ...], memory: tuple[JobId, ...], events: list[Event]) -> None:
@@ -518,29 +569,11 @@ class LocalSlave:
 
     def _forget(self, slave: _Slave) -> None:
         self._slaves.pop(slave.end.fileno(), None)
-        slave.end.close()
-        for _, end in slave.outbox:
-            if end is not None:
-                end.close()
-        slave.outbox.clear()
+        slave.outbox.close()
 
     def _say(self, slave: _Slave, message: tuple[object, ...], end: socket.socket | None = None) -> None:
         """Send, and with it an end of a socket, which is closed then; never waits."""
-        slave.outbox.append((message, end))
-        self._send_outbox(slave)
-
-    def _send_outbox(self, slave: _Slave) -> None:
-        while slave.outbox:
-            message, end = slave.outbox[0]
-            try:
-                messages.send(slave.end, message, None if end is None else end.fileno(), socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                return
-            except (messages.Gone, OSError):
-                pass  # its end is noticed by receive
-            if end is not None:
-                end.close()
-            slave.outbox.popleft()
+        slave.outbox.say(message, end)
 
     def end(self) -> None:
         """End all slaves and whatever they left running."""
@@ -552,6 +585,7 @@ class LocalSlave:
             if self._keeper is not None:
                 self._say(self._keeper, ("end",))
             for slave in list(self._slaves.values()):
+                self._workers.forget(slave)
                 self._forget(slave)
             if pid and not _reap(pid, _END_SECONDS):
                 sweep.kill(pid)

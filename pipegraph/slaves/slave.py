@@ -97,6 +97,20 @@ class _Child:
         self.before = before
 
 
+class _Worker:
+    """A process that jobs share; what it runs is the master's to know."""
+
+    __slots__ = ("cpu_seconds", "number", "pid", "slot", "status", "stopped")
+
+    def __init__(self, number: int, pid: int, slot: Slot) -> None:
+        self.number = number
+        self.pid = pid
+        self.slot = slot
+        self.stopped = False
+        self.status = 0
+        self.cpu_seconds = 0.0
+
+
 def be_keeper(around: Surroundings, control: socket.socket) -> NoReturn:
     """In the fork of the master: become the first slave, and never come back."""
     code = 1
@@ -177,6 +191,9 @@ class Slave:
         self._control = control
         self._control_descriptor = control.fileno()
         self._children: dict[int, _Child] = {}
+        self._workers: dict[int, _Worker] = {}
+        # Those that have ended, by number, until the master tells what they were running.
+        self._ended_workers: dict[int, _Worker] = {}
         self._kill_at: dict[int, float] = {}
         # What was told ahead, to begin when others end, by token.
         self._ahead: dict[int, Order] = {}
@@ -199,7 +216,7 @@ class Slave:
         poll.register(self._control, select.POLLIN)
         poll.register(self._wake_reader, select.POLLIN)
         wake = self._wake_reader
-        while not self._is_ending and not (self._is_retired and not self._children and not self._ahead):
+        while not self._is_ending and not (self._is_retired and self._is_idle()):
             for descriptor, _ in poll.poll(self._timeout_ms() if self._kill_at else None):
                 if descriptor == wake:
                     self._reap()
@@ -207,6 +224,9 @@ class Slave:
                     self._obey()
             if self._kill_at:
                 self._kill_overdue()
+
+    def _is_idle(self) -> bool:
+        return not (self._children or self._ahead or self._workers or self._ended_workers)
 
     def _timeout_ms(self) -> float:
         return max(0.0, (min(self._kill_at.values()) - time.monotonic()) * 1000)
@@ -225,15 +245,20 @@ class Slave:
                 elif word == "go":
                     if message[1] in self._ahead:
                         self._start_ahead(message[1])
+                elif word == "worker":
+                    self._start_worker(message[1], descriptor)
+                elif word == "had":
+                    self._finish_worker(*message[1:])
                 elif word == "stop":
-                    self._stop(message[1], message[2])
+                    self._stop(*message[1:])
                 elif word == "release":
                     self._around.workload.job(message[1]).release()
                 elif word == "succeeded":
                     self._let_go(message[1])
                 elif word == "who":
                     who = [(child.token, pid, child.started_at) for pid, child in self._children.items()]
-                    self._tell(("who", self._bytes, who))
+                    workers = [(worker.number, pid, 0.0) for pid, worker in self._workers.items()]
+                    self._tell(("who", self._bytes, who + workers))
                 elif word == "put away":
                     job = self._around.workload.job(message[1])
                     put_away(job.outputs, job.rename_broken)
@@ -318,6 +343,56 @@ class Slave:
             os.close(successor_end)
         self._note_child(_Child(job, pid, slot, order.token, started_at, None, before))
 
+    def _start_worker(self, number: int, queue_end: int | None) -> None:
+        """A process for many jobs, which come through this end."""
+        from . import worker  # Once, and not in each of them.
+
+        slot = None
+        try:
+            if queue_end is None:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))  # it was sent, and there was no room for it
+            slot = self._slots.pop() if self._slots else Slot(self._slot_folders)
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    self._become_child(slot)
+                    around, queue = self._around, socket.socket(fileno=queue_end)
+                    ways = queue, self._channel, self._openings, slot
+                    worker.work(around.workload, around.directory, around.log_directory, self._bytes, *ways)
+                except BaseException:
+                    import traceback
+
+                    traceback.print_exc()
+                finally:
+                    os._exit(1)
+            try:
+                os.setpgid(pid, pid)
+            except OSError:
+                pass  # it did so itself, or is gone
+            self._workers[pid] = _Worker(number, pid, slot)
+        except OSError as error:
+            if slot is not None:
+                self._slots.append(slot)
+            self._tell(("not started", number, error.errno))
+        finally:
+            if queue_end is not None:
+                os.close(queue_end)
+
+    def _finish_worker(self, number: int, token: int, job_id: JobId, started_at: float, reported_seconds: float) -> None:
+        """What the master says of a worker that has ended: which job died with it; token 0: none."""
+        worker = self._ended_workers.pop(number)
+        if token:
+            job = self._around.workload.job(job_id)
+            child = _Child(job, worker.pid, worker.slot, token, started_at, None, None)
+            child.stopped = worker.stopped
+            self._finish(child, worker.status, max(0.0, worker.cpu_seconds - reported_seconds), 0)
+        else:
+            try:
+                worker.slot.take(None)
+                self._slots.append(worker.slot)
+            except OSError:
+                worker.slot.close()
+
     def _let_go(self, job_id: JobId) -> None:
         """The fork of this job told the master itself how it ended; it is a slave now, or is about to end."""
         for pid, child in list(self._children.items()):
@@ -325,7 +400,7 @@ class Slave:
                 del self._children[pid]
                 self._slots.append(child.slot)
 
-    def _stop(self, jobs: list[JobId] | None, is_urgent: bool) -> None:
+    def _stop(self, jobs: list[JobId] | None, is_urgent: bool, workers: list[int]) -> None:
         for token, order in list(self._ahead.items()):
             if jobs is None or order.job in jobs:
                 del self._ahead[token]
@@ -337,6 +412,12 @@ class Slave:
                 self._kill_at[child.pid] = now if is_urgent else now + self._around.grace_seconds
                 if not is_urgent:
                     _ask_to_end(child.pid)
+        for worker in self._workers.values():
+            if worker.number in workers:
+                worker.stopped = True
+                self._kill_at[worker.pid] = now if is_urgent else now + self._around.grace_seconds
+                if not is_urgent:
+                    _ask_to_end(worker.pid)
         self._kill_overdue()
 
     def _kill_overdue(self) -> None:
@@ -344,6 +425,8 @@ class Slave:
         for pid, at in list(self._kill_at.items()):
             if at <= now:
                 del self._kill_at[pid]
+                if pid in self._workers:
+                    _signal_group(pid, signal.SIGKILL)
                 child = self._children.get(pid)
                 if child is None:
                     continue
@@ -372,9 +455,15 @@ class Slave:
                 return
             pid = found.si_pid
             child = self._children.pop(pid, None)
-            if child is not None:
+            worker = self._workers.pop(pid, None)
+            if child is not None or worker is not None:
                 _signal_group(pid, signal.SIGKILL)
             _, status, used = os.wait4(pid, 0)
+            if worker is not None:
+                worker.status, worker.cpu_seconds = status, used.ru_utime + used.ru_stime
+                self._kill_at.pop(pid, None)
+                self._ended_workers[worker.number] = worker
+                self._tell(("worker ended", worker.number, status))
             if child is not None:
                 self._finish(child, status, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
 
@@ -460,18 +549,7 @@ class Slave:
         self, job: Runnable, slot: Slot, order: Order, successor_end: int | None, before: _Used | None
     ) -> socket.socket:
         """Comes back only where the slave was changed, with the end that the successor listens to."""
-        os.setpgid(0, 0)
-        sweep.die_with_parent(self._pid)
-        signal.set_wakeup_fd(-1)
-        _set_signal(_SIGCHLD, _DEFAULT)
-        _answer_ending_signals(_DEFAULT)
-        # Whoever holds it hides the death of the slave.
-        os.close(self._control_descriptor)
-        if self._around.terminal is not None:
-            os.close(self._around.terminal.descriptor)
-            self._around = self._around._replace(terminal=None)
-        os.dup2(slot.stdout, 1)
-        os.dup2(slot.stderr, 2)
+        self._become_child(slot)
         around = self._around
         for cache, content in (order.caches or {}).items():
             around.workload.job(cache).recorded_content = content
@@ -491,6 +569,21 @@ class Slave:
         sweep.outlive_parent()
         messages.send(control, ("loaded", order.token, packed(told), tuple(printed), threads, job.loaded_fingerprint))
         return control
+
+    def _become_child(self, slot: Slot) -> None:
+        """In the fork: leave behind what is the slave's."""
+        os.setpgid(0, 0)
+        sweep.die_with_parent(self._pid)
+        signal.set_wakeup_fd(-1)
+        _set_signal(_SIGCHLD, _DEFAULT)
+        _answer_ending_signals(_DEFAULT)
+        # Whoever holds it hides the death of the slave.
+        os.close(self._control_descriptor)
+        if self._around.terminal is not None:
+            os.close(self._around.terminal.descriptor)
+            self._around = self._around._replace(terminal=None)
+        os.dup2(slot.stdout, 1)
+        os.dup2(slot.stderr, 2)
 
     def _confined(self, job: Runnable, store: str) -> Confinement:
         from .strict import Confinement
@@ -514,7 +607,8 @@ class Slave:
         self._control.detach()
         os.close(self._wake_reader)
         os.close(self._wake_writer)
-        for each in [*self._slots, *(child.slot for child in self._children.values())]:
+        others = [*self._children.values(), *self._workers.values(), *self._ended_workers.values()]
+        for each in [*self._slots, *(other.slot for other in others)]:
             each.close()
         gc.freeze()
         return Slave(self._around, control, self._openings)
