@@ -495,5 +495,5 @@ def check_isolation(value: object, graph: Graph, who: str) -> None:
         raise JobContractError(
             "isolation must be 'process' or 'shared'",
             [("given", f"{value!r:.100}"), ("to", who), ("where", graph.place_of_caller())],
-            "'process' (the default): each job in a process of its own. 'shared': small ones one after the other in one.",
+            "'process' (the default): each job in one of its own. 'shared': small ones in one, one after the other.",
         )

@@ -584,7 +584,7 @@ class Job:
             raise JobContractError(
                 f"a {type(self).__name__} can't share a process with other jobs",
                 [("job", self.job_id), ("where", self.graph.place_of_caller())],
-                "Only jobs whose callback makes files can. For all of these at once: new_pipegraph(isolation='shared').",
+                "Only jobs whose callback makes files can. All of these at once: new_pipegraph(isolation='shared').",
             )
         self._isolation = value
 

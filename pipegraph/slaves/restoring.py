@@ -15,6 +15,7 @@ import gc
 import os
 import resource
 import sys
+import time
 import warnings
 from typing import Any
 
@@ -41,6 +42,11 @@ class Kept:
     ----------
     slot
         Where stdout and stderr go.
+
+    Attributes
+    ----------
+    cpu_seconds
+        User and system time between the last two calls of `restore`, with that of children that were waited for.
     """
 
     def __init__(self, slot: Slot) -> None:
@@ -61,7 +67,8 @@ class Kept:
         self._locale = _locale.setlocale(_locale.LC_ALL)
         self._streams = sys.stdin, sys.stdout, sys.stderr
         self._hooks = _hooks()
-        self._lists = [(each, list(each)) for each in (sys.path, sys.argv, sys.meta_path, sys.path_hooks)]
+        lists: tuple[list[Any], ...] = sys.path, sys.argv, sys.meta_path, sys.path_hooks
+        self._lists = [(each, list(each)) for each in lists]
         self._filters = warnings.filters, list(warnings.filters)
         self._showwarning = warnings.showwarning
         self._numbers = _numbers()
@@ -73,11 +80,10 @@ class Kept:
         self._numpy = _Numpy() if "numpy.random" in sys.modules else None
         self._had_numpy = self._numpy is not None
         self._cpu_seconds = 0.0
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        self._most_kilobytes = used.ru_maxrss
         self._resident = _resident_bytes()
-        self.cpu_seconds()
-        self._children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt
+        used, by_children = self._used()
+        self._most_kilobytes = used.ru_maxrss
+        self._children = by_children.ru_minflt
         self._files = self._count()
         self._threads = os.fstat(self._tasks).st_nlink
         self._closed: tuple[bool, ...] = self._are_closed()
@@ -86,15 +92,16 @@ class Kept:
         """In which the next job is called: context variables are its own."""
         return contextvars.copy_context()
 
-    def cpu_seconds(self) -> float:
-        """User and system time since the last call, with that of children that were waited for."""
+    def _used(self) -> tuple[resource.struct_rusage, resource.struct_rusage]:
+        """By this process, and by children that it waited for."""
         own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
         total = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
-        before, self._cpu_seconds = self._cpu_seconds, total
-        return total - before
+        self.cpu_seconds, self._cpu_seconds = total - self._cpu_seconds, total
+        return own, children
 
     def restore(self) -> str:
         """Bring back what can be; why this process must end, if something can't. Called in the project's directory."""
+        used, by_children = self._used()
         # Signals first: none may come while the rest is done.
         if list(map(_signal.getsignal, _SIGNALS)) != self._handlers and not self._restore_handlers():
             return "a signal's handler"
@@ -114,6 +121,7 @@ class Kept:
             os.dup2(self._slot.stderr, 2)
         except OSError:
             return "closed descriptors"
+        self._flush()
         if _hooks() != self._hooks:
             self._restore_hooks()
         for each, content in self._lists:
@@ -128,7 +136,7 @@ class Kept:
         self._restore_random()
         if self._decimal is not None:
             sys.modules["decimal"].setcontext(self._decimal.copy())
-        return self._leak()
+        return self._leak(used, by_children)
 
     # --- what is brought back
 
@@ -143,7 +151,7 @@ class Kept:
         return True
 
     def _restore_environment(self) -> None:
-        os.environ = self._environ
+        os.environ = self._environ  # noqa: B003  # The object that it was.
         now = self._environment
         for name in [name for name in now if name not in self._variables]:
             os.unsetenv(name)
@@ -194,17 +202,25 @@ class Kept:
     def _count(self) -> int:
         return os.fstat(self._descriptors).st_size if self._is_counted else _open_files()
 
-    def _leak(self) -> str:
+    def _flush(self) -> None:
+        """What a job left in these, while it had others in their place, is still its own."""
+        for each in self._streams[1:]:
+            try:
+                each.flush()
+            except Exception:
+                pass
+
+    def _leak(self, used: resource.struct_rusage, by_children: resource.struct_rusage) -> str:
         try:
             os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
             pass
         else:
             return "a child process"
-        if resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt != self._children:
+        if by_children.ru_minflt != self._children:
             return "processes that were started, whose children may run on"
         try:
-            if os.fstat(self._tasks).st_nlink != self._threads:
+            if os.fstat(self._tasks).st_nlink != self._threads and self._has_threads():
                 return "a thread"
             if self._count() != self._files:
                 gc.collect()  # what waited for it may hold them
@@ -216,9 +232,17 @@ class Kept:
             return "a resource limit"
         if os.sched_getaffinity(0) != self._affinity:
             os.sched_setaffinity(0, self._affinity)
-        if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > self._most_kilobytes + _MEASURED_KILOBYTES:
+        if used.ru_maxrss > self._most_kilobytes + _MEASURED_KILOBYTES:
             return self._look_at_memory()
         return ""
+
+    def _has_threads(self) -> bool:
+        """One that was joined is still there for a moment."""
+        for _ in range(20):
+            time.sleep(0.0001)
+            if os.fstat(self._tasks).st_nlink == self._threads:
+                return False
+        return True
 
     def _look_at_memory(self) -> str:
         """Where it was needed and given back, the next job's peak is its own again."""
@@ -259,9 +283,9 @@ class _Numpy:
         return ctypes.string_at(self._address, _TWISTER_BYTES) if self._address else b""
 
     def restore(self) -> None:
-        if self._legacy._bit_generator is self._bits and self._address and self._now() == self._bytes:
-            if not self._state["has_gauss"]:
-                return
+        is_same = self._legacy._bit_generator is self._bits and self._address and self._now() == self._bytes
+        if is_same and not self._state["has_gauss"]:
+            return
         if self._legacy._bit_generator is not self._bits:
             self._random.set_bit_generator(self._bits)
         if self._is_fresh:

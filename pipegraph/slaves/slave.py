@@ -378,7 +378,9 @@ class Slave:
             if queue_end is not None:
                 os.close(queue_end)
 
-    def _finish_worker(self, number: int, token: int, job_id: JobId, started_at: float, reported_seconds: float) -> None:
+    def _finish_worker(
+        self, number: int, token: int, job_id: JobId, started_at: float, reported_seconds: float
+    ) -> None:
         """What the master says of a worker that has ended: which job died with it; token 0: none."""
         worker = self._ended_workers.pop(number)
         if token:
@@ -607,8 +609,9 @@ class Slave:
         self._control.detach()
         os.close(self._wake_reader)
         os.close(self._wake_writer)
-        others = [*self._children.values(), *self._workers.values(), *self._ended_workers.values()]
-        for each in [*self._slots, *(other.slot for other in others)]:
+        slots = [*self._slots, *(child.slot for child in self._children.values())]
+        slots += [worker.slot for workers in (self._workers, self._ended_workers) for worker in workers.values()]
+        for each in slots:
             each.close()
         gc.freeze()
         return Slave(self._around, control, self._openings)

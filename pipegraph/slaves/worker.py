@@ -53,7 +53,7 @@ def work(
                 parts = tuple(printed) if any(printed) else None
             except OSError:
                 parts, is_leaving = None, True
-            channel.pass_on((-order.token, kept.cpu_seconds(), parts, is_leaving, *packed(told)))
+            channel.pass_on((-order.token, kept.cpu_seconds, parts, is_leaving, *packed(told)))
             if not is_leaving:
                 continue
         else:

@@ -36,8 +36,8 @@ class _Worker:
         "is_leaving",
         "is_stopped",
         "number",
-        "outbox",
         "other_end",
+        "outbox",
         "slave",
         "tokens",
     )
@@ -166,7 +166,7 @@ class Workers:
     # --- what happened
 
     def reported(self, token: int, cpu_seconds: float) -> tuple[int, Forebear, JobSpec, bool] | None:
-        """A job's end was told: the worker, its slave, the job, whether it was stopped; None if it is counted as lost."""
+        """A job's end was told: worker, slave, job, whether it was stopped; None if it is counted as lost."""
         worker = self._worker_of.get(token)
         if worker is None:
             return None
@@ -328,7 +328,7 @@ class Workers:
         del self._worker_of[order.token]
         return order
 
-    def _fail(self, order: Order, error_number: int) -> None:
+    def _fail(self, order: Order, error_number: int | None) -> None:
         self._remove(order.token)
         self._tell(JobFailed(order.job, not_started(error_number)))
 
