@@ -103,12 +103,16 @@ def test_temporary_files_and_several_files_may_be_made_in_a_shared_process(scrip
     run(
         script,
         """
+        import pathlib
         def two(files):
             for each in files:
                 note(each)
+        def both():
+            note(pathlib.Path('p'))
+            note(pathlib.Path('log'))
         temp = ppg.TempFileGeneratingJob('temp', note)
         temps = ppg.MultiTempFileGeneratingJob(['t1', 't2'], two)
-        plus = ppg.TempFilePlusGeneratingJob('p', 'log', lambda: [note(__import__('pathlib').Path(n)) for n in ('p', 'log')])
+        plus = ppg.TempFilePlusGeneratingJob('p', 'log', both)
         several = ppg.MultiFileGeneratingJob(['m1', 'm2'], two)
         def end(of):
             of.write_text(' '.join(open(n).read() for n in ('temp', 't1', 't2', 'p', 'log', 'm1', 'm2')))

@@ -131,7 +131,7 @@ class Kept:
         self._restore_warnings()
         if _numbers() != self._numbers:
             self._restore_numbers()
-        faulthandler.cancel_dump_traceback_later()
+        # Not cancel_dump_traceback_later(): it waits for a thread of the master's, which no fork has.
         (faulthandler.enable if self._was_reporting else faulthandler.disable)(*self._report_to)
         self._restore_random()
         if self._decimal is not None:
@@ -316,5 +316,7 @@ def _open_files() -> int:
 
 
 def _resident_bytes() -> int:
+    """Without pages of files, which are counted only when they are touched (proc(5), statm)."""
     with open("/proc/self/statm", "rb") as source:
-        return int(source.read().split()[1]) * _PAGE_BYTES
+        _, resident, of_files, *_ = map(int, source.read().split())
+    return (resident - of_files) * _PAGE_BYTES

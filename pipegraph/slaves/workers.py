@@ -93,7 +93,7 @@ class Workers:
         slave.running[order.token] = spec
         self._slave_of[order.token] = slave
         if is_ahead:
-            self._held.append(order)
+            self._held.append(order)  # it is the youngest
             self._place_held()
         else:
             self._begin(order)
@@ -146,7 +146,7 @@ class Workers:
                 while (order := self._unsent(worker)) is not None:
                     unsent.append(order)
                 worker.outbox.close()
-        self._rehome(unsent)
+        self._rehome([*self._held, *unsent])
 
     def runs(self, token: int) -> tuple[int, float]:
         """The number of the worker that has this job in its hands, and since when; 0: none has."""
@@ -283,23 +283,31 @@ class Workers:
 
     def _give(self, worker: _Worker, order: Order) -> None:
         token = order.token
-        before = self._slave_of[token]
-        if before is not worker.slave:
-            worker.slave.running[token] = before.running.pop(token)
-            self._slave_of[token] = worker.slave
+        self._move(token, worker.slave)
         worker.tokens.append(token)
         self._worker_of[token] = worker
         worker.outbox.say(tuple(order))
+
+    def _move(self, token: int, slave: Forebear) -> None:
+        before = self._slave_of[token]
+        if before is not slave:
+            slave.running[token] = before.running.pop(token)
+            self._slave_of[token] = slave
 
     def _rehome(self, orders: list[Order]) -> None:
         """What has been taken back: what has a core is begun at once, the rest waits as before."""
         if not orders:
             return
-        waiting = [order for order in orders if order.token not in self._begun]
-        self._held = sorted([*self._held, *waiting], key=lambda order: order.token)
-        for order in orders:
-            if order.token in self._begun:
-                self._begin(order)
+        slave = self._current()
+        held = {order.token: order for order in (*self._held, *orders)}
+        self._held = []
+        for token in sorted(held):
+            # The slave before may end now, and would seem to have been running it.
+            self._move(token, slave)
+            if token in self._begun:
+                self._begin(held[token])
+            else:
+                self._held.append(held[token])
         self._place_held()
 
     def _take_back(self, worker: _Worker) -> list[Order]:
