@@ -19,11 +19,13 @@ class SharedBench(Bench):
     def add(self, job_id, callback=lambda: None):
         return super().add(job_id, callback)._replace(shares_process=True)
 
+    def add_load(self, job_id):
+        job = self.jobs[job_id] = Job(job_id, lambda: None)
+        job.outputs = ()
+        job.changes_slave = True
+        job.run = job.release = lambda: None
+
     def load(self, job_id):
-        self.jobs[job_id] = Job(job_id, lambda: None)
-        self.jobs[job_id].outputs = ()
-        self.jobs[job_id].changes_slave = True
-        self.jobs[job_id].release = lambda: None
         self.slave.start(JobSpec(job_id, Role.EPHEMERAL, "DataLoadingJob", PLACE, in_memory=True))
         self.until(JobSucceeded(job_id))
         self.slave.adopt(job_id)
@@ -103,11 +105,10 @@ def test_jobs_told_ahead_are_spread_over_those_that_run(bench):
 
     bench.go("a", "c", "d")
 
-    bench.until(JobBegan("c"))
-    bench.until(JobSucceeded("c"))
+    bench.until_made("a", "c")
     assert not os.path.exists("d.runs")
     bench.go("b")
-    bench.until(JobSucceeded("d"))
+    bench.until_made("b", "d")
 
 
 def test_a_job_whose_turn_has_come_does_not_wait_for_the_one_before_it(bench):
@@ -139,15 +140,15 @@ def test_a_turn_that_crosses_with_the_begin_of_the_job_begins_the_next_one(bench
 
 
 def test_a_job_told_ahead_with_nothing_before_it_waits_for_its_turn(bench):
-    bench.start_waiting(ahead=["a"])
-    other = bench.add("other")
+    bench.start_waiting(ahead=["a", "b"])
     assert bench.slave._workers._held
 
-    bench.slave.go("a")
-    bench.slave.start(other)
-    bench.go("a")
+    bench.slave.go("b")
+    exists("b.runs")
+    assert not os.path.exists("a.runs")
+    bench.go("a", "b")
 
-    bench.until_made("a", "other")
+    bench.until_made("a", "b")
 
 
 def test_a_stop_drops_what_was_told_ahead_and_ends_what_runs(bench):
@@ -206,12 +207,12 @@ def test_what_is_behind_a_job_that_dies_is_run_by_another_process(bench):
 
 
 def test_a_process_that_dies_with_nothing_to_do_costs_no_job(bench):
+    first, asked, second = bench.add("a"), bench.waiting("x"), bench.add("b")
     bench.slave.begin()
-    bench.slave.start(bench.add("a"))
+    bench.slave.start(first)
     bench.until(JobSucceeded("a"))
-    bench.slave.ask_who(0.0)
     (number,) = bench.slave._workers._workers
-    bench.slave._current.running[0] = bench.waiting("x")  # so that it is asked
+    bench.slave._current.running[0] = asked  # otherwise there is nobody to ask for
     bench.slave.ask_who(5.0)
     del bench.slave._current.running[0]
     pid = bench.slave._current.processes[number][0]
@@ -219,7 +220,7 @@ def test_a_process_that_dies_with_nothing_to_do_costs_no_job(bench):
     os.kill(pid, signal.SIGKILL)
 
     wait_until(lambda: bench.slave.receive() == [] and not bench.slave._workers._workers)
-    bench.slave.start(bench.add("b"))
+    bench.slave.start(second)
     bench.until(JobSucceeded("b"))
 
 
@@ -229,17 +230,19 @@ def test_a_process_that_can_not_begin_fails_one_job_at_a_time(bench, monkeypatch
             os.kill(os.getpid(), signal.SIGKILL)
 
     monkeypatch.setattr(worker, "Kept", Broken)
+    first, second = bench.add("a"), bench.add("b")
     bench.slave.begin()
-    bench.slave.start(bench.add("a"))
+    bench.slave.start(first)
 
     bench.until(JobFailed("a", None))
-    bench.slave.start(bench.add("b"))
+    bench.slave.start(second)
     bench.until(JobFailed("b", None))
 
 
 def test_what_waits_when_something_is_loaded_is_run_by_the_next_slave(bench):
-    bench.start_waiting("a", ahead=["b"])
+    bench.add_load("load")
     held = bench.waiting("c")
+    bench.start_waiting("a", ahead=["b"])
     bench.load("load")
     bench.slave.start(held, is_ahead=True)
 
@@ -251,12 +254,17 @@ def test_what_waits_when_something_is_loaded_is_run_by_the_next_slave(bench):
 
 
 def test_what_waits_with_nothing_before_it_outlives_its_slave(bench):
+    waiting, other = bench.waiting("a"), bench.add("other")
+    for each in ("first", "second"):
+        bench.add_load(each)
     bench.slave.begin()
     bench.load("first")
-    bench.slave.start(bench.waiting("a"), is_ahead=True)
-    bench.load("second")  # the slave of the first one ends
-    bench.slave.start(bench.add("other"))
-    bench.until(JobSucceeded("other"))
+    first = bench.slave._current
+    bench.slave.start(waiting, is_ahead=True)
+    bench.load("second")
+    wait_until(lambda: bench.slave.receive() == [] and first not in bench.slave._slaves.values())
+    bench.slave.start(other)
+    bench.until_made("other")
 
     bench.go("a")
     bench.slave.go("a")
@@ -266,14 +274,17 @@ def test_what_waits_with_nothing_before_it_outlives_its_slave(bench):
 
 
 def test_what_is_released_is_held_by_no_process_that_runs_later_jobs(bench):
+    before = bench.add("a", lambda: Path("a.pid").write_text(str(os.getpid())))
+    after = bench.add("b", lambda: Path("b.pid").write_text(str(os.getpid())))
+    bench.add_load("load")
     bench.slave.begin()
     bench.load("load")
-    bench.slave.start(bench.add("a", lambda: Path("a.pid").write_text(str(os.getpid()))))
+    bench.slave.start(before)
     bench.until(JobSucceeded("a"))
 
     bench.slave.release("load")
 
-    bench.slave.start(bench.add("b", lambda: Path("b.pid").write_text(str(os.getpid()))))
+    bench.slave.start(after)
     bench.until(JobSucceeded("b"))
     assert Path("a.pid").read_text() != Path("b.pid").read_text()
     wait_until(lambda: not os.path.exists("/proc/" + Path("a.pid").read_text()))
@@ -299,7 +310,7 @@ def test_a_job_that_had_reported_when_its_slave_died_is_not_lost(bench):
 
 
 def test_more_than_a_queue_takes_is_run_all_the_same(bench):
-    names = [f"n{n}" for n in range(100)]
+    names = [f"n{n}" for n in range(1000)]
     bench.start_waiting("a", ahead=names)
     assert bench.slave._workers.are_behind
 
@@ -310,7 +321,6 @@ def test_more_than_a_queue_takes_is_run_all_the_same(bench):
 
 
 def test_what_a_running_job_has_printed_is_its_own(bench):
-    bench.slave.begin()
     specs = [bench.waiting(each) for each in "ab"]
     for spec in specs:
         before = bench.jobs[spec.id].callback
@@ -320,6 +330,7 @@ def test_what_a_running_job_has_printed_is_its_own(bench):
             before()
 
         bench.jobs[spec.id].callback = callback
+    bench.slave.begin()
     bench.slave.start(specs[0])
     bench.slave.start(specs[1], is_ahead=True)
     exists("a.runs")
