@@ -160,10 +160,7 @@ CHANGES = {
         "signal.pthread_sigmask(signal.SIG_BLOCK, [])",
     ),
     "an alarm": ("signal.alarm(100)", "signal.alarm(0)"),
-    "the locale": (
-        "import locale; locale.setlocale(locale.LC_ALL, 'C.UTF-8'); locale.setlocale(locale.LC_NUMERIC, 'C.UTF-8')",
-        "__import__('locale').setlocale(0)",
-    ),
+    "the locale": ("import locale; locale.setlocale(locale.LC_ALL, 'C')", "__import__('locale').setlocale(0)"),
     "sys.path": ("sys.path.insert(0, '/x')", "sys.path[:1]"),
     "another list for sys.path": ("sys.path = ['/x']", "len(sys.path) > 1"),
     "sys.argv": ("sys.argv.append('x')", "sys.argv"),
