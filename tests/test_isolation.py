@@ -5,6 +5,7 @@ import signal
 import textwrap
 from pathlib import Path
 
+import numpy
 import pytest
 from scripts import wait_until
 
@@ -230,7 +231,7 @@ def seeds(of):
 def draws(of):
     note(of, random.random())
 for n in range(4):
-    add(f's{n}', seeds)
+    add(f's{n}', seeds).depends_on(order[-2] if n else None)
     add(f'd{n}', draws).depends_on(f's{n}')
 """
     run(script, text)
@@ -250,7 +251,9 @@ for n in range(4):
 """
     run(script, text)
 
-    assert len({said(script, f"d{n}")[1] for n in range(4)}) == 4
+    drawn = {said(script, f"d{n}")[1] for n in range(4)}
+    assert len(drawn) == 4
+    assert str(numpy.random.RandomState(1).random()) not in drawn
 
 
 def test_a_warning_is_shown_by_each_job_as_if_it_were_the_first(script):

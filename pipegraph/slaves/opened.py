@@ -76,7 +76,7 @@ class Openings:
         self.is_on = False
         self.outputs: Container[str] = ()
         self.job: Runnable
-        self.forget()
+        self._forget()
 
         # A plain function, and this much of it alone, since every event passes here: id() is one, for instance; and
         # since in the process of a job each object that is touched for the first time is a page that is copied.
@@ -105,11 +105,10 @@ class Openings:
             tuple(sorted(path for path in read | gone if not changed_ns[path])),
             self._is_cut,
         )
-        self.forget()  # this process may become a slave
+        self._forget()  # this process may become a slave
         return opened if any(opened) else NOTHING_OPENED
 
-    def forget(self) -> None:
-        """Begin anew: what was heard so far is told of, or is nobody's."""
+    def _forget(self) -> None:
         self.is_any = self._has_moved = self._is_cut = False
         self._last = ""
         self._read: set[str] = set()

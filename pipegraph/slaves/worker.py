@@ -41,7 +41,6 @@ def work(
         order = Order._make(received[0])
         job = workload.job(order.job)
         told = kept.context().run(run_job, workload, job, directory, inherited_bytes, order, openings)
-        openings.forget()
         leak = kept.restore()
         has_failed = told[0] is not None
         if channel.is_there():
