@@ -16,6 +16,9 @@ from .model import Failure, FailureKind, Grant, JobId, JobSpec, Role
 SHORT_SECONDS = 0.02
 """Where jobs take less than this, it pays to save the way from a slave to the master and back."""
 
+SHARED_AHEAD_PER_CORE = 8
+"""How many jobs that share a process are told ahead; of others one, since the way back is short beside a fork."""
+
 OVERTAKES_PER_CORE = 4
 """How many later jobs, per core, may start before one that does not fit; then the cores are left to run empty."""
 
@@ -183,9 +186,12 @@ class Coordinator:
 
     def next_ahead(self) -> JobSpec | None:
         """A job to be told ahead; None if there is none that would be next, or if it does not pay."""
-        if self._free_cores or len(self._ahead) >= self.cores or self._recent_seconds >= SHORT_SECONDS:
+        told = len(self._ahead)
+        if self._free_cores or told >= self.cores * SHARED_AHEAD_PER_CORE or self._recent_seconds >= SHORT_SECONDS:
             return None
         queue = self._queue(_SIMPLE)
+        if queue and told >= self.cores and not queue[0][1].shares_process:
+            return None
         if not queue or any(other[0][0] < queue[0][0] for other in map(self._queue, list(self._queues)) if other):
             return None
         spec = queue.popleft()[1]

@@ -66,6 +66,8 @@ class Graph:
         By path, of the files of jobs that make several.
     declared
         By the runs of this process so far.
+    isolation
+        What keeps those jobs apart from others for which nothing else is chosen.
     targets
         Who takes part, in a run that wants only some.
     wishes
@@ -99,6 +101,7 @@ class Graph:
         self.log_level = log_level
         self.log_port = log_port
         self.strict = strict
+        self.isolation = "process"
         self.jobs: dict[JobId, Any] = {}
         self.makers: dict[str, Any] = {}
         self.formats: dict[str, Any] = {}
@@ -492,3 +495,13 @@ def set_current(graph: Graph | None) -> None:
     """Make this the graph that new jobs join."""
     global _current
     _current = graph
+
+
+def check_isolation(value: object, graph: Graph, who: str) -> None:
+    """Raise where the script says what is no isolation."""
+    if value not in ("process", "shared"):
+        raise JobContractError(
+            "isolation must be 'process' or 'shared'",
+            [("given", f"{value!r:.100}"), ("to", who), ("where", graph.place_of_caller())],
+            "'process' (the default): each job in one of its own. 'shared': small ones in one, one after the other.",
+        )

@@ -123,6 +123,8 @@ class JobSpec(NamedTuple):
         An ephemeral job whose files were asked for by name: in this run it is one whose files stay.
     store
         Of output jobs whose results are kept to be brought back.
+    shares_process
+        It may run in a process that other jobs have run in.
     """
 
     id: JobId
@@ -149,6 +151,7 @@ class JobSpec(NamedTuple):
     command: str = ""
     is_wanted: bool = False
     store: Store | None = None
+    shares_process: bool = False
 
     @property
     def is_transparent(self) -> bool:

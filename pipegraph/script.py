@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from . import wishes
 from .coordinator import LocalSystem
 from .errors import CommunicationFailure, JobContractError, PyPipeGraphError, RuntimeError
-from .graph import Graph, current, current_or_none, set_current
+from .graph import Graph, check_isolation, current, current_or_none, set_current
 from .model import Place
 from .targets import check_all_named, names_of
 
@@ -38,6 +38,7 @@ def new_pipegraph(
     log_level: int = _LOG_LEVEL_INFO,
     log_port: int | None = _LOG_PORT,
     strict: bool = False,
+    isolation: str = "process",
 ) -> Graph:
     """Begin a graph, which all jobs made from now on join.
 
@@ -64,13 +65,16 @@ def new_pipegraph(
         A job that opens a file of another one without depending on it fails; and jobs may write into the folders of
         their outputs only, where the kernel can see to that. The environment variable ``PIPEGRAPH_STRICT``, 1 or 0,
         goes before it.
+    isolation
+        ``"shared"``: callbacks that make files, and of which nothing else is said, run many in one process, one after
+        the other; docs/isolation.rst. ``"process"``: each job in its own.
 
     Raises
     ------
     TypeError
         A resource coordinator of another kind.
     JobContractError
-        What is no port, or no strictness; or a graph runs.
+        What is no port, no strictness, or no isolation; or a graph runs.
     """
     if resource_coordinator is not None and not isinstance(resource_coordinator, LocalSystem):
         raise TypeError(
@@ -97,6 +101,8 @@ def new_pipegraph(
     )
     graph.log_port = _checked_port(graph)
     graph.strict = _checked_strictness(graph, strict)
+    check_isolation(isolation, graph, "new_pipegraph")
+    graph.isolation = isolation
     if known is not None:
         graph.declared = known.declared
     set_current(graph)

@@ -3,7 +3,7 @@
 import pytest
 from engine_world import spec_of
 
-from pipegraph.coordinator import OVERTAKES_PER_CORE, SHORT_SECONDS, Coordinator, LocalSystem
+from pipegraph.coordinator import OVERTAKES_PER_CORE, SHARED_AHEAD_PER_CORE, SHORT_SECONDS, Coordinator, LocalSystem
 
 
 def job(name, kind="output", **more):
@@ -290,3 +290,23 @@ def test_where_cores_were_taken_away_nothing_is_told_ahead_and_nobody_has_a_turn
     coordinator.end("a", 0.001)
     assert aheads(coordinator) == []
     assert starts(coordinator) == []
+
+
+@pytest.mark.parametrize(("shares", "most"), [(True, 2 * SHARED_AHEAD_PER_CORE), (False, 2)])
+def test_jobs_that_share_a_process_are_told_further_ahead(shares, most):
+    coordinator = Coordinator(2, 100)
+    for number in range(100):
+        coordinator.submit(job(str(number))._replace(shares_process=shares))
+    assert starts(coordinator) == ["0", "1"]
+    coordinator.end("0", 0.001)
+    assert starts(coordinator) == ["2"]
+
+    told = []
+    while (spec := coordinator.next_ahead()) is not None:
+        told.append(spec.id)
+
+    assert told == [str(number) for number in range(3, 3 + most)]
+    coordinator.submit(job("own"))
+    coordinator.end("1", 10.0)
+    assert coordinator.next_turn() == "3"
+    assert coordinator.next_ahead() is None, "a job was long, and others would wait behind it"

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from scripts import wait_until
 
+from pipegraph.slaves import sweep
+
 SLOW = """
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever began the tests may ignore it
 ppg.new_pipegraph(resource_coordinator=ppg.resource_coordinators.LocalSystem(2))
@@ -354,3 +356,17 @@ def test_ctrl_c_raises_keyboard_interrupt_whatever_the_script_does_with_the_sign
 
     assert process.wait(30) == 0
     assert script.lines("stdout.txt") == ["interrupted"]
+
+
+def test_a_child_that_was_born_while_processes_were_listed_is_ended_too(monkeypatch):
+    me = os.getpid()
+    # Its parent was alive when the list was begun, and had ended when it was looked at.
+    lists = iter([{7: (me, 1, "Z")}, {8: (me, 1, "S")}, {}])
+    killed = []
+    monkeypatch.setattr(sweep, "processes", lambda: next(lists))
+    monkeypatch.setattr(sweep, "kill", killed.append)
+    monkeypatch.setattr(sweep, "reap_all", lambda: None)
+
+    sweep.kill_descendants()
+
+    assert 8 in killed

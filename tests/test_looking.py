@@ -445,6 +445,6 @@ def test_a_slave_that_does_not_answer_holds_up_nobody_and_is_asked_once(bench: B
     assert bench.slave.look() == []
     os.kill(bench.slave._keeper_pid, signal.SIGCONT)
 
-    assert not bench.slave._current.outbox  # type: ignore[union-attr]
+    assert not bench.slave._current.outbox.unsent  # type: ignore[union-attr]
     bench.slave.ask_who(20.0)
     assert [each.pid for each in bench.slave.look()] == [pid_of("a")]

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from ..cycles import raise_cycle
 from ..errors import DuplicateOutputError, FingerprintError, JobContractError
 from ..explanations import Explanation
-from ..graph import Graph, current
+from ..graph import Graph, check_isolation, current
 from ..invariants.functions import Follow, fingerprint_function, look_at_function
 from ..model import ALONE, InputId, JobId, JobSpec, Place, Role, Store
 from ..outcomes import NO_OUTCOME, Outcome
@@ -108,6 +108,8 @@ class Job:
     loaded_fingerprint = ""
     recorded_content = ""
     is_program = False
+    may_share_process = False
+    """Jobs of this class may run in a process that others have run in, if that is chosen."""
     granted = ALONE
     """What it may use, where it runs."""
     command_line = ""
@@ -143,6 +145,7 @@ class Job:
     _later: list[Callable[[], Any]] | None = None
     _store: Store | None = None
     _is_whole = False
+    _isolation: str | None = None
 
     def __new__(cls, job_id: Any = None, *args: Any, **kwargs: Any) -> Any:
         """The job with this id, if there is one; else a new one, which joins the graph when it is whole."""
@@ -567,6 +570,31 @@ class Job:
         return self
 
     @property
+    def isolation(self) -> str:
+        """What keeps the job apart from others: ``"process"``, one of its own, or ``"shared"``; docs/isolation.rst.
+
+        That of the graph, unless it is set. Which one it is, is no reason to run again.
+        """
+        return self._isolation or self.graph.isolation
+
+    @isolation.setter
+    def isolation(self, value: str) -> None:
+        check_isolation(value, self.graph, type(self).__name__)
+        if value == "shared" and not self.may_share_process:
+            raise JobContractError(
+                f"a {type(self).__name__} can't share a process with other jobs",
+                [("job", self.job_id), ("where", self.graph.place_of_caller())],
+                "Only jobs whose callback makes files can. All of these at once: new_pipegraph(isolation='shared').",
+            )
+        self._isolation = value
+
+    @property
+    def _shares_process(self) -> bool:
+        if not self.may_share_process or self.isolation != "shared":
+            return False
+        return self._cores == 1 and self._store is None and not self.is_final and not self.is_program
+
+    @property
     def memory_needed(self) -> int:
         """Bytes while it runs; -1: unspecified."""
         return self._memory
@@ -660,6 +688,7 @@ class Job:
             is_opaque=self.is_opaque,
             command=self.command_line,
             store=self._store,
+            shares_process=self._shares_process,
         )
 
     @property

@@ -114,6 +114,7 @@ class CommandJob(MultiFileGeneratingJob):
 
     recipe: Recipe
     is_program = True
+    may_share_process = False
 
     @classmethod
     def _id_from(cls, given: Any, graph: Graph) -> JobId:

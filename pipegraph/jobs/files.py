@@ -32,6 +32,8 @@ class FileGeneratingJob(Job):
         Keep what a failed job left as ``….broken``, instead of removing it.
     empty_ok, empty_file_allowed
         An empty file is no failure.
+    isolation
+        ``"shared"``: many small jobs one after the other in one process; see `Job.isolation`.
 
     Raises
     ------
@@ -40,6 +42,7 @@ class FileGeneratingJob(Job):
     """
 
     makes_files = True
+    may_share_process = True
 
     def __init__(
         self,
@@ -49,8 +52,11 @@ class FileGeneratingJob(Job):
         empty_ok: bool = False,
         *,
         empty_file_allowed: bool | None = None,
+        isolation: str | None = None,
     ) -> None:
         _require_function(self, function)
+        if isolation is not None:
+            self.isolation = isolation
         if self._declare(function, takes_output=True) or self.graph.is_between_runs:
             may_be_empty = empty_ok if empty_file_allowed is None else empty_file_allowed
             self._set_options(rename_broken, frozenset((self.job_id,)) if may_be_empty else _NONE)
@@ -109,6 +115,8 @@ class MultiFileGeneratingJob(Job):
         Keep what a failed job left as ``….broken``.
     empty_ok, empty_files_ok
         Empty files are no failure: of all, or by a dict of file names.
+    isolation
+        ``"shared"``: many small jobs one after the other in one process; see `Job.isolation`.
 
     Raises
     ------
@@ -118,6 +126,7 @@ class MultiFileGeneratingJob(Job):
 
     has_several_files = True
     makes_files = True
+    may_share_process = True
 
     def __init__(
         self,
@@ -127,8 +136,11 @@ class MultiFileGeneratingJob(Job):
         empty_ok: bool | Mapping[PathName, bool] = False,
         *,
         empty_files_ok: bool | Mapping[PathName, bool] | None = None,
+        isolation: str | None = None,
     ) -> None:
         _require_function(self, function)
+        if isolation is not None:
+            self.isolation = isolation
         self._promise(filenames, function, rename_broken, empty_ok if empty_files_ok is None else empty_files_ok)
 
     def _promise(

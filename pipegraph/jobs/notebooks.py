@@ -111,6 +111,8 @@ class NotebookJob(MultiFileGeneratingJob):
     _settings: tuple[Any, ...] = ()
     _has_code = False
 
+    may_share_process = False
+
     def __new__(
         cls,
         notebook: PathName,

@@ -30,6 +30,8 @@ _Self = TypeVar("_Self", bound="RenderingJob")
 class RenderingJob(FileGeneratingJob):
     """Base of the jobs that make a picture of data which others keep."""
 
+    may_share_process = False
+
     _render_args: Mapping[str, Any] = {}
     _fiddles: tuple[Callback, ...] = ()
 

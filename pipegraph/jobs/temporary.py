@@ -34,6 +34,8 @@ class TempFilePlusGeneratingJob(TempFileGeneratingJob):
         function: Callback,
         rename_broken: bool = False,
         empty_ok: bool = False,
+        *,
+        isolation: str | None = None,
     ) -> None:
         log = output_path(log_filename, type(self).__name__, self.graph)
         if self._is_whole and log != self._log:
@@ -45,7 +47,7 @@ class TempFilePlusGeneratingJob(TempFileGeneratingJob):
                 "Give the kept file another name.",
             )
         self._log = log
-        super().__init__(output_filename, function, rename_broken, empty_ok)
+        super().__init__(output_filename, function, rename_broken, empty_ok, isolation=isolation)
         self.graph.makers[log] = self
 
     _log = ""

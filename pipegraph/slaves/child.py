@@ -99,9 +99,8 @@ class ReportChannel:
         """Once, from the job's process."""
         message = (token, *packed(told))
         try:
-            status = os.fstat(self._descriptor)
-            if (status.st_dev, status.st_ino) == self._identity:
-                send(self._end, message)
+            if self.is_there():
+                self.pass_on(message)
                 return
         except (OSError, Gone):
             pass
@@ -109,6 +108,24 @@ class ReportChannel:
         with open(path + ".part", "wb") as out:
             marshal.dump(message, out)
         os.rename(path + ".part", path)
+
+    def is_there(self) -> bool:
+        """It was not closed."""
+        try:
+            status = os.fstat(self._descriptor)
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == self._identity
+
+    def pass_on(self, message: tuple[Any, ...]) -> None:
+        """Send what is made up already.
+
+        Raises
+        ------
+        Gone, OSError
+            The master has ended; there are no descriptors left for what is large.
+        """
+        send(self._end, message)
 
 
 def found_as_file(folder: str, token: int) -> Report | None:

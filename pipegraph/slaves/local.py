@@ -15,8 +15,7 @@ import socket
 import sys
 import time
 import warnings
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..errors import CommunicationFailure
@@ -41,6 +40,7 @@ from .deaths import death, no_slave, not_started
 from .protocol import Order, Workload
 from .slave import Surroundings, be_keeper
 from .terminal import Mode, saved_mode
+from .workers import Forebear, Workers
 
 MAX_DEATHS_IN_A_ROW = 3
 _END_SECONDS = 10.0
@@ -63,8 +63,7 @@ class _Slave:
         self.inherited_bytes = 0
         self.is_asked = False
         self.is_retired = False
-        # What it can't take yet: two that wait for each other to read would wait for ever.
-        self.outbox: deque[tuple[tuple[object, ...], socket.socket | None]] = deque()
+        self.outbox = messages.Outbox(end)
 
 
 class LocalSlave:
@@ -127,6 +126,7 @@ class LocalSlave:
         self._read_now: dict[int, tuple[str, int]] = {}
         self._done_bytes = self._all_bytes = 0
         self._blamed: set[str] = set()
+        self._workers = Workers(self._forebear, self._next_token, lambda event: self._events.append(event))
 
     def begin(self) -> None:
         """Fork the first slave.
@@ -205,15 +205,17 @@ class LocalSlave:
 
         Not the one by which jobs report: a slave tells of each end, and what was reported is read then. Jobs that
         find ten reports unread wait, but not for long: who sent these is about to end. But those that read files tell
-        by it how far they are.
+        by it how far they are, and workers all that they have to tell.
         """
-        return [self._report_reader.fileno(), *self._slaves] if self._to_read else self._slaves.keys()
+        if self._to_read or self._workers.are_there:
+            return [self._report_reader.fileno(), *self._slaves]
+        return self._slaves.keys()
 
     def next_deadline(self) -> float | None:
         """Monotonic time at which `receive` wants to be called although nothing is readable."""
         if self._events:
             return 0.0
-        if any(slave.outbox for slave in self._slaves.values()):
+        if self._workers.are_behind or any(slave.outbox.unsent for slave in self._slaves.values()):
             return time.monotonic() + _OUTBOX_SECONDS
         return None
 
@@ -253,19 +255,32 @@ class LocalSlave:
             candidate = _Slave(ours, self._tokens + 1)
             self._slaves[ours.fileno()] = candidate
             self._candidates[job.id] = candidate
-        self._tokens += 1
-        self._current.running[self._tokens] = job
-        # If it is gone, that is noticed by receive, which says that the job is lost.
+        token = self._next_token()
         numbers = granted.cores, granted.memory_bytes
-        order = Order(job.id, self._tokens, is_adopted, *numbers, caches or None, address, followers)
+        order = Order(job.id, token, is_adopted, *numbers, caches or None, address, followers)
+        if job.shares_process and not is_adopted and not caches and address is None and not self._is_strict:
+            self._workers.start(job, order, is_ahead)
+            return
+        self._current.running[token] = job
+        # If it is gone, that is noticed by receive, which says that the job is lost.
         self._say(self._current, ("ahead" if is_ahead else "start", *order), theirs)
+
+    def _next_token(self) -> int:
+        self._tokens += 1
+        return self._tokens
+
+    def _forebear(self) -> _Slave:
+        assert self._current is not None
+        return self._current
 
     def go(self, job: JobId) -> None:
         """A core is free for a job that was started ahead; it begins, if it has not yet."""
         for slave in self._slaves.values():
             for token, spec in slave.running.items():
                 if spec.id == job:
-                    self._say(slave, ("go", token))
+                    if not self._workers.go(token):
+                        self._say(slave, ("go", token))
+                    return
 
     def adopt(self, job: JobId) -> None:
         """The fork that loaded this becomes the current slave."""
@@ -276,6 +291,7 @@ class LocalSlave:
         self._say(candidate, ("adopt", self._slave_mark(candidate)))
         self._loaded.append(job)
         self._current = candidate
+        self._workers.close(before)
         if before is not self._keeper:
             before.is_retired = True
             self._say(before, ("retire",))
@@ -296,6 +312,7 @@ class LocalSlave:
         """Loaded data is needed no more."""
         if self._current is not None:
             self._say(self._current, ("release", job))
+            self._workers.close(self._current)
         if job in self._loaded:
             self._loaded.remove(job)
 
@@ -304,8 +321,9 @@ class LocalSlave:
         listed = None if jobs is None else list(jobs)
         if listed is None:
             self._to_read.clear()
+        workers = self._workers.stop(listed, self._read_reports)
         for slave in list(self._slaves.values()):
-            self._say(slave, ("stop", listed, is_urgent))
+            self._say(slave, ("stop", listed, is_urgent, workers))
 
     def ask_who(self, wait_seconds: float = 0.0) -> None:
         """Have the slaves tell which process each job is; `look` knows then, or later if they are busy."""
@@ -324,7 +342,7 @@ class LocalSlave:
         found = []
         for slave in self._slaves.values():
             for token, spec in slave.running.items():
-                pids, started_at = slave.processes.get(token, ((), 0.0))
+                pids, started_at = self._processes_of(slave, token)
                 if pids:
                     pid = pids[0]
                     family = looking.family_of(*pids)
@@ -333,13 +351,19 @@ class LocalSlave:
                     found.append(Sighting(spec.id, pid, started_at, len(family), own_bytes, last_line))
         return found
 
+    def _processes_of(self, slave: _Slave, token: int) -> tuple[Sequence[int], float]:
+        """In which a job runs, and since when; none if that is not known."""
+        number, began_at = self._workers.runs(token)
+        pids, started_at = slave.processes.get(number or token, ((), 0.0))
+        return pids, began_at if number else started_at
+
     def printed_so_far(self, job: JobId, most_bytes: int) -> Printed:
         """The end of what a running job has printed; nothing if it is not known which process it is."""
         from . import looking
 
         for slave in self._slaves.values():
             for token, spec in slave.running.items():
-                pids, _ = slave.processes.get(token, ((), 0.0))
+                pids, _ = self._processes_of(slave, token)
                 if spec.id == job and pids:
                     pid = pids[0]
                     streams = looking.printing(pid, spec.outputs)
@@ -427,12 +451,12 @@ class LocalSlave:
         CommunicationFailure
             Slaves died again and again.
         """
-        events, self._events = self._events, []
-        for slave in self._slaves.values():
-            if slave.outbox:
-                self._send_outbox(slave)
-        if self._to_read:
+        if self._to_read or self._workers.are_there:
             self._read_reports()
+        events, self._events = self._events, []
+        self._workers.flush()
+        for slave in self._slaves.values():
+            slave.outbox.flush()
         gone: list[_Slave] = []
         for descriptor in self._readable(0) if readable is None else readable:
             known = self._slaves.get(descriptor)
@@ -464,7 +488,26 @@ class LocalSlave:
             if token == "read":
                 self._on_read(*parts)
                 continue
-            self._reports[token] = unpacked(tuple(parts))
+            if token < 0:
+                self._on_shared_report(-token, *parts)
+            else:
+                self._reports[token] = unpacked(tuple(parts))
+
+    def _on_shared_report(
+        self, token: int, cpu_seconds: float, printed: tuple[Any, ...] | None, is_leaving: bool, *told: Any
+    ) -> None:
+        """One that comes from a worker is the end of the job; others are believed when their process has ended."""
+        known = self._workers.reported(token, cpu_seconds)
+        if known is None:
+            return
+        number, slave, spec, was_stopped = known
+        # A success is told as values, a failure pickled.
+        exit_code = 0 if len(told) > 1 else FAILED
+        event = self._ending(slave, spec, token, exit_code, was_stopped, 0.0, cpu_seconds, printed, told)
+        if type(event) is JobSucceeded:
+            self._deaths = 0
+        self._events.append(event)
+        self._workers.go_on(number, is_leaving)
 
     def _report_of(self, token: int) -> Report | None:
         report = self._reports.pop(token, None)
@@ -486,6 +529,12 @@ class LocalSlave:
             return
         if word == "read":
             self._on_reader_gone(token, *rest)
+            return
+        if word == "worker ended":
+            self._read_reports()
+            self._workers.ended(token, *rest)
+            return
+        if word == "not started" and self._workers.not_begun(token, *rest):
             return
         spec = slave.running.pop(token, None)
         if spec is None:
@@ -535,7 +584,7 @@ class LocalSlave:
 
     def _ending(
         self,
-        slave: _Slave,
+        slave: Forebear,
         spec: JobSpec,
         token: int,
         exit_code: int,
@@ -556,7 +605,7 @@ class LocalSlave:
                 return JobSucceeded(spec.id, report.outputs, usage, printed, *report[3:])
         if report is None and exit_code in (0, FAILED):
             # It left with the status of one that has reported. Only this side knows that it did not.
-            self._say(slave, ("put away", spec.id))
+            slave.outbox.say(("put away", spec.id))
         if was_stopped:
             return JobStopped(spec.id)
         if report is not None and report.failure is not None and exit_code == FAILED:
@@ -574,6 +623,7 @@ class LocalSlave:
                 self._tell_death(0, (job,), (), events)
             return  # otherwise the slave that forked it tells how it died
         if slave.is_retired and not slave.running:
+            self._workers.forget(slave)
             return
         # The keeper has got what this one started; it must not write beside those that are started in its place.
         sweep.kill_marked(f"{sweep.SLAVE_MARK}={self._slave_mark(slave)}")
@@ -622,6 +672,7 @@ class LocalSlave:
                     events.append(JobSucceeded(spec.id, report.outputs, report.usage, NOTHING_PRINTED, *report[3:]))
                 else:
                     lost.append(spec.id)
+            self._workers.forget(slave)
         return tuple(sorted(lost))
 
     def _tell_death(self, pid: int, lost: tuple[JobId, ...], memory: tuple[JobId, ...], events: list[Event]) -> None:
@@ -649,29 +700,11 @@ class LocalSlave:
 
     def _forget(self, slave: _Slave) -> None:
         self._slaves.pop(slave.end.fileno(), None)
-        slave.end.close()
-        for _, end in slave.outbox:
-            if end is not None:
-                end.close()
-        slave.outbox.clear()
+        slave.outbox.close()
 
     def _say(self, slave: _Slave, message: tuple[object, ...], end: socket.socket | None = None) -> None:
         """Send, and with it an end of a socket, which is closed then; never waits."""
-        slave.outbox.append((message, end))
-        self._send_outbox(slave)
-
-    def _send_outbox(self, slave: _Slave) -> None:
-        while slave.outbox:
-            message, end = slave.outbox[0]
-            try:
-                messages.send(slave.end, message, None if end is None else end.fileno(), socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                return
-            except (messages.Gone, OSError):
-                pass  # its end is noticed by receive
-            if end is not None:
-                end.close()
-            slave.outbox.popleft()
+        slave.outbox.say(message, end)
 
     def end(self) -> None:
         """End all slaves and whatever they left running."""
@@ -683,6 +716,7 @@ class LocalSlave:
             if self._keeper is not None:
                 self._say(self._keeper, ("end",))
             for slave in list(self._slaves.values()):
+                self._workers.forget(slave)
                 self._forget(slave)
             if pid and not _reap(pid, _END_SECONDS):
                 sweep.kill(pid)

@@ -13,6 +13,7 @@ import marshal
 import os
 import socket
 import sys
+from collections import deque
 from typing import Any
 
 LARGE_BYTES = 100_000
@@ -51,6 +52,49 @@ def send(end: socket.socket, message: tuple[Any, ...], descriptor: int | None = 
         raise Gone from error
 
 
+class Outbox:
+    """What the other side can't take yet: two that wait for each other to read would wait for ever.
+
+    Attributes
+    ----------
+    unsent
+        Messages, the oldest first, each with an end of a socket to go with it.
+    """
+
+    __slots__ = ("_end", "unsent")
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+        self.unsent: deque[tuple[tuple[Any, ...], socket.socket | None]] = deque()
+
+    def say(self, message: tuple[Any, ...], end: socket.socket | None = None) -> None:
+        """Send, and with it an end of a socket, which is closed then; never waits."""
+        self.unsent.append((message, end))
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what there is room for."""
+        while self.unsent:
+            message, end = self.unsent[0]
+            try:
+                send(self._end, message, None if end is None else end.fileno(), socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            except (Gone, OSError):
+                pass  # its end is noticed by who reads
+            if end is not None:
+                end.close()
+            self.unsent.popleft()
+
+    def close(self) -> None:
+        """Close the socket; what was not sent never will be."""
+        self._end.close()
+        for _, end in self.unsent:
+            if end is not None:
+                end.close()
+        self.unsent.clear()
+
+
 def _send_with_descriptors(end: socket.socket, data: bytes, descriptor: int | None, flags: int) -> None:
     descriptors = [] if descriptor is None else [descriptor]
     large = -1
@@ -69,8 +113,8 @@ def _send_with_descriptors(end: socket.socket, data: bytes, descriptor: int | No
             os.close(large)
 
 
-def receive(end: socket.socket) -> tuple[tuple[Any, ...], int | None] | None:
-    """One message and the descriptor that came with it; None if there is none now.
+def receive(end: socket.socket, waits: bool = False) -> tuple[tuple[Any, ...], int | None] | None:
+    """One message and the descriptor that came with it; None if there is none now, and it is not waited for.
 
     Raises
     ------
@@ -78,7 +122,7 @@ def receive(end: socket.socket) -> tuple[tuple[Any, ...], int | None] | None:
         The other side has ended, and all that it sent was read.
     """
     try:
-        data, ancillary, _, _ = end.recvmsg(LARGE_BYTES, _ANCILLARY_BYTES, _NOT_WAITING)
+        data, ancillary, _, _ = end.recvmsg(LARGE_BYTES, _ANCILLARY_BYTES, _WAITING if waits else _NOT_WAITING)
     except BlockingIOError:
         return None
     except ConnectionError as error:
@@ -116,4 +160,5 @@ def _content_of(descriptor: int) -> bytes:
 
 
 _ANCILLARY_BYTES = 4 * socket.CMSG_SPACE(_DESCRIPTOR_BYTES)
-_NOT_WAITING = socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
+_WAITING = socket.MSG_CMSG_CLOEXEC
+_NOT_WAITING = socket.MSG_DONTWAIT | _WAITING

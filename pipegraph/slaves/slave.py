@@ -141,6 +141,20 @@ class _Child:
         self.pipe = pipe
 
 
+class _Worker:
+    """A process that jobs share; what it runs is the master's to know."""
+
+    __slots__ = ("cpu_seconds", "number", "pid", "slot", "status", "stopped")
+
+    def __init__(self, number: int, pid: int, slot: Slot) -> None:
+        self.number = number
+        self.pid = pid
+        self.slot = slot
+        self.stopped = False
+        self.status = 0
+        self.cpu_seconds = 0.0
+
+
 def be_keeper(around: Surroundings, control: socket.socket) -> NoReturn:
     """In the fork of the master: become the first slave, and never come back."""
     code = 1
@@ -231,6 +245,9 @@ class Slave:
         # Of pipes: whose part a process is, but for leaders; and leaders that ended before the other parts.
         self._part_of: dict[int, _Child] = {}
         self._kept: set[int] = set()
+        self._workers: dict[int, _Worker] = {}
+        # Those that have ended, by number, until the master tells what they were running.
+        self._ended_workers: dict[int, _Worker] = {}
         self._kill_at: dict[int, float] = {}
         # What was told ahead, to begin when others end, by token.
         self._ahead: dict[int, Order] = {}
@@ -258,7 +275,7 @@ class Slave:
         poll.register(self._control, select.POLLIN)
         poll.register(self._wake_reader, select.POLLIN)
         wake = self._wake_reader
-        while not self._is_ending and not (self._is_retired and not self._children and not self._ahead):
+        while not self._is_ending and not (self._is_retired and self._is_idle()):
             for descriptor, _ in poll.poll(self._timeout_ms() if self._kill_at else None):
                 if descriptor == wake:
                     self._reap()
@@ -266,6 +283,9 @@ class Slave:
                     self._obey()
             if self._kill_at:
                 self._kill_overdue()
+
+    def _is_idle(self) -> bool:
+        return not (self._children or self._ahead or self._workers or self._ended_workers)
 
     def _timeout_ms(self) -> float:
         return max(0.0, (min(self._kill_at.values()) - time.monotonic()) * 1000)
@@ -284,8 +304,12 @@ class Slave:
                 elif word == "go":
                     if message[1] in self._ahead:
                         self._start_ahead(message[1])
+                elif word == "worker":
+                    self._start_worker(message[1], descriptor)
+                elif word == "had":
+                    self._finish_worker(*message[1:])
                 elif word == "stop":
-                    self._stop(message[1], message[2])
+                    self._stop(*message[1:])
                 elif word == "release":
                     self._around.workload.job(message[1]).release()
                     if self._gathered_bytes < sys.maxsize:
@@ -296,7 +320,8 @@ class Slave:
                     self._read(message[1], message[2])
                 elif word == "who":
                     who = [(child.token, self._pids_of(child), child.started_at) for child in self._children.values()]
-                    self._tell(("who", self._bytes, who))
+                    workers = [(worker.number, [pid], 0.0) for pid, worker in self._workers.items()]
+                    self._tell(("who", self._bytes, who + workers))
                 elif word == "put away":
                     job = self._around.workload.job(message[1])
                     put_away(job.outputs, job.rename_broken)
@@ -408,6 +433,54 @@ class Slave:
                 os._exit(1)
         self._readers[pid] = token
 
+    def _start_worker(self, number: int, queue_end: int | None) -> None:
+        """A process for many jobs, which come through this end."""
+        from . import worker  # Once, and not in each of them.
+
+        slot = None
+        try:
+            if queue_end is None:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))  # it was sent, and there was no room for it
+            slot = self._slots.pop() if self._slots else Slot(self._slot_folders)
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    self._become_child(slot)
+                    around, queue = self._around, socket.socket(fileno=queue_end)
+                    ways = queue, self._channel, self._openings, slot
+                    worker.work(around.workload, around.directory, around.log_directory, self._bytes, *ways)
+                except BaseException:
+                    import traceback
+
+                    traceback.print_exc()
+                finally:
+                    os._exit(1)
+            self._workers[pid] = _Worker(number, pid, slot)
+        except OSError as error:
+            if slot is not None:
+                self._slots.append(slot)
+            self._tell(("not started", number, error.errno))
+        finally:
+            if queue_end is not None:
+                os.close(queue_end)
+
+    def _finish_worker(
+        self, number: int, token: int, job_id: JobId, started_at: float, reported_seconds: float
+    ) -> None:
+        """What the master says of a worker that has ended: which job died with it; token 0: none."""
+        worker = self._ended_workers.pop(number)
+        if token:
+            job = self._around.workload.job(job_id)
+            child = _Child(job, worker.pid, worker.slot, token, started_at, None, None)
+            child.stopped = worker.stopped
+            self._finish(child, worker.status, max(0.0, worker.cpu_seconds - reported_seconds), 0)
+        else:
+            try:
+                worker.slot.take(None)
+                self._slots.append(worker.slot)
+            except OSError:
+                worker.slot.close()
+
     def _let_go(self, job_id: JobId) -> None:
         """The fork of this job told the master itself how it ended; it is a slave now, or is about to end."""
         for pid, child in list(self._children.items()):
@@ -415,7 +488,7 @@ class Slave:
                 del self._children[pid]
                 self._slots.append(child.slot)
 
-    def _stop(self, jobs: list[JobId] | None, is_urgent: bool) -> None:
+    def _stop(self, jobs: list[JobId] | None, is_urgent: bool, workers: list[int]) -> None:
         for token, order in list(self._ahead.items()):
             if jobs is None or order.job in jobs:
                 del self._ahead[token]
@@ -427,6 +500,12 @@ class Slave:
                 self._kill_at[child.pid] = now if is_urgent else now + self._around.grace_seconds
                 if not is_urgent:
                     _ask_to_end(child.pid)
+        for worker in self._workers.values():
+            if worker.number in workers:
+                worker.stopped = True
+                self._kill_at[worker.pid] = now if is_urgent else now + self._around.grace_seconds
+                if not is_urgent:
+                    _ask_to_end(worker.pid)
         self._kill_overdue()
 
     def _kill_overdue(self) -> None:
@@ -434,6 +513,8 @@ class Slave:
         for pid, at in list(self._kill_at.items()):
             if at <= now:
                 del self._kill_at[pid]
+                if pid in self._workers:
+                    _signal_group(pid, signal.SIGKILL)
                 child = self._children.get(pid)
                 if child is None:
                     continue
@@ -450,7 +531,9 @@ class Slave:
         os.read(self._wake_reader, 4096)  # what is left wakes again
         while pid := self._next_ended():
             child = self._children.get(pid)
-            if child is None:
+            if child is None and pid in self._workers:
+                self._reap_worker(self._workers.pop(pid))
+            elif child is None:
                 self._reap_other(pid)
             elif child.pipe is None or self._have_ended(child.pipe):
                 self._reap_child(child)
@@ -464,7 +547,7 @@ class Slave:
             if found is None or found.si_pid not in self._kept:
                 return 0 if found is None else found.si_pid
             # It is found again and again, and hides others.
-            for pid in (*self._part_of, *self._children):
+            for pid in (*self._part_of, *self._children, *self._workers, *self._readers):
                 if pid not in self._kept and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
                     return pid
         except ChildProcessError:
@@ -479,6 +562,15 @@ class Slave:
         if child.pipe is not None:
             child.pipe.note(child.pid, status, used)
         self._finish(child, status, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
+
+    def _reap_worker(self, worker: _Worker) -> None:
+        """What it had in its hands is for the master to say."""
+        _signal_group(worker.pid, signal.SIGKILL)
+        _, status, used = os.wait4(worker.pid, 0)
+        worker.status, worker.cpu_seconds = status, used.ru_utime + used.ru_stime
+        self._kill_at.pop(worker.pid, None)
+        self._ended_workers[worker.number] = worker
+        self._tell(("worker ended", worker.number, status))
 
     def _reap_other(self, pid: int) -> None:
         """A part of a pipe that does not lead it, one that reads, or somebody's orphan."""
@@ -597,18 +689,7 @@ class Slave:
         self, job: Runnable, slot: Slot, order: Order, successor_end: int | None, before: _Used | None
     ) -> socket.socket:
         """Comes back only where the slave was changed, with the end that the successor listens to."""
-        os.setpgid(0, 0)
-        sweep.die_with_parent(self._pid)
-        signal.set_wakeup_fd(-1)
-        _set_signal(_SIGCHLD, _DEFAULT)
-        _answer_ending_signals(_DEFAULT)
-        # Whoever holds it hides the death of the slave.
-        os.close(self._control_descriptor)
-        if self._terminal is not None:
-            os.close(self._terminal.descriptor)
-            self._around = self._around._replace(terminal=None)
-        os.dup2(slot.stdout, 1)
-        os.dup2(slot.stderr, 2)
+        self._become_child(slot)
         _, token, _, _, _, caches, _, followers = order
         if caches:
             for cache, content in caches.items():
@@ -656,6 +737,21 @@ class Slave:
         self._gathered_bytes = anonymous_bytes() if remark is None else sys.maxsize
         return () if remark is None else (remark,)
 
+    def _become_child(self, slot: Slot) -> None:
+        """In the fork: leave behind what is the slave's."""
+        os.setpgid(0, 0)
+        sweep.die_with_parent(self._pid)
+        signal.set_wakeup_fd(-1)
+        _set_signal(_SIGCHLD, _DEFAULT)
+        _answer_ending_signals(_DEFAULT)
+        # Whoever holds it hides the death of the slave.
+        os.close(self._control_descriptor)
+        if self._terminal is not None:
+            os.close(self._terminal.descriptor)
+            self._around = self._around._replace(terminal=None)
+        os.dup2(slot.stdout, 1)
+        os.dup2(slot.stderr, 2)
+
     def _confined(self, job: Runnable, store: str) -> Confinement:
         from .strict import Confinement
 
@@ -678,7 +774,9 @@ class Slave:
         self._control.detach()
         os.close(self._wake_reader)
         os.close(self._wake_writer)
-        for each in [*self._slots, *(child.slot for child in self._children.values())]:
+        slots = [*self._slots, *(child.slot for child in self._children.values())]
+        slots += [worker.slot for workers in (self._workers, self._ended_workers) for worker in workers.values()]
+        for each in slots:
             each.close()
         gc.freeze()
         return Slave(self._around, control, self._openings, self._gathered_bytes)

@@ -59,7 +59,7 @@ def descendants(root: int) -> list[int]:
     return _descendants(root, processes())
 
 
-def _descendants(root: int, everyone: dict[int, tuple[int, int, str]]) -> list[int]:
+def _descendants(root: int, everyone: dict[int, tuple[int, int, str]], with_ended: bool = False) -> list[int]:
     children: dict[int, list[int]] = {}
     for pid, (parent, _, _) in everyone.items():
         children.setdefault(parent, []).append(pid)
@@ -69,7 +69,7 @@ def _descendants(root: int, everyone: dict[int, tuple[int, int, str]]) -> list[i
         pid = stack.pop()
         found.append(pid)
         stack.extend(children.get(pid, ()))
-    return [pid for pid in found if everyone[pid][2] not in ("Z", "X")]
+    return found if with_ended else [pid for pid in found if everyone[pid][2] not in ("Z", "X")]
 
 
 def kill(pid: int) -> None:
@@ -94,7 +94,8 @@ def kill_descendants(wait_seconds: float = 10.0) -> None:
     until = time.monotonic() + wait_seconds
     pause = 0.0005
     while time.monotonic() < until:
-        left = descendants(os.getpid())
+        # One that has ended may have had a child that was not there yet when the list was begun.
+        left = _descendants(os.getpid(), processes(), with_ended=True)
         for pid in left:
             kill(pid)
         reap_all()

