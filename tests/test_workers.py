@@ -215,7 +215,7 @@ def test_a_process_that_dies_with_nothing_to_do_costs_no_job(bench):
     bench.slave._current.running[0] = asked  # otherwise there is nobody to ask for
     bench.slave.ask_who(5.0)
     del bench.slave._current.running[0]
-    pid = bench.slave._current.processes[number][0]
+    pid = bench.slave._current.processes[number][0][0]
 
     os.kill(pid, signal.SIGKILL)
 
