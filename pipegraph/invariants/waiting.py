@@ -17,6 +17,8 @@ QUICK_SECONDS = 0.0001
 LAG_SECONDS = 0.02
 """So much longer, in sum and not made up for by quick answers, makes a file system a slow one."""
 
+_MOST_SECONDS = 0.002
+
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -29,8 +31,8 @@ class Patience:
         self._lag = 0.0
 
     def spend(self, seconds: float) -> None:
-        """A call took as long."""
-        self._lag = max(0.0, self._lag + seconds - self._quick_seconds)
+        """A call took as long; that it was held up once, by whatever else runs, says little."""
+        self._lag = max(0.0, self._lag + min(seconds, _MOST_SECONDS) - self._quick_seconds)
 
     @property
     def is_over(self) -> bool:

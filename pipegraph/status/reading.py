@@ -152,7 +152,8 @@ class Reading:
         return self._patience.is_over
 
     def look_ahead(self, paths: Iterable[str]) -> None:
-        """See to all these stamps side by side; those that were seen before are forgotten."""
+        """See to these stamps side by side, forget earlier ones, and then find out again whether that pays."""
         self._seen = {}
+        self._patience = Patience()
         each = list(dict.fromkeys(paths))
         self._seen = dict(zip(each, side_by_side(os.stat, each), strict=True))
