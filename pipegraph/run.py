@@ -257,6 +257,8 @@ class Run:
 
     def _go_on_surveying(self) -> None:
         """For a short time; what has to be read is asked for once all was looked at, and shared out then."""
+        if self._slave.has_news:
+            return  # perhaps that a generator's fork, which would be adopted, has died
         for by, arrival in list(self._arrivals.items()):
             survey = arrival.survey
             try:

@@ -17,25 +17,36 @@ QUICK_SECONDS = 0.0001
 LAG_SECONDS = 0.02
 """So much longer, in sum and not made up for by quick answers, makes a file system a slow one."""
 
+_MOST_SECONDS = 0.002
+
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
 class Patience:
-    """Sees whether calls, one after the other, take long."""
+    """Sees whether calls, one after the other, take long.
+
+    Attributes
+    ----------
+    is_over
+        It pays to call side by side.
+    """
+
+    __slots__ = ("_lag", "_quick_seconds", "is_over")
 
     def __init__(self, quick_seconds: float = QUICK_SECONDS) -> None:
         self._quick_seconds = quick_seconds
         self._lag = 0.0
+        self.is_over = False
 
     def spend(self, seconds: float) -> None:
-        """A call took as long."""
-        self._lag = max(0.0, self._lag + seconds - self._quick_seconds)
-
-    @property
-    def is_over(self) -> bool:
-        """It pays to call side by side."""
-        return self._lag >= LAG_SECONDS
+        """A call took as long; that it was held up once, by whatever else runs, says little."""
+        lag = self._lag + seconds - self._quick_seconds
+        if lag <= 0.0:  # as nearly always
+            self._lag = 0.0
+            return
+        self._lag = min(lag, self._lag + _MOST_SECONDS)
+        self.is_over = self._lag >= LAG_SECONDS
 
 
 def side_by_side(

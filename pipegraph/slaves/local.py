@@ -211,6 +211,11 @@ class LocalSlave:
             return [self._report_reader.fileno(), *self._slaves]
         return self._slaves.keys()
 
+    @property
+    def has_news(self) -> bool:
+        """Something has happened already that `receive` has not told."""
+        return bool(self._events)
+
     def next_deadline(self) -> float | None:
         """Monotonic time at which `receive` wants to be called although nothing is readable."""
         if self._events:

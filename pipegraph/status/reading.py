@@ -22,6 +22,9 @@ AT_ONCE_SECONDS = 0.05
 """So long may one survey read by itself, however small the files are."""
 
 
+_now = time.perf_counter
+
+
 class Awaited(Exception):
     """A file has to be read, and others are to do it.
 
@@ -45,6 +48,11 @@ class Reading:
         What may be asked for the time of a file system, and then writes to it.
     is_alone
         There is nobody else to read.
+
+    Attributes
+    ----------
+    patience
+        Where it is over, it pays to look ahead.
     """
 
     def __init__(self, clocks: FileClocks = FILE_CLOCKS, is_alone: bool = True) -> None:
@@ -54,7 +62,7 @@ class Reading:
         self._read: dict[str, FileRecord] = {}
         self._asked: set[str] = set()
         self._came: dict[str, FileRecord | OSError] = {}
-        self._patience = Patience()
+        self.patience = Patience()
         self._seen: dict[str, os.stat_result | OSError] = {}
 
     def begin(self) -> None:
@@ -77,7 +85,7 @@ class Reading:
         Awaited
             It has to be read, and that takes long.
         """
-        came = self._came.get(path)
+        came = self._came.get(path) if self._came else None
         if came is not None:
             if isinstance(came, OSError):
                 raise came
@@ -135,24 +143,20 @@ class Reading:
 
     def stat(self, path: str) -> os.stat_result:
         """As `os.stat`, or as it was a moment ago."""
-        seen = self._seen.get(path)
+        seen = self._seen.get(path) if self._seen else None
         if seen is not None:
             if isinstance(seen, OSError):
                 raise seen
             return seen
-        began = time.perf_counter()
+        began = _now()
         try:
             return os.stat(path)
         finally:
-            self._patience.spend(time.perf_counter() - began)
-
-    @property
-    def is_slow(self) -> bool:
-        """It pays to look ahead."""
-        return self._patience.is_over
+            self.patience.spend(_now() - began)
 
     def look_ahead(self, paths: Iterable[str]) -> None:
-        """See to all these stamps side by side; those that were seen before are forgotten."""
+        """See to these stamps side by side, forget earlier ones, and then find out again whether that pays."""
         self._seen = {}
+        self.patience = Patience()
         each = list(dict.fromkeys(paths))
         self._seen = dict(zip(each, side_by_side(os.stat, each), strict=True))

@@ -122,13 +122,14 @@ class Survey:
         StatusWriteError
             What was measured could not be recorded.
         """
-        specs, reading = self._specs, self._reading
-        while self._next < len(specs):
-            if reading.is_slow and self._next >= self._ahead:
+        reading = self._reading
+        is_bounded = until < math.inf
+        for spec in self._specs[self._next :]:
+            if reading.patience.is_over and self._next >= self._ahead:
                 self._look_ahead()
-            self._look_at(specs[self._next])
+            self._look_at(spec)
             self._next += 1
-            if until < math.inf and time.monotonic() >= until:
+            if is_bounded and time.monotonic() >= until:
                 return
 
     def awaited(self) -> list[Awaited]:
@@ -183,12 +184,15 @@ class Survey:
 
     def _measure(self, spec: JobSpec) -> None:
         known = self._status.invariant(spec.id)
-        known_files = {} if known is None else {record.path: record for record in known.files}
-        # Of several files, some may have been measured before a run was cut short.
-        also_known = self._kept if len(spec.outputs) > 1 else _nothing
         records: list[FileRecord] = []
         awaited: list[Awaited] = []
         try:
+            if known is not None and self._is_unchanged(spec, known):
+                self._measured[spec.id] = known.files[0].content
+                return
+            known_files = {} if known is None else {record.path: record for record in known.files}
+            # Of several files, some may have been measured before a run was cut short.
+            also_known = self._kept if len(spec.outputs) > 1 else _nothing
             if spec.watch is Watch.TIME:
                 records = [files.look_at_time(path, self._reading.stat) for path in spec.outputs]
             else:
@@ -214,6 +218,19 @@ class Survey:
             note_replaced(known, measured, self._status)
             self._status.note_measured(spec.id, measured)
         self._measured[spec.id] = fingerprint
+
+    def _is_unchanged(self, spec: JobSpec, known: InvariantRecord) -> bool:
+        """The case of nearly all: one file, as it was."""
+        if len(known.files) != 1 or len(spec.outputs) != 1 or spec.watch is not Watch.CONTENT:
+            return False
+        record = known.files[0]
+        path = spec.outputs[0]
+        return (
+            record.path == path
+            and bool(record.content)
+            and not record.is_racy
+            and files.is_as_recorded(self._reading.stat(path), record)
+        )
 
     def _kept(self, path: str) -> FileRecord | None:
         """What is known of a file by itself, and not only as one of several."""
