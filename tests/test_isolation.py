@@ -378,6 +378,25 @@ for n in range(20):
     assert script.started == []
 
 
+def test_what_a_job_left_running_is_ended_with_its_process(script):
+    text = """
+import subprocess
+def leaves(of):
+    of.write_text(str(subprocess.Popen(['sleep', '1000']).pid))
+def looks(of):
+    # It is ended when its parent's end is noticed, which may be after this job began.
+    until = time.monotonic() + 10
+    while os.path.exists('/proc/' + open('left').read()) and time.monotonic() < until:
+        time.sleep(0.005)
+    note(of, os.path.exists('/proc/' + open('left').read()))
+add('left', leaves)
+add('then', looks).depends_on('left')
+"""
+    run(script, text)
+
+    assert said(script, "then")[1] == "False"
+
+
 NO_LEAKS = {
     "memory that is given back": "x = bytearray(200_000_000); del x",
     "a file in a cycle": "x = [open('/dev/null')]; x.append(x)",
