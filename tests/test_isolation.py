@@ -249,8 +249,10 @@ def draws(of):
 for n in range(4):
     add(f'd{n}', draws)
 """
+    script.environment["OPENBLAS_NUM_THREADS"] = "1"  # otherwise the import leaves threads
     run(script, text)
 
+    assert len({said(script, f"d{n}")[0] for n in range(4)}) == 1
     drawn = {said(script, f"d{n}")[1] for n in range(4)}
     assert len(drawn) == 4
     assert str(numpy.random.RandomState(1).random()) not in drawn
@@ -376,6 +378,25 @@ for n in range(20):
     assert before.isdisjoint(after)
     script.run()
     assert script.started == []
+
+
+def test_what_a_job_left_running_is_ended_with_its_process(script):
+    text = """
+import subprocess
+def leaves(of):
+    of.write_text(str(subprocess.Popen(['sleep', '1000']).pid))
+def looks(of):
+    # It is ended when its parent's end is noticed, which may be after this job began.
+    until = time.monotonic() + 10
+    while os.path.exists('/proc/' + open('left').read()) and time.monotonic() < until:
+        time.sleep(0.005)
+    note(of, os.path.exists('/proc/' + open('left').read()))
+add('left', leaves)
+add('then', looks).depends_on('left')
+"""
+    run(script, text)
+
+    assert said(script, "then")[1] == "False"
 
 
 NO_LEAKS = {

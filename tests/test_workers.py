@@ -185,6 +185,7 @@ def test_a_stop_of_a_job_that_has_just_ended_stops_nothing(bench):
 
     bench.slave.stop(["a"], is_urgent=True)
 
+    assert not any(worker.is_stopped for worker in bench.slave._workers._workers.values())
     bench.go("b")
     bench.until(JobSucceeded("b"))
     assert JobStopped("a") not in bench.seen
