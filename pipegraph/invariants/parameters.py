@@ -13,7 +13,7 @@ from ..errors import FingerprintError
 from ..model import Fingerprint
 from .functions import fingerprint_function, is_function
 from .origins import is_own, is_own_module
-from .values import METHOD, UnstableValueError, ValueEncoder, digest, message_of, type_name, with_room
+from .values import METHOD, UnstableValueError, ValueEncoder, digest, flat_text, message_of, type_name, with_room
 
 
 def fingerprint_parameters(value: object, name: str = "params") -> Fingerprint:
@@ -36,6 +36,9 @@ def fingerprint_parameters(value: object, name: str = "params") -> Fingerprint:
     Objects can bring their own: ``__pipegraph_fingerprint__()``, which returns a str. Functions and classes of the
     user's own go by their code and what they close over, those of libraries, and their modules, by their names.
     """
+    flat = flat_text(value)
+    if flat is not None:
+        return digest(flat)
     try:
         return digest(with_room(lambda: _ParameterEncoder().encode(value)))
     except UnstableValueError as error:
