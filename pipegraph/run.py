@@ -179,7 +179,9 @@ class Run:
     def _loop(self) -> None:
         try:
             declare(self._declared, self._script, self._status)
-            self._tell(survey(self._declared, (), None, self._status, self._graph.accepts))
+            grew = survey(self._declared, (), None, self._status, self._graph.accepts)
+            self._status.drop_text()
+            self._tell(grew)
         except StatusWriteError as error:
             self._give_up(error)
         poll = select.poll()
@@ -401,7 +403,11 @@ class Run:
             self._tell(JobFailed(job, self._refused.pop(job)))
 
     def _carry_out(self, instruction: Instruction) -> None:
-        if isinstance(instruction, StartJob):
+        if type(instruction) is JobUpToDate:  # of a million jobs most often all
+            self._show(instruction)
+            if self._status.is_to_be_adopted(instruction.job):
+                self._end_wish(instruction.job)
+        elif isinstance(instruction, StartJob):
             self._reasons[instruction.job] = instruction
             spec = self._specs[instruction.job]
             objection = self._coordinator.objection_to(spec)
@@ -409,10 +415,6 @@ class Run:
                 self._coordinator.submit(spec)
             else:
                 self._refused[instruction.job] = objection
-        elif isinstance(instruction, JobUpToDate):
-            self._show(instruction)
-            if self._status.is_to_be_adopted(instruction.job):
-                self._end_wish(instruction.job)
         elif isinstance(instruction, (JobNotNeeded, JobBlocked, Warned)):
             self._show(instruction)
         elif isinstance(instruction, JobFailed):

@@ -36,9 +36,9 @@ def fingerprint_parameters(value: object, name: str = "params") -> Fingerprint:
     Objects can bring their own: ``__pipegraph_fingerprint__()``, which returns a str. Functions and classes of the
     user's own go by their code and what they close over, those of libraries, and their modules, by their names.
     """
-    flat = flat_text(value)
+    flat = fingerprint_of_flat(value)
     if flat is not None:
-        return digest(flat)
+        return flat
     try:
         return digest(with_room(lambda: _ParameterEncoder().encode(value)))
     except UnstableValueError as error:
@@ -54,6 +54,12 @@ def fingerprint_parameters(value: object, name: str = "params") -> Fingerprint:
             (("where", f"somewhere in {name}"), ("type", type_name(type(value)))),
             f"Convert it to plain values, or give its class a method {METHOD}(self) that returns a str.",
         ) from error
+
+
+def fingerprint_of_flat(value: object) -> Fingerprint | None:
+    """The same, of a small dict of short plain values by names; None for all others."""
+    text = flat_text(value)
+    return None if text is None else digest(text)
 
 
 class _ParameterEncoder(ValueEncoder):

@@ -64,6 +64,8 @@ TEXT: Final = ord("T")
 CHECKSUM_LENGTH: Final = 16
 BODY: Final = CHECKSUM_LENGTH + 1
 """Where in a line that begins which the checksum covers."""
+BEFORE_ID: Final = BODY + 2
+"""Where in a line the id begins: kinds are one character."""
 BEGINNING: Final = re.compile(rb"[0-9a-f]{16}\t[SMFVIXDAET]\t")
 
 # Below ASCII's and above its control characters (a terminal obeys both), and halves of surrogate pairs, which

@@ -61,8 +61,9 @@ def survey(
     measured: dict[JobId, Fingerprint] = {}
     unmeasured: dict[JobId, Failure] = {}
     problems: dict[JobId, tuple[Reason, ...]] = {}
+    invariant = Role.INVARIANT
     for spec in specs:
-        if spec.role is Role.INVARIANT:
+        if spec.role is invariant:
             if spec.watch is not None:
                 try:
                     measured[spec.id] = _measure(spec, status, clocks)
