@@ -99,6 +99,7 @@ def new_pipegraph(
     graph.strict = _checked_strictness(graph, strict)
     if known is not None:
         graph.declared = known.declared
+        known.collect_as_before()
     set_current(graph)
     return graph
 

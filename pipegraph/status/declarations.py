@@ -23,9 +23,9 @@ def declare(specs: Iterable[JobSpec], script: str, status: StatusFile) -> None:
             continue
         known = status.declared(spec.id)
         role = Role.EPHEMERAL if spec.is_wanted else spec.role
-        if known is not None and known[:2] == (spec.class_name, role) and known.keeps is spec.keeps:
-            if script in known.scripts:
-                continue
+        is_same = known is not None and known[:2] == (spec.class_name, role) and known.keeps == spec.keeps
+        if is_same and known is not None and script in known.scripts:
+            continue
         scripts = {script} if known is None else {*known.scripts, script}
         declared = Declaration(spec.class_name, role, tuple(sorted(scripts)), spec.keeps)
         if known != declared:
