@@ -326,8 +326,9 @@ class Graph:
         kept = None if self.targets is None else self.targets.kept
         named = None if self.targets is None else self.targets.named
         forced = [matcher(name) for name in self.wishes.forced]
+        left_out = self._left_out
         for job in among.values():
-            if job.job_id in self._left_out or (kept is not None and job.job_id not in kept):
+            if (left_out and job.job_id in left_out) or (kept is not None and job.job_id not in kept):
                 continue
             for spec in job.specs():
                 if named and spec.role is Role.EPHEMERAL and spec.outputs and spec.id in named:

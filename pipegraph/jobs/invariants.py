@@ -196,13 +196,9 @@ class ParameterInvariant(Invariant):
 
     def specs(self) -> Iterable[JobSpec]:
         """The value's fingerprint."""
-        yield JobSpec(
-            self.job_id,
-            self.role,
-            type(self).__name__,
-            self.place,
-            fingerprint=self._fingerprint,
-            value_text=self._value_text,
+        fingerprint, text = self._fingerprint, self._value_text
+        return (
+            JobSpec(self.job_id, self.role, type(self).__name__, self.place, fingerprint=fingerprint, value_text=text),
         )
 
 
@@ -240,7 +236,7 @@ class FileInvariant(Invariant):
 
     def specs(self) -> Iterable[JobSpec]:
         """To be measured when the run begins."""
-        yield JobSpec(self.job_id, self.role, type(self).__name__, self.place, (self.job_id,), watch=self.watch)
+        return (JobSpec(self.job_id, self.role, type(self).__name__, self.place, (self.job_id,), watch=self.watch),)
 
 
 FileChecksumInvariant = FileInvariant

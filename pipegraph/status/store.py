@@ -17,9 +17,8 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Set
-from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pipegraph.errors import StatusError, StatusWriteError
 from pipegraph.events import Warned
@@ -33,6 +32,9 @@ from .mends import MEND_NO_ROOM, mend_for
 from .opening import Opened, open_file, refuse_what_is_no_file
 from .recollection import Recollection
 from .records import BEFORE_ID, Declaration, MalformedRecord
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SYNC_SECONDS: Final = 5.0
 COMPACT_FROM_BYTES: Final = 1 << 20
