@@ -7,6 +7,7 @@ to be called.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -26,10 +27,15 @@ from .targets import Targets
 from .wishes import NO_WISHES
 
 if TYPE_CHECKING:
-    from types import FrameType
+    from types import CodeType, FrameType
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
+
+_MANY = 4096
+"""Jobs."""
+_USUAL_OLD = 10
+"""Python's own threshold of the oldest generation."""
 
 INTERACTIVE = "<interactive>"
 """The script, where there is none."""
@@ -111,8 +117,10 @@ class Graph:
         self.pid = os.getpid()
         self.unique_objects: dict[tuple[str, str], object] = {}
         self.outcomes: dict[JobId, Outcome] = {}
-        self._places: dict[tuple[str, int], Place] = {}
+        # With the code, as an id is good only while its owner lives.
+        self._places: dict[tuple[int, int], tuple[CodeType, Place]] = {}
         self._names: dict[str, str] = {}
+        self._thresholds: tuple[int, int, int] | None = None
         self._growing: tuple[JobId, int] | None = None
         self._generator_of: dict[JobId, JobId] = {}
         self._new_jobs: dict[JobId, Any] = {}
@@ -134,19 +142,25 @@ class Graph:
     def place_of_caller(self) -> Place:
         """The nearest line that is not pipegraph's own."""
         frame: FrameType | None = sys._getframe(1)
-        filename = ""
         while frame is not None:
-            filename = frame.f_code.co_filename
-            if not filename.startswith(_PACKAGE):
+            code = frame.f_code
+            if not code.co_filename.startswith(_PACKAGE):
                 break
             frame = frame.f_back
-        line = 0 if frame is None else frame.f_lineno
-        place = self._places.get((filename, line))
-        if place is None or place.filename.startswith("In["):  # a cell may be executed again, under another number
-            name = shown_file(filename)
-            if filename.startswith(self.directory + os.sep):
-                name = filename[len(self.directory) + 1 :]
-            place = self._places[filename, line] = Place(name, line)
+        else:
+            return Place("", 0)
+        # By the instruction: to find its line takes the longer the further down in the script it is.
+        at = id(code), frame.f_lasti
+        known = self._places.get(at)
+        if known is not None:
+            return known[1]
+        filename = code.co_filename
+        name = shown_file(filename)
+        if filename.startswith(self.directory + os.sep):
+            name = filename[len(self.directory) + 1 :]
+        place = Place(name, frame.f_lineno)
+        if not name.startswith("In["):  # a cell may be executed again, under another number
+            self._places[at] = code, place
         return place
 
     def script_name(self) -> str:
@@ -203,10 +217,31 @@ class Graph:
                     continue
                 refuse_second_maker(path, other, job)
         self.jobs[job.job_id] = job
+        if not len(self.jobs) % _MANY:
+            self._collect_seldom()
         if self._growing is not None:
             self._new_jobs[job.job_id] = job
             if job.is_generator:
                 self._generator_of[job.job_id] = self._growing[0]
+
+    def _collect_seldom(self) -> None:
+        """Have the garbage collector look at all that there is ten times as seldom, until the run.
+
+        Each such look goes over all jobs, which are no garbage: together they would take as long as making the jobs.
+        Its frequent looks at what is new stay as they are, and so does whatever the script itself has set.
+        """
+        young, middle, old = gc.get_threshold()
+        if self._thresholds is None and 0 < old <= _USUAL_OLD:
+            self._thresholds = young, middle, old
+            gc.set_threshold(young, middle, old * 10)
+
+    def collect_as_before(self) -> None:
+        """Undo that, unless the script has set something else since."""
+        if self._thresholds is not None:
+            young, middle, old = self._thresholds
+            if gc.get_threshold() == (young, middle, old * 10):
+                gc.set_threshold(young, middle, old)
+            self._thresholds = None
 
     def note_edge(self, dependent: JobId, name: InputId) -> None:
         """An input was added; while the graph grows, those of earlier jobs are news."""
@@ -294,8 +329,9 @@ class Graph:
         kept = None if self.targets is None else self.targets.kept
         named = None if self.targets is None else self.targets.named
         forced = [matcher(name) for name in self.wishes.forced]
+        left_out = self._left_out
         for job in among.values():
-            if job.job_id in self._left_out or (kept is not None and job.job_id not in kept):
+            if (left_out and job.job_id in left_out) or (kept is not None and job.job_id not in kept):
                 continue
             for spec in job.specs():
                 if named and spec.role is Role.EPHEMERAL and spec.outputs and spec.id in named:

@@ -285,6 +285,7 @@ class Run:
         arrival = self._arrivals.pop(by)
         if not self._arrivals:
             self._reading.forget()
+            self._status.drop_text()
         if error is not None:
             self._give_up(error)
         if arrival.success is not None:
@@ -503,7 +504,11 @@ class Run:
             self._tell(JobFailed(job, self._refused.pop(job)))
 
     def _carry_out(self, instruction: Instruction) -> None:
-        if isinstance(instruction, StartJob):
+        if type(instruction) is JobUpToDate:  # of a million jobs most often all
+            self._show(instruction)
+            if self._status.is_to_be_adopted(instruction.job):
+                self._end_wish(instruction.job)
+        elif isinstance(instruction, StartJob):
             self._reasons[instruction.job] = instruction
             spec = self._specs[instruction.job]
             objection = self._coordinator.objection_to(spec)
@@ -511,10 +516,6 @@ class Run:
                 self._coordinator.submit(spec)
             else:
                 self._refused[instruction.job] = objection
-        elif isinstance(instruction, JobUpToDate):
-            self._show(instruction)
-            if self._status.is_to_be_adopted(instruction.job):
-                self._end_wish(instruction.job)
         elif isinstance(instruction, (JobNotNeeded, JobBlocked, Warned)):
             self._show(instruction)
         elif isinstance(instruction, JobFailed):

@@ -105,6 +105,7 @@ def new_pipegraph(
     graph.isolation = isolation
     if known is not None:
         graph.declared = known.declared
+        known.collect_as_before()
     set_current(graph)
     return graph
 
@@ -190,6 +191,7 @@ def _run(graph: Graph, dry_run: bool, targets: Any, changed: Any) -> Any:
     if wished.forced and not any(job.is_generator for job in graph.jobs.values()):
         check_all_named(graph.wishes.forced, graph.specs(), where, "forced")
     # What a run makes is no garbage until it ends; looking for it would cost a third of deciding.
+    graph.collect_as_before()
     was_collecting = gc.isenabled()
     gc.disable()
     try:

@@ -1,6 +1,7 @@
 """What scripts declare: every class, every argument, every mistake."""
 
 import functools
+import gc
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,63 @@ def write(of):
 
 def other(of):
     of.write_text("y")
+
+
+def test_many_jobs_make_full_collections_seldom_until_they_run(graph, monkeypatch):
+    monkeypatch.setattr("pipegraph.graph._MANY", 10)
+    before = gc.get_threshold()
+    try:
+        gc.set_threshold(700, 10, 10)
+        for number in range(30):
+            ppg.ParameterInvariant(str(number), number)
+        while_declaring = gc.get_threshold()
+        ppg.run_pipegraph()
+        after = gc.get_threshold()
+    finally:
+        gc.set_threshold(*before)
+
+    assert while_declaring == (700, 10, 100)
+    assert after == (700, 10, 10)
+
+
+@pytest.mark.parametrize("own", [(700, 10, 5000), (700, 10, 0)])
+def test_how_a_script_has_garbage_collected_stays(graph, monkeypatch, own):
+    monkeypatch.setattr("pipegraph.graph._MANY", 10)
+    before = gc.get_threshold()
+    try:
+        gc.set_threshold(*own)
+        for number in range(30):
+            ppg.ParameterInvariant(str(number), number)
+        found = gc.get_threshold()
+    finally:
+        gc.set_threshold(*before)
+
+    assert found == own
+
+
+def test_what_a_script_sets_of_the_collector_meanwhile_is_not_undone(graph, monkeypatch):
+    monkeypatch.setattr("pipegraph.graph._MANY", 10)
+    before = gc.get_threshold()
+    try:
+        gc.set_threshold(700, 10, 10)
+        for number in range(30):
+            ppg.ParameterInvariant(str(number), number)
+        gc.set_threshold(1, 2, 3)
+        ppg.new_pipegraph()
+        found = gc.get_threshold()
+    finally:
+        gc.set_threshold(*before)
+
+    assert found == (1, 2, 3)
+
+
+def test_each_line_of_a_loop_is_the_place_of_its_jobs(graph):
+    jobs = [[ppg.FileGeneratingJob(f"a{number}", write),
+             ppg.FileGeneratingJob(f"b{number}", write)] for number in range(3)]  # fmt: skip
+
+    first, second = ({pair[at].place for pair in jobs} for at in (0, 1))
+    assert len(first) == len(second) == 1
+    assert next(iter(second)).line == next(iter(first)).line + 1
 
 
 def test_a_job_again_is_the_same_object(graph):

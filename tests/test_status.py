@@ -43,6 +43,40 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / ".pipegraph_status"
 
 
+def test_a_record_is_the_same_read_from_the_text_of_the_opening_and_from_the_disk(path: Path) -> None:
+    ids = ["a", "tab\there", "back\\slash", "ä"]
+    with open_status(path) as status:
+        for each in ids:
+            status.note_made(each, TRACE)
+            status.note_measured(each, InvariantRecord("4" * 32, (OUTPUT,), "1"))
+
+    with open_status(path) as status:
+        kept = [(status.past(each), status.invariant(each)) for each in ids]
+        status.note_made("a", OTHER)
+        newer = status.past("a").trace
+        status.drop_text()
+        read_again = [(status.past(each), status.invariant(each)) for each in ids]
+
+    assert kept == [(Past(TRACE), InvariantRecord("4" * 32, (OUTPUT,), "1"))] * len(ids)
+    assert newer == OTHER
+    assert read_again == [(Past(OTHER), kept[0][1]), *kept[1:]]
+
+
+def test_records_of_a_file_that_was_written_anew_are_not_read_from_the_old_text(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "COMPACT_FROM_BYTES", 0)
+    with open_status(path) as status:
+        status.note_made("a", OTHER)
+        for _ in range(10):
+            status.note_made("b", TRACE)
+
+    with open_status(path) as status:
+        found = status.past("a").trace, status.past("b").trace
+
+    assert found == (OTHER, TRACE)
+
+
 def test_a_new_file_knows_nothing(path: Path) -> None:
     with open_status(path) as status:
         assert status.past("a") is PAST_UNKNOWN

@@ -35,10 +35,10 @@ from ..events import (
     StopRequested,
     Warned,
 )
-from ..model import Failure, FileRecord, Fingerprint, InputId, JobId, Reason, ReasonKind, Role, Trace
+from ..model import Failure, FileRecord, Fingerprint, InputId, JobId, JobSpec, Reason, ReasonKind, Role, Trace
 from . import growth
 from .instructions import DropProduct, EndRun, Instruction, StartJob, WithdrawJob
-from .ledger import IN_VAIN, NO_PAST, Ledger, State
+from .ledger import DONE, EPHEMERAL, GENERATOR, IN_VAIN, INVARIANT, NO_PAST, OUTPUT, WAITING, Ledger, State
 from .prospects import Prospect, prospects_of
 from .reasons import fingerprint_of_files, fingerprint_of_inputs, reasons_to_remake, reasons_to_run
 
@@ -131,45 +131,41 @@ class Engine:
     def _on_grew(self, event: GraphGrew) -> None:
         ledger = self._ledger
         maker = None if event.by is None else ledger.number_of[event.by]
-        first = len(ledger.spec)
-        pasts = event.pasts
+        number_of, past_of = ledger.number_of, event.pasts.get
+        new: list[tuple[int, JobSpec]] = []  # without invariants, which are most of a large graph
         for spec in event.jobs:
-            known = ledger.number_of.get(spec.id)
-            if known is None:
-                job = ledger.add(spec, pasts.get(spec.id, NO_PAST))
+            known = number_of.get(spec.id)
+            if known is not None:
+                if maker is not None and ledger.spec[known].role is not INVARIANT:
+                    ledger.add_product(known, maker)
+            elif spec.role is INVARIANT:
+                self._add_invariant(spec, event)
+            else:
+                job = ledger.add(spec, past_of(spec.id, NO_PAST))
+                new.append((job, spec))
                 if spec.is_final:
                     self._finals.append(job)
                     ledger.unsettled[job] += 1
-                if spec.role is Role.INVARIANT:
-                    self._measure(job, event)
-            elif maker is not None and ledger.spec[known].role is not Role.INVARIANT:
-                ledger.add_product(known, maker)
-        for job in range(first, len(ledger.spec)):
-            spec = ledger.spec[job]
+        for job, spec in new:
             problems = event.problems.get(spec.id)
             if problems:
                 ledger.problems[job] = problems
-            if spec.role is Role.EPHEMERAL:
+            if spec.role is EPHEMERAL:
                 self._look_for_leftovers(job)
-            if maker is not None and spec.role is not Role.INVARIANT:
+            if maker is not None:
                 ledger.add_product(job, maker)
-            for name in spec.inputs:
-                source = ledger.connect(job, name)
-                if source in ledger.open:
-                    ledger.add_product(job, source)
+            ledger.connect_all(job, spec.inputs)
         # Ephemeral jobs hold what they need once somebody needs them: if nobody does, nothing is made for them.
-        for job in range(first, len(ledger.spec)):
-            if ledger.spec[job].role in (Role.OUTPUT, Role.GENERATOR):
+        for job, spec in new:
+            if spec.role is not EPHEMERAL:
                 self._hold(job)
         for dependent, name in event.edges:
             self._add_edge(ledger.number_of[dependent], name)
-        for job in range(first, len(ledger.spec)):
-            if ledger.spec[job].role is Role.INVARIANT:
-                continue
-            culprit = self._bad_input(job)
+        for job, _ in new:
+            culprit = self._bad_input(job) if self._has_failures else None
             if culprit is not None:
                 self._block(job, culprit)
-            elif not ledger.unsettled[job] and ledger.state[job] is State.WAITING:
+            elif not ledger.unsettled[job] and ledger.state[job] is WAITING:
                 self._decidable.append(job)
 
     def _add_edge(self, job: int, name: InputId) -> None:
@@ -196,25 +192,18 @@ class Engine:
     def _bad_input(self, job: int) -> int | None:
         """The failed job that makes it impossible, if one of its inputs ended badly."""
         ledger = self._ledger
-        if not self._has_failures:
-            return None
-        for name in ledger.inputs[job]:
+        for name in ledger.inputs[job] if self._has_failures else ():
             source = ledger.number(name)
             assert source is not None
             if ledger.state[source] in IN_VAIN:
                 return ledger.culprit.get(source, source)
         return None
 
-    def _measure(self, job: int, event: GraphGrew) -> None:
-        ledger = self._ledger
-        spec = ledger.spec[job]
+    def _add_invariant(self, spec: JobSpec, event: GraphGrew) -> None:
         fingerprint = event.measured.get(spec.id) or spec.fingerprint
-        if fingerprint is not None:
-            ledger.fingerprint[job] = fingerprint
-            ledger.state[job] = State.DONE
-        else:
+        self._ledger.add_invariant(spec, fingerprint)
+        if fingerprint is None:
             self._has_failures = True
-            ledger.state[job] = State.FAILED
             self._answers.append(JobFailed(spec.id, event.unmeasured[spec.id]))
 
     def _look_for_leftovers(self, job: int) -> None:
@@ -332,26 +321,25 @@ class Engine:
         ledger = self._ledger
         while decidable:
             job = decidable.popleft()
-            if ledger.state[job] is State.WAITING:
+            if ledger.state[job] is WAITING:
                 self._decide(job)
 
     def _decide(self, job: int) -> None:
         ledger = self._ledger
         spec = ledger.spec[job]
-        if spec.role is Role.OUTPUT:
+        if spec.role is OUTPUT:
             past = ledger.past[job]
-            reasons = reasons_to_run(spec, past, self._inputs(job), ledger.problems.get(job, ()))
-            ledger.problems.pop(job, None)
+            reasons = reasons_to_run(spec, past, self._inputs(job), ledger.problems.pop(job, ()))
             ledger.past[job] = NO_PAST
             if reasons:
                 self._require(job, reasons)
                 return
             assert past.trace is not None
-            ledger.state[job] = State.DONE
+            ledger.state[job] = DONE
             self._answers.append(JobUpToDate(spec.id))
             self._settle_as_recorded(job, past.trace)
             self._let_go(job)
-        elif spec.role is Role.GENERATOR:
+        elif spec.role is GENERATOR:
             self._require(job, _GENERATES)
         elif spec.is_transparent:
             ledger.state[job] = State.VALID
@@ -376,9 +364,10 @@ class Engine:
         return Reason(ReasonKind.NEEDED, ledger.spec[holder].id)
 
     def _inputs(self, job: int) -> dict[InputId, Fingerprint]:
-        inputs = self._ledger.current_inputs(job)
-        if self._ledger.spec[job].is_final:
-            for other, spec in enumerate(self._ledger.spec):
+        ledger = self._ledger
+        inputs = ledger.current_inputs(job)
+        if ledger.spec[job].is_final:
+            for other, spec in enumerate(ledger.spec):
                 if spec.role is Role.OUTPUT and not spec.is_final:
                     fingerprint = self._ledger.fingerprint[other]
                     assert fingerprint is not None
@@ -502,6 +491,9 @@ class Engine:
     def _let_go(self, job: int) -> None:
         """The job needs the products of its inputs no more."""
         ledger = self._ledger
+        if job not in ledger.products:
+            ledger.holds.discard(job)
+            return
         stack = [job]
         while stack:
             one = stack.pop()

@@ -34,6 +34,10 @@ class State(enum.IntEnum):
     STOPPED = 9
 
 
+WAITING, DONE = State.WAITING, State.DONE
+"""Looked up for each job: to ask an enum for a member takes longer than most of what is done with it."""
+INVARIANT, OUTPUT, EPHEMERAL, GENERATOR = Role.INVARIANT, Role.OUTPUT, Role.EPHEMERAL, Role.GENERATOR
+
 IN_VAIN = frozenset((State.FAILED, State.BLOCKED))
 """What depends on such a job is blocked. (Where one was stopped, the run is ending, and nothing is.)"""
 
@@ -77,7 +81,7 @@ class Ledger:
         self.state: list[State] = []
         self.fingerprint: list[Fingerprint | None] = []
         self.inputs: list[tuple[InputId, ...] | list[InputId]] = []
-        self.dependents: list[list[int] | tuple[()]] = []
+        self.dependents: list[list[int] | tuple[int, ...]] = []
         self.unsettled: list[int] = []
         self.products: dict[int, list[int]] = {}
         self.open: dict[int, int] = {}
@@ -95,23 +99,31 @@ class Ledger:
         self.put_behind: dict[int, list[int]] = {}
 
     def add(self, spec: JobSpec, past: Past) -> int:
-        """A new job; its edges come with `connect`, when all new jobs are there."""
-        number = len(self.spec)
-        self.number_of[spec.id] = number
-        if len(spec.outputs) > 1 and spec.role is not Role.INVARIANT:
+        """A new job that is no invariant; its edges come with `connect`, when all new jobs are there."""
+        number = self._append(spec, past, WAITING, None)
+        if len(spec.outputs) > 1:
             for path in spec.outputs:
                 self.maker_of_file[path] = number
+        if spec.role is not OUTPUT:
+            self.open[number] = 0
+            if spec.role is GENERATOR:
+                self.generators_to_come.add(number)
+        return number
+
+    def add_invariant(self, spec: JobSpec, fingerprint: Fingerprint | None) -> int:
+        """A new invariant, which is settled; None: it could not be measured."""
+        return self._append(spec, NO_PAST, DONE if fingerprint is not None else State.FAILED, fingerprint)
+
+    def _append(self, spec: JobSpec, past: Past, state: State, fingerprint: Fingerprint | None) -> int:
+        number = len(self.spec)
+        self.number_of[spec.id] = number
         self.spec.append(spec)
         self.past.append(past)
-        self.state.append(State.WAITING)
-        self.fingerprint.append(None)
+        self.state.append(state)
+        self.fingerprint.append(fingerprint)
         self.inputs.append(spec.inputs)
         self.dependents.append(())
         self.unsettled.append(0)
-        if spec.role is Role.EPHEMERAL or spec.role is Role.GENERATOR:
-            self.open[number] = 0
-            if spec.role is Role.GENERATOR:
-                self.generators_to_come.add(number)
         return number
 
     def number(self, name: InputId) -> int | None:
@@ -125,13 +137,35 @@ class Ledger:
         if source is None:
             source = self.maker_of_file[name]
         dependents = self.dependents[source]
-        if dependents:
+        if type(dependents) is list:
             dependents.append(dependent)
         else:
-            self.dependents[source] = [dependent]
+            self.dependents[source] = [*dependents, dependent]
         if self.fingerprint[source] is None:
             self.unsettled[dependent] += 1
         return source
+
+    def connect_all(self, dependent: int, names: tuple[InputId, ...]) -> None:
+        """All edges of a new job, and whose products it needs; as `connect`, for each job of a large graph."""
+        number_of, dependents_of, fingerprint, opened = self.number_of, self.dependents, self.fingerprint, self.open
+        unsettled = 0
+        for name in names:
+            source = number_of.get(name)
+            if source is None:
+                source = self.maker_of_file[name]
+            dependents = dependents_of[source]
+            if not dependents:
+                dependents_of[source] = (dependent,)  # most invariants have one, and a list would take more room
+            elif type(dependents) is list:
+                dependents.append(dependent)
+            else:
+                dependents_of[source] = [*dependents, dependent]
+            if fingerprint[source] is None:
+                unsettled += 1
+            if source in opened:
+                self.add_product(dependent, source)
+        if unsettled:
+            self.unsettled[dependent] += unsettled
 
     def add_product(self, dependent: int, source: int) -> None:
         """The dependent needs the product of source, not only its fingerprint."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from ..explanations import Explanation, Part
 from ..model import Fingerprint
 from .beginning import Globals
+
+if TYPE_CHECKING:
+    from .alike import Head
 
 Follow: TypeAlias = "bool | tuple[Callable[..., object], ...]"
 """Whether what a function uses by name counts, or which functions count beside it."""
@@ -75,6 +78,8 @@ class Followed:
         What names lead to.
     explained
         The same, for explanations.
+    heads
+        Of functions that are alike (see `alike`), by the ids of code and globals, and whether what they use counts.
     """
 
     def __init__(self, known: Globals | None = None) -> None:
@@ -82,10 +87,12 @@ class Followed:
         self.explained = Followed(self.globals) if known is None else self
         # With the objects, as an id is good only while its owner lives.
         self._known: dict[tuple[object, ...], tuple[object, Seen]] = {}
+        self.heads: dict[tuple[int, int, bool], Head] = {}
 
     def look_again(self) -> None:
         """Names lead elsewhere."""
         self._known.clear()
+        self.heads.clear()
         if self.explained is not self:
             self.explained.look_again()
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from ..explanations import Explanation
 from ..model import Fingerprint
+from .alike import remember, seen_before
 from .callables import is_function
 from .findings import Findings, Follow, Followed, Seen
 from .values import digest, with_room
@@ -59,6 +60,9 @@ def look_at_function(
         All that counts is told, each part with its text; that takes longer.
     """
     followed = Followed() if followed is None else followed
+    has_alike = not is_explained and isinstance(follow, bool)
+    if has_alike and (known := seen_before(function, follow is True, followed)) is not None:
+        return known
     if is_explained:
         followed = followed.explained
     from .encoding import FunctionEncoder
@@ -66,7 +70,11 @@ def look_at_function(
     def look() -> Seen:
         findings = Findings(is_explained)
         encoder = FunctionEncoder(findings, follow is True, followed.globals, followed)
-        return findings.seen(digest(encoder.encode_callback(function, follow)))
+        text = encoder.encode_callback(function, follow)
+        seen = findings.seen(digest(text))
+        if has_alike:
+            remember(function, follow is True, followed, text, seen)
+        return seen
 
     return with_room(look)
 

@@ -13,7 +13,7 @@ from ..errors import FingerprintError
 from ..model import Fingerprint
 from .functions import fingerprint_function, is_function
 from .origins import is_own, is_own_module
-from .values import METHOD, UnstableValueError, ValueEncoder, digest, message_of, type_name, with_room
+from .values import METHOD, UnstableValueError, ValueEncoder, digest, flat_text, message_of, type_name, with_room
 
 
 def fingerprint_parameters(value: object, name: str = "params") -> Fingerprint:
@@ -36,6 +36,9 @@ def fingerprint_parameters(value: object, name: str = "params") -> Fingerprint:
     Objects can bring their own: ``__pipegraph_fingerprint__()``, which returns a str. Functions and classes of the
     user's own go by their code and what they close over, those of libraries, and their modules, by their names.
     """
+    flat = fingerprint_of_flat(value)
+    if flat is not None:
+        return flat
     try:
         return digest(with_room(lambda: _ParameterEncoder().encode(value)))
     except UnstableValueError as error:
@@ -51,6 +54,12 @@ def fingerprint_parameters(value: object, name: str = "params") -> Fingerprint:
             (("where", f"somewhere in {name}"), ("type", type_name(type(value)))),
             f"Convert it to plain values, or give its class a method {METHOD}(self) that returns a str.",
         ) from error
+
+
+def fingerprint_of_flat(value: object) -> Fingerprint | None:
+    """The same, of a small dict of short plain values by names; None for all others."""
+    text = flat_text(value)
+    return None if text is None else digest(text)
 
 
 class _ParameterEncoder(ValueEncoder):

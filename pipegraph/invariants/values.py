@@ -24,6 +24,8 @@ LONG_TEXT = 1000
 DEEPEST = 500
 """Levels of containers."""
 
+_MOST_FLAT = 20
+
 METHOD = "__pipegraph_fingerprint__"
 
 _T = TypeVar("_T")
@@ -141,6 +143,36 @@ class ValueEncoder:
 
 
 _Encoded: TypeAlias = Callable[[ValueEncoder, Any], str]
+
+
+def scalar_text(value: object) -> str | None:
+    """Text of a short plain value, as an encoder gives it, and faster; None for all others."""
+    kind = type(value)
+    if kind is str:
+        return f"s{len(value)}:{value}" if len(value) <= LONG_TEXT else None  # type: ignore[arg-type]
+    if kind is int:
+        return f"i{value:x};"
+    if kind is float:
+        return f"f{value!r};"
+    if kind is bool:
+        return "T" if value else "F"
+    return "N" if value is None else None
+
+
+def flat_text(value: object) -> str | None:
+    """Text of a small dict of short plain values by names, as an encoder gives it, and faster; None for all others."""
+    if type(value) is not dict or len(value) > _MOST_FLAT:
+        return None
+    texts = []
+    for key, item in value.items():
+        text = scalar_text(item)
+        if text is None or type(key) is not str:
+            return None
+        texts.append(f"s{len(key)}:{key}{text}")
+    # In the order of the keys' own texts: none of these is the beginning of another.
+    texts.sort()
+    whole = f"d{len(texts)}:" + "".join(texts)
+    return whole if len(whole) <= LONG_TEXT else None
 
 
 def digest(text: str) -> str:

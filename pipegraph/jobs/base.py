@@ -27,6 +27,9 @@ BROKEN = ".broken"
 
 Callback = Callable[..., object]
 
+_NOTHING: frozenset[str] = frozenset()
+"""One for all: each call makes another, of 216 bytes."""
+
 _MEND = "If what it holds counts, name that with job.depends_on_params(...); docs/functions.rst."
 
 
@@ -93,7 +96,7 @@ class Job:
     """Paths of what the job writes, relative to the working directory."""
     has_several_files = False
     makes_files = False
-    empty_ok: frozenset[str] = frozenset()
+    empty_ok: frozenset[str] = _NOTHING
     rename_broken = False
     changes_slave = False
     is_generator = False
@@ -646,7 +649,7 @@ class Job:
     def specs(self) -> Iterable[JobSpec]:
         """This job, and the invariant of its callback, as plain data."""
         inputs: tuple[InputId, ...] = tuple(self._inputs) if self._inputs is not None else ()
-        unwatched: frozenset[InputId] = frozenset()
+        unwatched = _NOTHING
         if self._has_code:
             name = "FI" + self.job_id
             if self._is_code_watched:
@@ -711,8 +714,10 @@ class Job:
                 "Have less of it looked at, job.watch_code(follow=False), and tell the makers of pipegraph.",
             ) from error
         self._fingerprint = seen.fingerprint
-        unwatched = [(f"not watched: {each}", _MEND) for each in seen.unwatched]
-        remarks = (*unwatched, *((each, "") for each in seen.remarks))
+        remarks: tuple[tuple[str, str], ...] = ()
+        if seen.unwatched or seen.remarks:
+            unwatched = [(f"not watched: {each}", _MEND) for each in seen.unwatched]
+            remarks = (*unwatched, *((each, "") for each in seen.remarks))
         return JobSpec(name, Role.INVARIANT, class_name, self.place, fingerprint=seen.fingerprint, remarks=remarks)
 
     @property

@@ -11,7 +11,7 @@ from ..explanations import Explanation, Part
 from ..graph import Graph
 from ..invariants.bounds import too_large
 from ..invariants.packages import package_version
-from ..invariants.parameters import fingerprint_parameters, value_text
+from ..invariants.parameters import fingerprint_of_flat, fingerprint_parameters, value_text
 from ..invariants.shown import value_parts
 from ..model import FILES_PREFIX, JobId, JobSpec, Role, Watch
 from .base import Callback, Job
@@ -148,7 +148,10 @@ class ParameterInvariant(Invariant):
         parameters: Any,
         accept_as_unchanged_func: Callable[[Any], bool] | None = None,
     ) -> None:
-        fingerprint = fingerprint_parameters(parameters)
+        fingerprint = fingerprint_of_flat(parameters)
+        is_small = fingerprint is not None
+        if fingerprint is None:
+            fingerprint = fingerprint_parameters(parameters)
         place = self.graph.place_of_caller()
         if self._is_whole:
             if fingerprint == self._fingerprint:
@@ -161,7 +164,7 @@ class ParameterInvariant(Invariant):
                 )
         self.place = place
         self._fingerprint = fingerprint
-        self._value = None if too_large(parameters) else parameters
+        self._value = parameters if is_small or not too_large(parameters) else None
         if accept_as_unchanged_func is not None:
             self._accept = accept_as_unchanged_func
             self._value_text = value_text(parameters)
@@ -193,13 +196,9 @@ class ParameterInvariant(Invariant):
 
     def specs(self) -> Iterable[JobSpec]:
         """The value's fingerprint."""
-        yield JobSpec(
-            self.job_id,
-            self.role,
-            type(self).__name__,
-            self.place,
-            fingerprint=self._fingerprint,
-            value_text=self._value_text,
+        fingerprint, text = self._fingerprint, self._value_text
+        return (
+            JobSpec(self.job_id, self.role, type(self).__name__, self.place, fingerprint=fingerprint, value_text=text),
         )
 
 
@@ -237,7 +236,7 @@ class FileInvariant(Invariant):
 
     def specs(self) -> Iterable[JobSpec]:
         """To be measured when the run begins."""
-        yield JobSpec(self.job_id, self.role, type(self).__name__, self.place, (self.job_id,), watch=self.watch)
+        return (JobSpec(self.job_id, self.role, type(self).__name__, self.place, (self.job_id,), watch=self.watch),)
 
 
 FileChecksumInvariant = FileInvariant

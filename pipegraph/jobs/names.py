@@ -121,6 +121,8 @@ def call_takes_output(function: Any, class_name: str, place: Place, may_take: bo
     bound = 0
     if kind is FunctionType:
         code = function.__code__
+        if not code.co_argcount and not code.co_kwonlyargcount:
+            return False
         own = function
     elif kind is MethodType and type(function.__func__) is FunctionType:
         own = function.__func__

@@ -17,12 +17,16 @@ def declare(specs: Iterable[JobSpec], script: str, status: StatusFile) -> None:
     StatusWriteError
         It could not be recorded.
     """
+    invariant = Role.INVARIANT
     for spec in specs:
-        if spec.role is Role.INVARIANT:
+        if spec.role is invariant:
             continue
         known = status.declared(spec.id)
-        scripts = {script} if known is None else {*known.scripts, script}
         role = Role.EPHEMERAL if spec.is_wanted else spec.role
+        is_same = known is not None and known[:2] == (spec.class_name, role) and known.keeps == spec.keeps
+        if is_same and known is not None and script in known.scripts:
+            continue
+        scripts = {script} if known is None else {*known.scripts, script}
         declared = Declaration(spec.class_name, role, tuple(sorted(scripts)), spec.keeps)
         if known != declared:
             status.note_declared(spec.id, *declared)

@@ -6,11 +6,14 @@ What is noted is known from then on, as it would be in a run, and goes nowhere.
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..model import FileRecord, Fingerprint, InvariantRecord, JobId
 from .knowledge import Knowledge, content_of
 from .opening import is_foreign
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Glance(Knowledge):

@@ -73,6 +73,7 @@ class Index:
         self.declared: dict[str, int] = {}
         self.explained: dict[str, int] = {}
         self.texts: dict[str, int] = {}
+        self._until_made = self.started, self.failed, self.seen, self.to_adopt
         self._declarations: list[Declaration] = []
         self._number_of: dict[bytes, int] = {}
 
@@ -80,13 +81,13 @@ class Index:
         """Take in the next line; False if nobody knows its kind."""
         if kind == MADE:
             self.made[record_id] = where
-            self.started.pop(record_id, None)
-            self.failed.pop(record_id, None)
-            self.seen.pop(record_id, None)
-            self.to_adopt.pop(record_id, None)
+            for group in self._until_made:
+                if group:
+                    group.pop(record_id, None)
         elif kind == STARTED:
             self.started[record_id] = where
-            self.to_adopt.pop(record_id, None)
+            if self.to_adopt:
+                self.to_adopt.pop(record_id, None)
         elif kind == MEASURED:
             self.measured[record_id] = where
         elif kind == FAILED:
@@ -229,13 +230,15 @@ def read(data: bytes) -> Reading:
 def _note_record(index: Index, data: bytes, start: int, end: int) -> bool:
     """Index the record that stands there; False, and nothing done, if it is not one that is whole."""
     body = data[start + BODY : end]
-    if not data.startswith(b"%b\t" % xxh3_64_hexdigest(body).encode(), start):
+    if data[start : start + BODY] != xxh3_64_hexdigest(body).encode() + _TAB:
         return False
     try:
         kind, escaped, payload = body.split(_TAB, 2)
-        record_id = unescape_id(escaped.decode())
+        record_id = escaped.decode()
     except ValueError:
         return False
+    if "\\" in record_id:
+        record_id = unescape_id(record_id)
     where = start << _LENGTH_BITS | end - start  # a location, without the call: this is done once a line
     if kind == _DECLARED:
         return index.note_declared(record_id, payload, where)

@@ -10,8 +10,7 @@ import os
 import stat
 from functools import cached_property
 from io import FileIO
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pipegraph.errors import StatusError
 from pipegraph.model import Fingerprint, InputId, JobId, Past, Role
@@ -20,6 +19,9 @@ from . import index, records
 from .mends import mend_for
 from .opening import is_foreign
 from .recollection import Recollection
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _MEND_ANOTHER = "Go to the directory that the script runs in, or name the status file that it uses."
 

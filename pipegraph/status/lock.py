@@ -14,8 +14,8 @@ import errno
 import fcntl
 import os
 import socket
+import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Final
 
 from pipegraph.errors import StatusError, StatusHeldError
@@ -150,10 +150,12 @@ def _hold(descriptor: int, path: str, warn: Callable[[Warned], None]) -> bool:
 
 
 def _note(holder: Mapping[str, object]) -> str:
+    now = time.localtime()
+    offset = time.strftime("%z", now)
     facts: dict[str, object] = {
         "host": socket.gethostname(),
         "pid": os.getpid(),
-        "since": datetime.now().astimezone().isoformat(sep=" ", timespec="seconds"),
+        "since": f"{time.strftime('%Y-%m-%d %H:%M:%S', now)}{offset[:3]}:{offset[3:5]}",
         **holder,
     }
     return "".join(f"{name}: {' '.join(str(value).split())}\n" for name, value in facts.items())

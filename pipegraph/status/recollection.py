@@ -26,6 +26,10 @@ class Recollection(ABC):
     def _line(self, where: int) -> bytes:
         """The line at a location, without its line feed."""
 
+    def _payload(self, where: int) -> str:
+        """What stands behind the id in the line at a location; raises MalformedRecord if it is not whole."""
+        return records.payload_of(self._line(where))
+
     def jobs(self) -> Iterator[JobId]:
         """Each job that anything is known of, once."""
         return self._index.jobs()
@@ -48,7 +52,7 @@ class Recollection(ABC):
         if where is None:
             return None
         try:
-            return records.decode_measured(id, records.payload_of(self._line(where)))
+            return records.decode_measured(id, self._payload(where))
         except MalformedRecord:
             return None
 
@@ -81,13 +85,13 @@ class Recollection(ABC):
         if where is None:
             return None
         try:
-            return decode(records.payload_of(self._line(where)))
+            return decode(self._payload(where))
         except MalformedRecord:
             return None
 
     def _trace(self, job: JobId, made: int) -> Trace | None:
         try:
-            trace = records.decode_trace(job, records.payload_of(self._line(made)))
+            trace = records.decode_trace(job, self._payload(made))
         except MalformedRecord:
             return None
         seen = self._index.seen.get(job)

@@ -5,7 +5,8 @@ process, and a line that is torn (a full disk, a power cut) is cut off before th
 mean for a run is decided elsewhere. Everything is opened beside the descriptor of the directory: a later change
 of the working directory, or a directory that is renamed, changes nothing.
 
-The file's text is not kept in memory: a record is read again, and checked again, when it is asked for.
+The file's text is kept in memory only until a run has begun (`drop_text`), since then most records are asked for. Later
+a record is read again, and checked again, when it is asked for.
 """
 
 from __future__ import annotations
@@ -16,9 +17,8 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Set
-from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pipegraph.errors import StatusError, StatusWriteError
 from pipegraph.events import Warned
@@ -31,12 +31,18 @@ from .lock import Lock, free, is_taken
 from .mends import MEND_NO_ROOM, mend_for
 from .opening import Opened, open_file, refuse_what_is_no_file
 from .recollection import Recollection
-from .records import Declaration
+from .records import BEFORE_ID, Declaration, MalformedRecord
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SYNC_SECONDS: Final = 5.0
 COMPACT_FROM_BYTES: Final = 1 << 20
 COMPACT_DEAD_SHARE: Final = 2 / 3
 """A file that is larger, and of whose bytes more than this share is superseded, is written anew."""
+
+KEPT_BYTES: Final = 256 << 20
+"""A file's text that is longer is not kept at all."""
 
 _UNWRITTEN: Final = "a record could not be written"
 _FINGERPRINT: Final = re.compile(rb"[0-9a-f]{32}")
@@ -56,6 +62,7 @@ class StatusFile(Recollection):
         self._name = opened.name
         self._path = opened.path
         self._index = opened.reading.found
+        self._text = opened.text if len(opened.text) <= KEPT_BYTES else b""
         # As far as the index knows the file: what stands behind is torn, or was written before an interrupt.
         self._end = opened.end
         self._is_new = self._is_dirty = opened.is_new
@@ -172,6 +179,10 @@ class StatusFile(Recollection):
         """Record that nothing is known of a job, or of an invariant of that id."""
         self._append(records.FORGOTTEN, job, "null")
 
+    def drop_text(self) -> None:
+        """Most records that are needed have been asked for."""
+        self._text = b""
+
     def sync(self) -> None:
         """Have all records on the disk before this returns; raises StatusWriteError if they may not be."""
         if not self._is_dirty:
@@ -286,6 +297,17 @@ class StatusFile(Recollection):
         job = [("job", records.escape_id(record_id))] if record_id else []
         return StatusWriteError(headline, [*job, ("status file", self._path), ("because", reason)], MEND_NO_ROOM)
 
+    def _payload(self, where: int) -> str:
+        text = self._text
+        offset, length = unpack(where)
+        if offset + length > len(text):
+            return super()._payload(where)
+        # It was checked when it was indexed.
+        try:
+            return text[text.index(b"\t", offset + BEFORE_ID) + 1 : offset + length].decode()
+        except UnicodeDecodeError as error:
+            raise MalformedRecord from error
+
     def _line(self, where: int) -> bytes:
         offset, length = unpack(where)
         try:
@@ -336,6 +358,7 @@ class StatusFile(Recollection):
             self._warn(Warned(f"{self._path} could not be compacted ({reason}); it is used as it is"))
             return False
         is_taken(new)  # takes it
+        self._text = b""
         os.close(self._descriptor)
         self._descriptor = new
         self._index = self._index.compacted()

@@ -124,10 +124,11 @@ class Survey:
         """
         reading = self._reading
         is_bounded = until < math.inf
-        for spec in self._specs[self._next :]:
+        specs = self._specs
+        while self._next < len(specs):
             if reading.patience.is_over and self._next >= self._ahead:
                 self._look_ahead()
-            self._look_at(spec)
+            self._look_at(specs[self._next])
             self._next += 1
             if is_bounded and time.monotonic() >= until:
                 return

@@ -279,8 +279,9 @@ class Board:
     def _on_grew(self, event: GraphGrew) -> None:
         self._estimates.remember(event.pasts)
         new = 0
+        invariant = Role.INVARIANT  # to ask an enum takes long, for each of a million
         for spec in event.jobs:
-            if spec.role is Role.INVARIANT or spec.id in self._state:
+            if spec.role is invariant or spec.id in self._state:
                 continue
             self._state[spec.id] = JobState.WAITING
             new += 1

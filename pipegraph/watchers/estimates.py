@@ -33,9 +33,11 @@ class Estimates:
 
     def remember(self, pasts: Mapping[JobId, Past]) -> None:
         """What jobs took in earlier runs."""
-        traces = {job: past.trace for job, past in pasts.items()}
-        # How long it takes to bring something back says nothing of how long it takes to make it.
-        self._recorded.update({job: its.seconds for job, its in traces.items() if its and not its.brought_back})
+        for job, past in pasts.items():
+            trace = past.trace
+            # How long it takes to bring something back says nothing of how long it takes to make it.
+            if trace is not None and not trace.brought_back:
+                self._recorded[job] = trace.seconds
 
     def begin(self, specs: Iterable[JobSpec], open_jobs: Iterable[JobSpec]) -> None:
         """Keep the sums from now on.

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 from ..errors import shown
-from ..events import Event, GraphGrew, JobFailed, JobStarted, JobStopped, JobSucceeded
+from ..events import Event, GraphGrew, JobFailed, JobStarted, JobStopped, JobSucceeded, JobUpToDate
 from ..explanations import Change
 from ..model import JobSpec, Printed, Role, Usage
 from .wording import Clock, because_of, describe_failure, headline_of, line_of, named
@@ -108,6 +108,13 @@ class Logs:
 
     def see(self, event: Event) -> None:
         """Write an event."""
+        if type(event) is JobUpToDate:  # of a million jobs most often all
+            line = f"{self._clock.now()} {line_of(event, self._specs)}\n"
+            self._add(_RUN, line)
+            self._also(line)
+            if self._size > _COLLECTED:
+                self._write()
+            return
         if isinstance(event, GraphGrew):
             if self._dump_graph:
                 self._add_graph(event)
@@ -161,8 +168,9 @@ class Logs:
 
     def _add_graph(self, event: GraphGrew) -> None:
         parts = []
+        invariant = Role.INVARIANT
         for spec in event.jobs:
-            if spec.role is not Role.INVARIANT:
+            if spec.role is not invariant:
                 parts.append(f"{shown(spec.id)}\n")
                 parts += [f"    needs {shown(name)}\n" for name in spec.inputs]
         for dependent, name in event.edges:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import io
 import sys
 import time
@@ -59,6 +58,8 @@ class Notebook:
         """Nothing is owned."""
 
     def _show(self) -> None:
+        import html
+
         from rich.console import Console
         from rich.text import Text
 
