@@ -12,10 +12,11 @@ import os
 import runpy
 import sys
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import pipegraph.slaves
-from pipegraph.events import Event, JobBegan, JobSucceeded
+from pipegraph.events import Event, FilesRead, JobBegan, JobSucceeded
 from pipegraph.invariants import files
 from pipegraph.model import JobSpec, Usage
 from pipegraph.slaves import LocalSlave
@@ -33,6 +34,13 @@ class AtOnce(LocalSlave):
 
     def begin(self) -> None:
         self._told = []
+
+    def read(self, wanted: Iterable[tuple[str, int]]) -> None:
+        self._told.append(FilesRead(tuple(files.read(path) for path, _ in wanted), (), 0, 0, 0))
+
+    @property
+    def has_news(self) -> bool:
+        return bool(self._told)
 
     def end(self) -> None:
         os.close(self._always)
@@ -52,7 +60,7 @@ class AtOnce(LocalSlave):
     def go(self, job: str) -> None:
         """Its turn comes in any case."""
 
-    def receive(self) -> list[Event]:
+    def receive(self, readable: object = None) -> list[Event]:
         for spec in self._ahead:
             self._told.append(JobBegan(spec.id))
             self._call(spec)
