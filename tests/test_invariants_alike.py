@@ -54,6 +54,42 @@ def test_a_function_has_the_same_fingerprint_after_one_that_is_like_it_and_alone
                 assert look_at_function(function, follow, together) == look_at_function(function, follow, Followed())
 
 
+def explained(function: Callable[..., object], follow: bool, known: Followed) -> Any:
+    look_at_function(function, follow, known)  # as a run does before it explains
+    return look_at_function(function, follow, known, is_explained=True)
+
+
+@pytest.mark.parametrize("follow", [True, False])
+def test_a_function_is_explained_the_same_after_one_that_is_like_it_and_alone(follow: bool) -> None:
+    together = Followed()
+    for value in (*PLAIN, *OTHERS, {"k": 1}):
+        for more in (2, None, "token=abc"):
+            for function in made_of(value, more):
+                assert explained(function, follow, together) == explained(function, follow, Followed())
+
+
+def test_secrets_of_functions_that_are_alike_are_hidden() -> None:
+    def made(password: str) -> Callable[..., object]:
+        return lambda: password
+
+    known = Followed()
+    first, second = (explained(made(value), True, known).explanation.parts[-1] for value in ("abc", "abd"))
+
+    assert first.text == second.text == "(not shown)"
+    assert first.digest != second.digest
+
+
+def test_functions_that_are_alike_are_explained_by_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Followed()
+    explained(made_of(1)[0], True, known)
+    monkeypatch.setattr("pipegraph.invariants.encoding.FunctionEncoder.encode_callback", None)
+
+    assert explained(made_of(2)[0], True, known).explanation.parts[-1].text == "2"
+    known.forget()
+    with pytest.raises(TypeError):
+        explained(made_of(2)[0], True, known)
+
+
 def test_functions_that_are_alike_take_the_short_way() -> None:
     known = Followed()
     first, second = (made_of(value)[0] for value in (1, 2))

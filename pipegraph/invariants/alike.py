@@ -6,11 +6,14 @@ is taken apart, and must end in what is put together here for it. What is not pl
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FunctionType
 from typing import NamedTuple
 
+from ..explanations import Explanation, Part
+from ..masking import is_secret
 from .findings import Followed, Seen
+from .shown import value_parts
 from .values import digest, scalar_text
 
 _DESCRIBED = ("=0;S", "=0;L")
@@ -32,6 +35,22 @@ class Head(NamedTuple):
     text: str
     unwatched: tuple[str, ...]
     remarks: tuple[str, ...]
+
+
+class Account(NamedTuple):
+    """Of functions that are alike: what is the same in the explanations of all.
+
+    Attributes
+    ----------
+    of
+        As that of a `Head`.
+    parts
+        In front of those of what a function has beside its code.
+    """
+
+    of: tuple[object, object]
+    parts: tuple[Part, ...]
+    shared: tuple[tuple[Part, ...], ...]
 
 
 def seen_before(function: Callable[..., object] | None, follow: bool, followed: Followed) -> Seen | None:
@@ -56,6 +75,46 @@ def remember(function: Callable[..., object] | None, follow: bool, followed: Fol
         of = function.__code__, function.__globals__
         head = Head(of, text[: -len(carried)], seen.unwatched, seen.remarks)
         followed.heads[id(of[0]), id(of[1]), follow] = head
+
+
+def explained_before(
+    function: Callable[..., object] | None, follow: bool, followed: Followed, seen: Seen
+) -> Seen | None:
+    """`seen` with its explanation, if a function like this was explained; else None."""
+    if type(function) is not FunctionType:
+        return None
+    account = followed.accounts.get((id(function.__code__), id(function.__globals__), follow))
+    if account is None:
+        return None
+    return seen._replace(explanation=Explanation((*account.parts, *_carried_parts(function)), account.shared))
+
+
+def remember_explained(
+    function: Callable[..., object] | None, follow: bool, followed: Followed, explanation: Explanation | None
+) -> None:
+    """Keep how a function was explained for those that are like it."""
+    if type(function) is not FunctionType or explanation is None or _carried(function) is None:
+        return
+    carried = tuple(_carried_parts(function))
+    own = explanation.parts[: len(explanation.parts) - len(carried)]
+    if (*own, *carried) == explanation.parts:
+        of = function.__code__, function.__globals__
+        followed.accounts[id(of[0]), id(of[1]), follow] = Account(of, own, explanation.shared)
+
+
+def _carried_parts(function: FunctionType) -> Iterator[Part]:
+    """Of what it has beside its code, all of it plain; as `encoding.FunctionEncoder` has them."""
+    code, defaults = function.__code__, function.__defaults__ or ()
+    names = code.co_varnames[code.co_argcount - len(defaults) : code.co_argcount]
+    values = [(f"default of '{name}'", name, value) for name, value in zip(names, defaults)]
+    for name, cell in zip(code.co_freevars, function.__closure__ or ()):
+        values.append((f"closure variable '{name}'", name, cell.cell_contents))
+    for label, name, value in values:
+        yield from value_parts(label, value, _digest_of, is_secret(name))
+
+
+def _digest_of(value: object) -> str:
+    return digest(scalar_text(value) or "")
 
 
 def _carried(function: FunctionType) -> str | None:

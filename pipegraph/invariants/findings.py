@@ -10,7 +10,7 @@ from ..model import Fingerprint
 from .beginning import Globals
 
 if TYPE_CHECKING:
-    from .alike import Head
+    from .alike import Account, Head
 
 Follow: TypeAlias = "bool | tuple[Callable[..., object], ...]"
 """Whether what a function uses by name counts, or which functions count beside it."""
@@ -78,7 +78,7 @@ class Followed:
         What names lead to.
     explained
         The same, for explanations.
-    heads
+    heads, accounts
         Of functions that are alike (see `alike`), by the ids of code and globals, and whether what they use counts.
     """
 
@@ -88,11 +88,13 @@ class Followed:
         # With the objects, as an id is good only while its owner lives.
         self._known: dict[tuple[object, ...], tuple[object, Seen]] = {}
         self.heads: dict[tuple[int, int, bool], Head] = {}
+        self.accounts: dict[tuple[int, int, bool], Account] = {}
 
     def look_again(self) -> None:
         """Names lead elsewhere."""
         self._known.clear()
         self.heads.clear()
+        self.accounts.clear()
         if self.explained is not self:
             self.explained.look_again()
 

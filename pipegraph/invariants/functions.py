@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from ..explanations import Explanation
 from ..model import Fingerprint
-from .alike import remember, seen_before
+from .alike import explained_before, remember, remember_explained, seen_before
 from .callables import is_function
 from .findings import Findings, Follow, Followed, Seen
 from .values import digest, with_room
@@ -60,9 +60,12 @@ def look_at_function(
         All that counts is told, each part with its text; that takes longer.
     """
     followed = Followed() if followed is None else followed
-    has_alike = not is_explained and isinstance(follow, bool)
+    has_alike = isinstance(follow, bool)
     if has_alike and (known := seen_before(function, follow is True, followed)) is not None:
-        return known
+        told = explained_before(function, follow is True, followed, known) if is_explained else known
+        if told is not None:
+            return told
+    known_of = followed
     if is_explained:
         followed = followed.explained
     from .encoding import FunctionEncoder
@@ -72,8 +75,10 @@ def look_at_function(
         encoder = FunctionEncoder(findings, follow is True, followed.globals, followed)
         text = encoder.encode_callback(function, follow)
         seen = findings.seen(digest(text))
-        if has_alike:
-            remember(function, follow is True, followed, text, seen)
+        if has_alike and is_explained:
+            remember_explained(function, follow is True, known_of, seen.explanation)
+        elif has_alike:
+            remember(function, follow is True, known_of, text, seen)
         return seen
 
     return with_room(look)
