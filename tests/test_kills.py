@@ -86,12 +86,15 @@ def test_a_signal_to_each_process_as_batch_systems_send_it_is_a_stop_and_no_deat
     process = script.start()
     until_running(script)
 
-    # The master last: whatever comes of the others has time to come of them.
+    # The master last: whatever comes of the others has time to come of them. It looks at all of it afterwards: were it
+    # to see a job's death before its own signal is sent, that would be a failure.
+    process.send_signal(signal.SIGSTOP)
     for pid in sorted(script.processes(), key=lambda pid: pid == process.pid):
         try:
             os.kill(pid, number)
         except ProcessLookupError:
             pass
+    process.send_signal(signal.SIGCONT)
 
     code = process.wait(30)
     script.assert_no_process_left()
