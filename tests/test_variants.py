@@ -186,7 +186,7 @@ def test_after_it_was_killed_nothing_that_was_finished_is_made_again(project):
 
     shutil.rmtree(project.folder / "shared")
     process = project.start("killed")
-    wait_until(lambda: has_made("long/aligned.bam"), 120)
+    wait_until(lambda: has_made("long/aligned.bam"), seconds=120)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     known = Knowledge.read(str(project.folder / "killed" / ".pipegraph_status"))
