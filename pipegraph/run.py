@@ -1,4 +1,4 @@
-"""The loop of a run; alone in knowing engine, coordinator, status file, slaves and watchers.
+"""The loop of a run; alone in knowing all of engine, coordinator, status file, slaves and watchers.
 
 In English: the slave is there already, forked before anything of a run existed. Take the status file. Survey what the
 script declared: what takes long to read is read by processes of the slave, and what they find is written down as it
@@ -19,10 +19,11 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 from . import __version__
+from .arrivals import Arrival, Arrivals
 from .caches import Caches
+from .changes import Changes
 from .coordinator import Coordinator, memory_of_this_machine
 from .dialogue import Dialogue
 from .engine import DropProduct, EndRun, Engine, Instruction, StartJob, WithdrawJob
@@ -48,40 +49,26 @@ from .events import (
     StopRequested,
     Warned,
 )
-from .explanations import Change, Explanation
 from .graph import INTERACTIVE, Graph
 from .model import NOTHING_OPENED, Failure, FailureKind, JobId, JobSpec, Opened, Place, Printed, ReasonKind, Role
 from .outcomes import error_of_run
 from .placeholders import filled, numbers_of
+from .remarks import Remarks
 from .results.address import Address, address_of
 from .signals import Signals
 from .slaves import LocalSlave, ended_on_request, put_away
 from .slaves.strict import landlock_version
 from .status import StatusFile
 from .status.declarations import declare, gone_of
-from .status.explaining import Explaining, note_explanation, note_replaced
-from .status.reading import Reading
-from .status.survey import Survey, changed_inputs
 from .targets import check_all_named
 from .undeclared import Judge, Undeclared
 from .watchers import Audience, Board, start_watchers
 
 _TICK_SECONDS = 1.0
 _LOOK_SHARE = 0.01
-_SHOWN_CHANGES = 1000
-_SURVEY_SECONDS = 0.1
 _INPUTS_SECONDS = 10.0
-_WITH_CHANGES = {ReasonKind.INPUT_CHANGED, ReasonKind.OUTPUT_CHANGED}
 _NOT_BELIEVED = {ReasonKind.FORCED, ReasonKind.OUTPUT_MISSING, ReasonKind.OUTPUT_EMPTY}
 """Reasons to make a job although it is to be adopted."""
-
-
-class _Arrival(NamedTuple):
-    """Jobs that are surveyed before the engine is told of them; of a generator also its success, and hints on it."""
-
-    survey: Survey
-    success: JobSucceeded | None = None
-    hints: Opened = NOTHING_OPENED
 
 
 class Run:
@@ -113,7 +100,9 @@ class Run:
         self._run_id = run_id
         self._slave = slave
         self._status: StatusFile
-        self._explaining: Explaining
+        self._arrivals: Arrivals
+        self._changes: Changes
+        self._remarks: Remarks
         self._audience: Audience
         self._dialogue: Dialogue
         self._signals: Signals
@@ -127,16 +116,8 @@ class Run:
         self._refused: dict[JobId, Failure] = {}
         self._failures: list[tuple[JobFailed, JobSpec]] = []
         self._board = Board(self._specs)
-        self._reading = Reading(is_alone=False)
-        # By the generator that made them; None: the script.
-        self._arrivals: dict[JobId | None, _Arrival] = {}
-        # Watched files that jobs have used since it was last seen whether they changed, and the last such job.
-        self._used_inputs: dict[JobId, JobId] = {}
         self._next_inputs = 0.0
-        self._warned_inputs: set[str] = set()
-        self._shown_remarks: set[str] = set()
         self._is_whole = graph.is_whole
-        self._changes_to_show = _SHOWN_CHANGES
         self._caches = Caches(lambda job: self._status.past(job), self._engine.inputs_of)
         self._caches.grow(self._declared)
         self._judge = Judge(self._specs, self._maker_in_script, self._own_files())
@@ -149,8 +130,9 @@ class Run:
             self._status = StatusFile.open(self._graph.invariant_status_filename, early.append, holder)
             stack.callback(self._close_status)
             self._slave.close_in_fork.append(self._status.close_in_fork)
-            self._explaining = Explaining(self._status, self._explain, self._graph.maker_id)
-            self._explaining.inputs_now = self._engine.inputs_of
+            self._arrivals = Arrivals(self._status, self._graph.accepts, self._slave.read, self._end_arrival)
+            self._changes = Changes(self._status, self._engine, self._specs, self._graph.explain, self._graph.maker_id)
+            self._remarks = Remarks(self._status, self._specs, self._show)
             self._audience = start_watchers(
                 self._board,
                 self._specs,
@@ -171,7 +153,7 @@ class Run:
             self._show(self._beginning())
             for warning in early:
                 self._show(warning)
-            self._show_remarks(self._declared)
+            self._remarks.show_on(self._declared)
             if self._graph.strict and not landlock_version():
                 self._show(
                     Warned(
@@ -181,7 +163,7 @@ class Run:
                 )
             try:
                 self._loop()
-                self._check_inputs()
+                self._remarks.check_inputs()
                 self._note_gone()
             except BaseException as error:
                 self._show(Warned(f"the run ended early: {type(error).__name__}: {str(error).partition(chr(10))[0]}"))
@@ -201,7 +183,7 @@ class Run:
     def _loop(self) -> None:
         try:
             declare(self._declared, self._script, self._status)
-            self._arrivals[None] = _Arrival(self._survey(self._declared, (), None))
+            self._arrivals.begin(self._declared, ())
         except StatusWriteError as error:
             self._give_up(error)
         poll = select.poll()
@@ -209,7 +191,8 @@ class Run:
         watched: set[int] = set()
         next_tick = time.monotonic() + self._audience.tick_seconds
         while not self._is_over:
-            self._go_on_surveying()
+            if not self._slave.has_news:  # perhaps that a generator's fork, which would be adopted, has died
+                self._arrivals.go_on()
             if not self._start_what_fits():
                 break
             keyboard = self._dialogue.fileno()
@@ -224,7 +207,7 @@ class Run:
             deadline = self._slave.next_deadline()
             if deadline is not None:
                 until = min(until, deadline)
-            if any(not arrival.survey.is_through for arrival in self._arrivals.values()):
+            if self._arrivals.are_looked_at:
                 until = 0.0
             readable = [descriptor for descriptor, _ in poll.poll(max(0, (until - time.monotonic()) * 1000))]
             if self._signals.received:
@@ -246,46 +229,14 @@ class Run:
             took = time.monotonic() - now
             self._next_look = now + max(_TICK_SECONDS, took / _LOOK_SHARE)
         if now >= self._next_inputs:
-            self._check_inputs()
+            self._remarks.check_inputs()
             self._next_inputs = now + max(_INPUTS_SECONDS, (time.monotonic() - now) / _LOOK_SHARE)
         self._audience.tick(now)
         self._dialogue.tick(now)
         self._write(lambda: self._status.tick(now))
 
-    def _survey(self, specs: tuple[JobSpec, ...], edges: tuple[tuple[JobId, str], ...], by: JobId | None) -> Survey:
-        return Survey(specs, edges, by, self._status, self._graph.accepts, self._reading)
-
-    def _go_on_surveying(self) -> None:
-        """For a short time; what has to be read is asked for once all was looked at, and shared out then."""
-        if self._slave.has_news:
-            return  # perhaps that a generator's fork, which would be adopted, has died
-        for by, arrival in list(self._arrivals.items()):
-            survey = arrival.survey
-            try:
-                survey.go_on(time.monotonic() + _SURVEY_SECONDS)
-            except StatusWriteError as error:
-                self._end_arrival(by, error)
-                continue
-            if survey.is_done:
-                self._end_arrival(by)
-            elif survey.is_through and (wanted := self._reading.ask(survey.awaited())):
-                self._slave.read(wanted)
-
-    def _on_read(self, event: FilesRead) -> None:
-        self._show(event)
-        paths = self._reading.note(event.records, event.unread)
-        for by, arrival in list(self._arrivals.items()):
-            try:
-                arrival.survey.note(paths)
-            except StatusWriteError as error:
-                self._end_arrival(by, error)
-
-    def _end_arrival(self, by: JobId | None, error: StatusWriteError | None = None) -> None:
+    def _end_arrival(self, arrival: Arrival, error: StatusWriteError | None) -> None:
         """All of it is known, or can't be recorded."""
-        arrival = self._arrivals.pop(by)
-        if not self._arrivals:
-            self._reading.forget()
-            self._status.drop_text()
         if error is not None:
             self._give_up(error)
         if arrival.success is not None:
@@ -298,11 +249,9 @@ class Run:
 
     def _drop_arrivals(self, of: Iterable[JobId | None]) -> None:
         """What is being read is not waited for; the generators that declared it end as others that are ended."""
-        for by in of:
-            arrival = self._arrivals.pop(by, None)
-            if arrival is not None and arrival.success is not None:
-                self._slave.discard(arrival.success.job)
-                self._on_event(JobStopped(arrival.success.job))
+        for job in self._arrivals.drop(of):
+            self._slave.discard(job)
+            self._on_event(JobStopped(job))
 
     def _start_what_fits(self) -> bool:
         """False if the run is over."""
@@ -326,7 +275,7 @@ class Run:
         start = self._reasons.pop(spec.id)
         now = time.time()
         is_adopted = self._is_to_be_adopted(spec, start)
-        changes = self._changes_behind(start)
+        changes = self._changes.behind(start)
         word = self._caches.word_on(spec, start.reasons)
         if word is not None:
             self._show(word)
@@ -384,20 +333,21 @@ class Run:
             self._coordinator.begin(event.job)
             return
         if isinstance(event, FilesRead):
-            self._on_read(event)
+            self._show(event)
+            self._arrivals.note_read(event)
             return
         if isinstance(event, JobFailed):
             self._coordinator.end(event.job, event.usage.seconds)
             if event.failure.kind is not FailureKind.NOT_RECORDED:
                 self._write(lambda: self._status.note_failed(event.job, time.time()))
-            self._warn_of_undeclared(self._judge.judge(self._specs[event.job], event.opened).faults)
+            self._remarks.show_undeclared(self._judge.judge(self._specs[event.job], event.opened).faults)
         elif isinstance(event, JobStopped):
             self._coordinator.end(event.job)
         elif isinstance(event, JobsLost):
             for job in event.running:
                 self._coordinator.end(job)
-                self._arrivals.pop(job, None)
-            if None in self._arrivals:
+            self._arrivals.drop(event.running)
+            if self._arrivals.is_script_awaited:
                 self._show(event)  # the engine, which knows of no job yet, would take the run for over
                 return
         self._tell(event)
@@ -411,16 +361,15 @@ class Run:
             job = self._graph.jobs.get(spec.id)  # only the slave knows those that were generated
             put_away(spec.outputs, job is not None and job.rename_broken)
         else:
-            self._warn_of_undeclared(verdict.faults)
+            self._remarks.show_undeclared(verdict.faults)
         growth = event.growth
         if objection is None:
             try:
-                self._note_made(event, verdict.hints)
+                self._changes.note_made(event, verdict.hints)
                 declare(growth.jobs, self._script, self._status)
                 if growth.jobs or growth.edges:
                     # Until all is known, it holds its core, and what is to follow its fork in the slave waits.
-                    survey = self._survey(growth.jobs, growth.edges, event.job)
-                    self._arrivals[event.job] = _Arrival(survey, event, verdict.hints)
+                    self._arrivals.begin(growth.jobs, growth.edges, event, verdict.hints)
                     return
             except StatusWriteError as error:
                 objection = _not_recorded(spec, error).failure
@@ -450,44 +399,14 @@ class Run:
             for new in grew.jobs:
                 self._specs[new.id] = new
             self._caches.grow(grew.jobs)
-            self._show_remarks(grew.jobs)
+            self._remarks.show_on(grew.jobs)
             self._tell(grew)
-        for name in spec.inputs:
-            if name in self._specs and self._specs[name].watch is not None:
-                self._used_inputs[name] = spec.id
+        self._remarks.note_used(spec)
         for headline, mend in event.remarks:
             self._show(Warned(headline, spec.id, mend))
         self._tell(event)
         if hints is not NOTHING_OPENED:
             self._show(FilesOpened(spec.id, hints.read, hints.written, hints.is_cut))
-
-    def _note_made(self, event: JobSucceeded, hints: Opened) -> None:
-        """Record a success, and what its fingerprints are of, for who asks later what has changed."""
-        trace = self._engine.trace_of(event)
-        if hints is not NOTHING_OPENED:
-            trace = trace._replace(read=hints.read, written=hints.written)
-        for name, fingerprint in trace.inputs.items():
-            spec = self._specs.get(name)
-            if spec is not None and spec.fingerprint == fingerprint and not self._status.has_explained(fingerprint):
-                explanation = self._explain(name)
-                if explanation is not None:
-                    note_explanation(fingerprint, explanation, self._status)
-        note_replaced(self._status.past(event.job).trace, trace, self._status)
-        self._status.note_made(event.job, trace)
-
-    def _explain(self, name: JobId) -> Explanation | None:
-        """What a function or parameter is now."""
-        spec = self._specs.get(name)
-        return None if spec is None else spec.explanation or self._graph.explain(name)
-
-    def _changes_behind(self, start: StartJob) -> tuple[Change, ...]:
-        """Of the first thousand files and values; to look them up takes time."""
-        found: list[Change] = []
-        for reason in start.reasons:
-            if reason.kind in _WITH_CHANGES and self._changes_to_show:
-                self._changes_to_show -= 1
-                found += self._explaining.changes(reason)
-        return tuple(found)
 
     def _tell(self, event: Event) -> None:
         """Show an event to everybody, and carry out what the engine makes of it."""
@@ -557,7 +476,7 @@ class Run:
         is_urgent = self._stops > 1
         self._tell(StopRequested(number, is_urgent))
         self._slave.stop(None, is_urgent)
-        self._drop_arrivals(list(self._arrivals))
+        self._drop_arrivals(self._arrivals.makers())
 
     # --- what is wished at the keyboard (dialogue.Controls)
 
@@ -630,33 +549,6 @@ class Run:
             self._tell(Warned(error.headline, mend=error.mend))
             self._tell(StopRequested(0, False))
 
-    def _show_remarks(self, specs: Iterable[JobSpec]) -> None:
-        """Each once, of the first job that it is true of; of what was made with the same code before, no more."""
-        found: dict[tuple[str, str], list[JobId]] = {}
-        for spec in specs:
-            if spec.remarks and not self._status.has_explained(spec.fingerprint or ""):
-                for remark in spec.remarks:
-                    found.setdefault(remark, []).append(spec.id.removeprefix("FI"))
-        for (headline, mend), jobs in found.items():
-            if headline not in self._shown_remarks:
-                self._shown_remarks.add(headline)
-                more = f" (and {len(jobs) - 1} more job{'s' * (len(jobs) > 2)})" if len(jobs) > 1 else ""
-                self._show(Warned(headline + more, jobs[0], mend))
-
-    def _check_inputs(self) -> None:
-        """Say which files have changed since they were measured; each is looked at once for all jobs that used it."""
-        used, self._used_inputs = self._used_inputs, {}
-        for name, path in changed_inputs((self._specs[name] for name in used), self._status):
-            if path not in self._warned_inputs:
-                self._warned_inputs.add(path)
-                self._show(
-                    Warned(
-                        f"an input file changed during the run: {path}",
-                        used[name],
-                        "What was made from it will be made again by the next run.",
-                    )
-                )
-
     def _end_wish(self, job: JobId) -> None:
         """What is up to date need not be adopted; nor is it to be when it is stale in a later run."""
         trace = self._status.past(job).trace
@@ -675,10 +567,6 @@ class Run:
         declared.gone = []
         if not declared.incomplete and self._graph.script_name():
             declared.gone = gone_of(self._script, declared.jobs, self._status)
-
-    def _warn_of_undeclared(self, faults: tuple[Undeclared, ...]) -> None:
-        for each in faults:
-            self._show(Warned(each.headline, each.job.id, each.mend))
 
     def _maker_in_script(self, path: str) -> JobId | None:
         maker = self._graph.maker(path)

@@ -22,7 +22,7 @@ LAYERS = (
     ("engine", "invariants"),
     ("graph", "results"),
     ("jobs", "status", "slaves", "watchers", "keyboard"),
-    ("coordinator", "dialogue", "outlook"),
+    ("arrivals", "changes", "coordinator", "dialogue", "outlook", "remarks"),
     ("installed", "run"),
     ("script",),
     ("testing", "uniqueness", "doors", "cli", "__init__", "__main__"),

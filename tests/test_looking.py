@@ -438,12 +438,12 @@ def test_a_slave_that_does_not_answer_holds_up_nobody_and_is_asked_once(bench: B
     bench.slave.begin()
     bench.slave.start(job)
     pid_of("a")
-    os.kill(bench.slave._keeper_pid, signal.SIGSTOP)
+    os.kill(bench.slave._process.pid, signal.SIGSTOP)
     for _ in range(1000):  # more than its socket takes
         bench.slave.ask_who(0.0)
     bench.slave.ask_who(0.05)
     assert bench.slave.look() == []
-    os.kill(bench.slave._keeper_pid, signal.SIGCONT)
+    os.kill(bench.slave._process.pid, signal.SIGCONT)
 
     assert not bench.slave._current.outbox.unsent  # type: ignore[union-attr]
     bench.slave.ask_who(20.0)

@@ -170,13 +170,13 @@ def test_a_job_that_had_reported_when_its_slave_died_is_not_lost(bench: Bench) -
     bench.slave.begin()
     bench.slave.start(running)
     exists("running.runs")
-    os.kill(bench.slave._keeper_pid, 19)  # STOP: it can't tell how its jobs end
+    os.kill(bench.slave._process.pid, 19)  # STOP: it can't tell how its jobs end
     report = (999, (0.0, 0.0, 0.0, 0), [("done", "f", 4, 1, 2, False)])
     from pipegraph.slaves import messages
 
-    messages.send(bench.slave._report_writer, report)
+    messages.send(bench.slave._process._reports_writer, report)
     bench.slave._current.running[999] = done  # type: ignore[union-attr]
-    os.kill(bench.slave._keeper_pid, 9)
+    os.kill(bench.slave._process.pid, 9)
 
     events = bench.until(JobsLost(("running",), ()))
     assert next(event for event in events if type(event) is JobSucceeded).job == "done"
@@ -218,9 +218,9 @@ def test_what_was_loaded_is_lost_if_the_slaves_die_before_it_was_adopted(bench: 
     bench.slave.start(spec)
     said = bench.slave._candidates["load"].end
     assert select.select([said], [], [], 20)[0]  # that it is done; nobody has listened yet
-    ended = os.pidfd_open(bench.slave._keeper_pid)
+    ended = os.pidfd_open(bench.slave._process.pid)
 
-    os.kill(bench.slave._keeper_pid, signal.SIGKILL)
+    os.kill(bench.slave._process.pid, signal.SIGKILL)
     assert select.select([ended], [], [], 20)[0]
     os.close(ended)
 

@@ -294,7 +294,7 @@ def test_what_is_released_is_held_by_no_process_that_runs_later_jobs(bench):
 def test_all_that_a_slave_had_told_ahead_is_lost_with_it(bench):
     bench.start_waiting("a", ahead=["b", "c"])
 
-    os.kill(bench.slave._keeper_pid, signal.SIGKILL)
+    os.kill(bench.slave._process.pid, signal.SIGKILL)
 
     bench.until(JobsLost(("a", "b", "c"), ()))
 
@@ -304,7 +304,7 @@ def test_a_job_that_had_reported_when_its_slave_died_is_not_lost(bench):
     bench.go("a")
     exists("b.runs")
 
-    os.kill(bench.slave._keeper_pid, signal.SIGKILL)
+    os.kill(bench.slave._process.pid, signal.SIGKILL)
 
     events = bench.until(JobsLost(("b",), ()))
     assert [event.job for event in events if type(event) is JobSucceeded] == ["a"]

@@ -1,30 +1,24 @@
 """The master's handle on the slaves of this machine: starts, stops, and what comes back.
 
 Owns the sockets to all slaves of the run, and which of them runs what. New starts go to the current one: the last that
-was adopted, or the keeper. Whatever dies is noticed by the end of its socket. Longer than other files: succession and
-death concern the same few fields, and each rule must know of the others.
+was adopted, or the keeper. Whatever dies is noticed by the end of its socket. What belongs to the keeper's process, to
+workers and to readers has owners of its own. Longer than other files: succession and death concern the same few fields,
+and each rule must know of the others.
 """
 
 from __future__ import annotations
 
-import errno
-import gc
-import os
 import select
 import socket
-import sys
 import time
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..errors import CommunicationFailure
-from ..events import Event, FilesRead, JobBegan, JobFailed, JobsLost, JobStopped, JobSucceeded, SlaveDied, Warned
-from ..invariants.clock import FILE_CLOCKS
+from ..events import Event, JobBegan, JobFailed, JobsLost, JobStopped, JobSucceeded, SlaveDied, Warned
 from ..model import (
     ALONE,
     NOTHING_PRINTED,
-    FileRecord,
     Fingerprint,
     Grant,
     JobId,
@@ -37,15 +31,13 @@ from ..model import (
 from . import messages, sweep
 from .child import FAILED, Report, found_as_file, unpacked
 from .deaths import death, no_slave, not_started
+from .keeper import KeeperProcess
 from .protocol import Order, Workload
-from .slave import Surroundings, be_keeper
-from .terminal import Mode, saved_mode
+from .readers import Readers
 from .workers import Forebear, Workers
 
 MAX_DEATHS_IN_A_ROW = 3
-_END_SECONDS = 10.0
 _OUTBOX_SECONDS = 0.002
-_MARK = "PIPEGRAPH_RUN"
 
 
 class _Slave:
@@ -95,13 +87,9 @@ class LocalSlave:
         is_strict: bool = False,
     ) -> None:
         self._is_strict = is_strict
-        self._workload = workload
         self._run_id = run_id
-        self._log_directory = None if log_directory is None else os.path.abspath(log_directory)
-        self._grace_seconds = grace_seconds
         self.close_in_fork: list[Callable[[], None]] = []
-        self._pid = os.getpid()
-        self._keeper_pid = 0
+        self._process = KeeperProcess(workload, run_id, log_directory, grace_seconds, is_strict)
         self._keeper: _Slave | None = None
         self._current: _Slave | None = None
         self._slaves: dict[int, _Slave] = {}
@@ -111,22 +99,10 @@ class LocalSlave:
         self._loaded: list[JobId] = []
         self._deaths = 0
         self._tokens = 0
-        self._report_reader: socket.socket
-        self._report_writer: socket.socket
         self._reports: dict[int, Report] = {}
-        self._folder = ""
-        self._terminal: Mode | None = None
-        self._was_subreaper = False
-        self._is_begun = False
-        self._spared: frozenset[int] = frozenset()
         self._events: list[Event] = []
-        # Files that are to be read, with their sizes, by the process that reads them or will.
-        self._readers = len(os.sched_getaffinity(0))
-        self._to_read: dict[int, dict[str, int]] = {}
-        self._read_now: dict[int, tuple[str, int]] = {}
-        self._done_bytes = self._all_bytes = 0
-        self._blamed: set[str] = set()
-        self._workers = Workers(self._forebear, self._next_token, lambda event: self._events.append(event))
+        self._workers = Workers(self._forebear, self._next_token, self._note_event)
+        self._readers = Readers(self._say_to_keeper, self._next_token, self._note_event)
 
     def begin(self) -> None:
         """Fork the first slave.
@@ -137,68 +113,15 @@ class LocalSlave:
             The system refuses what a slave needs.
         """
         try:
-            self._report_reader, self._report_writer = messages.pair()
-            self._was_subreaper = sweep.adopt_orphans()
-            self._is_begun = True
-            self._folder = sweep.new_folder()
-            # Asked once here, and not by every job.
-            FILE_CLOCKS.learn(os.getcwd())
-            self._spared = frozenset(sweep.descendants(os.getpid()))
-            self._terminal = saved_mode()
+            self._process.prepare()
             self._fork_keeper()
         except OSError as error:
             raise no_slave(error) from error
 
     def _fork_keeper(self) -> None:
-        for stream in (sys.stdout, sys.stderr):
-            try:
-                stream.flush()
-            except Exception:
-                pass
-        if self._log_directory is not None:
-            try:
-                os.makedirs(self._log_directory, exist_ok=True)
-            except OSError:
-                pass
-        ours, theirs = messages.pair()
-        around = Surroundings(
-            self._workload,
-            os.getcwd(),
-            self._log_directory,
-            self._folder,
-            self._report_writer,
-            self._grace_seconds,
-            self._is_strict,
-            self._terminal,
-        )
-        mark = os.environ.get(_MARK)
-        gc_was_enabled = gc.isenabled()
-        gc.disable()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            try:
-                pid = os.fork()
-            except OSError:
-                ours.close()
-                theirs.close()
-                raise
-        if pid == 0:
-            try:
-                ours.close()
-                self._report_reader.close()
-                os.environ[_MARK] = self._run_id
-                for close in self.close_in_fork:
-                    close()
-                be_keeper(around, theirs)
-            finally:
-                os._exit(1)
-        if gc_was_enabled:
-            gc.enable()
-        assert os.environ.get(_MARK) == mark
-        theirs.close()
-        self._keeper_pid = pid
-        self._keeper = self._current = _Slave(ours)
-        self._slaves[ours.fileno()] = self._keeper
+        end = self._process.fork(self.close_in_fork)
+        self._keeper = self._current = _Slave(end)
+        self._slaves[end.fileno()] = self._keeper
 
     def fileno(self) -> Iterable[int]:
         """Descriptors to wait on for reading.
@@ -207,8 +130,8 @@ class LocalSlave:
         find ten reports unread wait, but not for long: who sent these is about to end. But those that read files tell
         by it how far they are, and workers all that they have to tell.
         """
-        if self._to_read or self._workers.are_there:
-            return [self._report_reader.fileno(), *self._slaves]
+        if self._readers.are_there or self._workers.are_there:
+            return [self._process.reports.fileno(), *self._slaves]
         return self._slaves.keys()
 
     @property
@@ -325,7 +248,7 @@ class LocalSlave:
         """End running jobs, all if None: TERM, a grace, KILL; urgent: KILL. Each comes back as ended."""
         listed = None if jobs is None else list(jobs)
         if listed is None:
-            self._to_read.clear()
+            self._readers.stop()
         workers = self._workers.stop(listed, self._read_reports)
         for slave in list(self._slaves.values()):
             self._say(slave, ("stop", listed, is_urgent, workers))
@@ -349,11 +272,7 @@ class LocalSlave:
             for token, spec in slave.running.items():
                 pids, started_at = self._processes_of(slave, token)
                 if pids:
-                    pid = pids[0]
-                    family = looking.family_of(*pids)
-                    own_bytes = looking.own_bytes(family, 0 if spec.command else slave.inherited_bytes)
-                    last_line = looking.last_line(pid, spec.outputs)
-                    found.append(Sighting(spec.id, pid, started_at, len(family), own_bytes, last_line))
+                    found.append(looking.sighting(spec, pids, started_at, slave.inherited_bytes))
         return found
 
     def _processes_of(self, slave: _Slave, token: int) -> tuple[Sequence[int], float]:
@@ -370,78 +289,12 @@ class LocalSlave:
             for token, spec in slave.running.items():
                 pids, _ = self._processes_of(slave, token)
                 if spec.id == job and pids:
-                    pid = pids[0]
-                    streams = looking.printing(pid, spec.outputs)
-                    out, out_bytes, _ = looking.tail(pid, 1, most_bytes) if 1 in streams else ("", 0, 0)
-                    err, err_bytes, _ = looking.tail(pid, 2, most_bytes) if 2 in streams else ("", 0, 0)
-                    return Printed(out, err, out_bytes, err_bytes)
+                    return looking.printed(pids[0], spec.outputs, most_bytes)
         return NOTHING_PRINTED
 
     def read(self, files: Iterable[tuple[str, int]]) -> None:
-        """Have files read, of these sizes in bytes (-1: not known); what is found comes from `receive`.
-
-        By children of the keeper, which holds nothing that was loaded, and is there to the end; one for each core.
-        """
-        from .reading import shares
-
-        if not self._to_read:
-            self._done_bytes = self._all_bytes = 0
-        for share in shares(files):
-            self._tokens += 1
-            self._to_read[self._tokens] = dict(share)
-            self._all_bytes += sum(max(0, size) for _, size in share)
-        self._ask_to_read()
-
-    def _ask_to_read(self) -> None:
-        assert self._keeper is not None
-        for token, files in self._to_read.items():
-            if len(self._read_now) >= self._readers:
-                return
-            if token not in self._read_now:
-                self._read_now[token] = ("", 0)
-                self._say(self._keeper, ("read", token, list(files.items())))
-
-    def _on_read(
-        self, token: int, found: list[tuple[Any, ...]], errors: list[tuple[int, str, str]], path: str, so_far: int
-    ) -> None:
-        """What a process that reads has to say: what it found, and how far it is with a large file."""
-        records = tuple(map(FileRecord._make, found))
-        unread = tuple(OSError(*each) for each in errors)
-        awaited = self._to_read.get(token, {})
-        for record in records:
-            if awaited.pop(record.path, 0) < 0:
-                self._all_bytes += record.size
-            self._done_bytes += record.size
-        for error in unread:
-            awaited.pop(error.filename, None)
-        if token in self._read_now:
-            self._read_now[token] = (path, so_far)
-        self._tell_of_reading(records, unread)
-
-    def _tell_of_reading(self, records: tuple[FileRecord, ...], unread: tuple[OSError, ...]) -> None:
-        done = self._done_bytes + sum(so_far for _, so_far in self._read_now.values())
-        left = sum(map(len, self._to_read.values()))
-        self._events.append(FilesRead(records, unread, left, done, max(done, self._all_bytes)))
-
-    def _on_reader_gone(self, token: int, exit_code: int | None) -> None:
-        """What it has left unread is read by another; but of a file that two died of, no more than that is said."""
-        self._read_reports()
-        path, _ = self._read_now.pop(token, ("", 0))
-        left = self._to_read.pop(token, None)
-        if left:
-            if path not in left:
-                path = next(iter(left))
-            if path in self._blamed:
-                del left[path]
-                how = "it could not be started" if exit_code is None else f"exit {exit_code}"
-                if exit_code is not None and exit_code < 0:
-                    how = f"killed by signal {-exit_code}"
-                why = f"the process that was to read it ended before it had, twice ({how})"
-                self._tell_of_reading((), (OSError(errno.EIO, why, path),))
-            self._blamed.add(path)
-        if left:
-            self._to_read[token] = left
-        self._ask_to_read()
+        """Have files read, of these sizes in bytes (-1: not known); what is found comes from `receive`."""
+        self._readers.read(files)
 
     def receive(self, readable: Iterable[int] | None = None) -> list[Event]:
         """What happened since the last call; does not wait.
@@ -456,7 +309,7 @@ class LocalSlave:
         CommunicationFailure
             Slaves died again and again.
         """
-        if self._to_read or self._workers.are_there:
+        if self._readers.are_there or self._workers.are_there:
             self._read_reports()
         events, self._events = self._events, []
         self._workers.flush()
@@ -488,10 +341,10 @@ class LocalSlave:
         return [descriptor for descriptor, _ in poll.poll(wait_ms)]
 
     def _read_reports(self) -> None:
-        while (received := messages.receive(self._report_reader)) is not None:
+        while (received := messages.receive(self._process.reports)) is not None:
             token, *parts = received[0]
             if token == "read":
-                self._on_read(*parts)
+                self._readers.told(*parts)
                 continue
             if token < 0:
                 self._on_shared_report(-token, *parts)
@@ -520,7 +373,7 @@ class LocalSlave:
             # Whoever has ended has sent it before.
             self._read_reports()
             report = self._reports.pop(token, None)
-        return found_as_file(self._folder, token) if report is None else report
+        return found_as_file(self._process.folder, token) if report is None else report
 
     def _note(self, slave: _Slave, message: tuple[Any, ...], events: list[Event]) -> None:
         word, token, *rest = message
@@ -533,7 +386,8 @@ class LocalSlave:
             slave.processes = {its_token: (pids, started_at) for its_token, pids, started_at in rest[0]}
             return
         if word == "read":
-            self._on_reader_gone(token, *rest)
+            self._read_reports()
+            self._readers.ended(token, *rest)
             return
         if word == "worker ended":
             self._read_reports()
@@ -647,9 +501,8 @@ class LocalSlave:
         self._tell_death(0, lost, memory, events)
 
     def _on_keeper_gone(self, events: list[Event]) -> None:
-        pid = self._keeper_pid
-        sweep.kill_session(pid, f"{_MARK}={self._run_id}", self._spared)
-        _reap(pid)
+        pid = self._process.pid
+        self._process.end_rest()
         lost = self._lost(tuple(self._slaves.values()), events)
         lost = tuple(sorted([*lost, *(job for job in self._candidates if self._is_success_lost(job, events))]))
         memory = tuple(self._loaded)
@@ -662,8 +515,7 @@ class LocalSlave:
                 self._fork_keeper()
             except OSError as error:
                 raise no_slave(error) from error
-            self._read_now.clear()
-            self._ask_to_read()
+            self._readers.begin_again()
         self._tell_death(pid, lost, memory, events)
 
     def _lost(self, slaves: Iterable[_Slave], events: list[Event]) -> tuple[JobId, ...]:
@@ -711,44 +563,23 @@ class LocalSlave:
         """Send, and with it an end of a socket, which is closed then; never waits."""
         slave.outbox.say(message, end)
 
+    def _say_to_keeper(self, message: tuple[object, ...]) -> None:
+        assert self._keeper is not None
+        self._say(self._keeper, message)
+
+    def _note_event(self, event: Event) -> None:
+        self._events.append(event)
+
     def end(self) -> None:
         """End all slaves and whatever they left running."""
-        if not self._is_begun or os.getpid() != self._pid:
+        if not self._process.is_ours:
             return
-        self._is_begun = False
-        pid = self._keeper_pid
         try:
             if self._keeper is not None:
                 self._say(self._keeper, ("end",))
             for slave in list(self._slaves.values()):
                 self._workers.forget(slave)
                 self._forget(slave)
-            if pid and not _reap(pid, _END_SECONDS):
-                sweep.kill(pid)
-                _reap(pid)
+            self._process.wait_for_end()
         finally:
-            # First, since looking for processes takes descriptors, of which there may be no more.
-            self._report_reader.close()
-            self._report_writer.close()
-            if self._terminal is not None:
-                os.close(self._terminal.descriptor)
-            sweep.kill_session(pid, f"{_MARK}={self._run_id}", self._spared)
-            if not self._was_subreaper:
-                sweep.adopt_orphans(False)
-            sweep.remove_folder(self._folder)
-
-
-def _reap(pid: int, wait_seconds: float = 5.0) -> bool:
-    """Wait for a child to end; false if it did not in that time."""
-    until = time.monotonic() + wait_seconds
-    pause = 0.0002
-    while True:
-        try:
-            if os.waitpid(pid, os.WNOHANG)[0]:
-                return True
-        except ChildProcessError:
-            return True
-        if time.monotonic() > until:
-            return False
-        time.sleep(pause)
-        pause = min(0.02, pause * 1.5)
+            self._process.clean_up()

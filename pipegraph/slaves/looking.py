@@ -5,12 +5,29 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import psutil
 
+from ..model import JobSpec, Printed, Sighting
+
 _LOOK_BYTES = 2000
 _SHOWN_CHARACTERS = 300
+
+
+def sighting(spec: JobSpec, pids: Sequence[int], started_at: float, inherited_bytes: int) -> Sighting:
+    """A job that runs in these processes, the one that prints first."""
+    family = family_of(*pids)
+    memory = own_bytes(family, 0 if spec.command else inherited_bytes)
+    return Sighting(spec.id, pids[0], started_at, len(family), memory, last_line(pids[0], spec.outputs))
+
+
+def printed(pid: int, outputs: Iterable[str], most_bytes: int) -> Printed:
+    """The end of what a job has printed so far."""
+    streams = printing(pid, outputs)
+    out, out_bytes, _ = tail(pid, 1, most_bytes) if 1 in streams else ("", 0, 0)
+    err, err_bytes, _ = tail(pid, 2, most_bytes) if 2 in streams else ("", 0, 0)
+    return Printed(out, err, out_bytes, err_bytes)
 
 
 def family_of(*pids: int) -> list[int]:

@@ -1,12 +1,14 @@
-"""What slaves need to know of the jobs that they call."""
+"""What slaves need to know: of the run, and of the jobs that they call."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from ..model import Fingerprint, Grant, Growth, InputId, JobId, Place
 from ..programs import Launch
+from .terminal import Mode
 
 
 class Order(NamedTuple):
@@ -91,3 +93,26 @@ class Workload(Protocol):
 
     def end_growth(self) -> Growth:
         """What it added."""
+
+
+class Surroundings(NamedTuple):
+    """What all slaves of a run have in common.
+
+    Attributes
+    ----------
+    folder
+        For this run alone, removed at its end.
+    reports
+        The end that jobs' processes report by, to the master.
+    is_strict
+        Jobs may write into the folders of their outputs only.
+    """
+
+    workload: Workload
+    directory: str
+    log_directory: str | None
+    folder: str
+    reports: socket.socket
+    grace_seconds: float
+    is_strict: bool
+    terminal: Mode | None
