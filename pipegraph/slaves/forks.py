@@ -36,8 +36,6 @@ _ENDING = tuple(map(int, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.S
 _MUCH_BYTES = 64 << 20
 _MANY_JOBS = 10
 """Memory that was loaded since it was put into huge pages last, and jobs to come: with less, that does not pay."""
-_SCRIPT_BYTES = 12 << 20
-"""Where the script itself takes more, its jobs' objects for the most part, it pays once for the first slave."""
 
 
 class Succession(Exception):
@@ -82,7 +80,6 @@ class Forks:
         self._pid = os.getpid()
         self.inherited_bytes = anonymous_bytes()
         self.gathered_bytes = gathered_bytes
-        self._has_forked = gathered_bytes > 0
 
     # --- each returns the process id, and may raise OSError
 
@@ -96,9 +93,6 @@ class Forks:
         successor_end
             Of a job that changes the slave: what the successor is to listen to; closed once it is forked.
         """
-        if not self._has_forked:
-            self._has_forked = True
-            self._gather_script(order.followers)
         pid = os.fork()
         if pid == 0:
             try:
@@ -197,16 +191,6 @@ class Forks:
         """What was loaded may be less now."""
         if self.gathered_bytes < sys.maxsize:
             self.gathered_bytes = min(self.gathered_bytes, anonymous_bytes())
-
-    def _gather_script(self, followers: int) -> None:
-        """Into huge pages, in front of the first fork: by now the master has touched, and so copied, what it shared."""
-        if followers >= _MANY_JOBS and self.inherited_bytes >= _SCRIPT_BYTES:
-            try:
-                from .hugepages import gather
-
-                gather(followers)
-            except Exception:
-                pass  # without, forks only take longer
 
     def _gather(self, followers: int) -> tuple[tuple[str, str], ...]:
         """Into huge pages, if much was loaded; what a person should know of it. Nobody shares the pages yet."""
