@@ -44,7 +44,8 @@ def seen_before(function: Callable[..., object] | None, follow: bool, followed: 
     carried = _carried(function)
     if carried is None:
         return None
-    return Seen(digest(head.text + carried), head.unwatched, head.remarks)
+    seen = digest(head.text + carried), head.unwatched, head.remarks, None
+    return tuple.__new__(Seen, seen)  # What `Seen` does, in a third of the time: there may be a million.
 
 
 def remember(function: Callable[..., object] | None, follow: bool, followed: Followed, text: str, seen: Seen) -> None:
@@ -74,12 +75,12 @@ def _carried(function: FunctionType) -> str | None:
             text += f"{len(name)}:{name}{plain}"
     if cells:
         text += f"C{len(cells)}:"
-        for cell in cells:
-            try:
+        try:
+            for cell in cells:
                 plain = scalar_text(cell.cell_contents)
-            except ValueError:
-                return None  # Not assigned yet.
-            if plain is None:
-                return None
-            text += plain
+                if plain is None:
+                    return None
+                text += plain
+        except ValueError:
+            return None  # Not assigned yet.
     return text + "."

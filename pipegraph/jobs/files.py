@@ -54,12 +54,14 @@ class FileGeneratingJob(Job):
         empty_file_allowed: bool | None = None,
         isolation: str | None = None,
     ) -> None:
-        _require_function(self, function)
+        if function is None:
+            _require_function(self, function)
         if isolation is not None:
             self.isolation = isolation
         if self._declare(function, takes_output=True) or self.graph.is_between_runs:
             may_be_empty = empty_ok if empty_file_allowed is None else empty_file_allowed
-            self._set_options(rename_broken, frozenset((self.job_id,)) if may_be_empty else _NONE)
+            if may_be_empty or self.empty_ok or rename_broken != self.rename_broken:
+                self._set_options(rename_broken, frozenset((self.job_id,)) if may_be_empty else _NONE)
             self._enlist()
 
     @classmethod
