@@ -357,27 +357,30 @@ class Graph:
         return self._specs(self.jobs)
 
     def _specs(self, among: dict[JobId, Any]) -> tuple[JobSpec, ...]:
-        found: dict[JobId, JobSpec] = {}
+        found: list[JobSpec] = []
         kept = None if self.targets is None else self.targets.kept
-        named = None if self.targets is None else self.targets.named
-        forced = [matcher(name) for name in self.wishes.forced]
         left_out = self._left_out
         for job in among.values():
             if (left_out and job.job_id in left_out) or (kept is not None and job.job_id not in kept):
                 continue
-            for spec in job.specs():
-                if named and spec.role is Role.EPHEMERAL and spec.outputs and spec.id in named:
-                    spec = spec._replace(role=Role.OUTPUT, is_wanted=True)
-                if forced and spec.role is not Role.INVARIANT and _fits(spec, forced):
-                    spec = spec._replace(forced=True)
-                other = found.setdefault(spec.id, spec)
-                if other is not spec and other.fingerprint != spec.fingerprint:
-                    raise JobContractError(
-                        "two different functions are watched under one name",
-                        [("name", spec.id), ("first", other.place), ("second", spec.place)],
-                        "Give one of the FunctionInvariants another name.",
-                    )
-        return tuple(found.values())
+            found += job.specs()
+        if self.targets is not None or self.wishes.forced:
+            found = self._as_wished(found)
+        if len({spec.id for spec in found}) < len(found):
+            found = _each_once(found)
+        return tuple(found)
+
+    def _as_wished(self, specs: Iterable[JobSpec]) -> list[JobSpec]:
+        named = None if self.targets is None else self.targets.named
+        forced = [matcher(name) for name in self.wishes.forced]
+        found = []
+        for spec in specs:
+            if named and spec.role is Role.EPHEMERAL and spec.outputs and spec.id in named:
+                spec = spec._replace(role=Role.OUTPUT, is_wanted=True)
+            if forced and spec.role is not Role.INVARIANT and _fits(spec, forced):
+                spec = spec._replace(forced=True)
+            found.append(spec)
+        return found
 
     def note_pruned(self, job_id: JobId, is_pruned: bool) -> None:
         """A job was taken out of the run, or back into it."""
@@ -529,6 +532,19 @@ def refuse_second_maker(path: str, first: Any, second: Any) -> NoReturn:
         ],
         "Give one of them another file name, or remove one.",
     )
+
+
+def _each_once(specs: Iterable[JobSpec]) -> list[JobSpec]:
+    found: dict[JobId, JobSpec] = {}
+    for spec in specs:
+        other = found.setdefault(spec.id, spec)
+        if other.fingerprint != spec.fingerprint:
+            raise JobContractError(
+                "two different functions are watched under one name",
+                [("name", spec.id), ("first", other.place), ("second", spec.place)],
+                "Give one of the FunctionInvariants another name.",
+            )
+    return list(found.values())
 
 
 def _fits(spec: JobSpec, matchers: list[Callable[[str], bool]]) -> bool:

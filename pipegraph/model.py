@@ -195,8 +195,11 @@ class UsualSpec(JobSpec):
         return self._whole()._asdict()
 
 
+_new = tuple.__new__
+
+
 def usual_spec(
-    id: JobId,
+    job_id: JobId,
     role: Role,
     class_name: str,
     place: Place,
@@ -206,7 +209,7 @@ def usual_spec(
     watch: Watch | None = None,
 ) -> JobSpec:
     """Of a job whose other fields are as they are by default: takes less than a `JobSpec`, of memory and of time."""
-    return tuple.__new__(UsualSpec, (id, role, class_name, place, outputs, inputs, fingerprint, watch))
+    return _new(UsualSpec, (job_id, role, class_name, place, outputs, inputs, fingerprint, watch))
 
 
 _LEFT_OUT = JobSpec._fields[JobSpec._fields.index("in_memory") :]

@@ -13,6 +13,8 @@ from typing import NamedTuple
 from .findings import Followed, Seen
 from .values import digest, scalar_text
 
+_new = tuple.__new__
+
 _DESCRIBED = ("=0;S", "=0;L")
 """Begins the text of a callback that goes by what is written in it, or by its code: not by its name."""
 
@@ -45,7 +47,7 @@ def seen_before(function: Callable[..., object] | None, follow: bool, followed: 
     if carried is None:
         return None
     seen = digest(head.text + carried), head.unwatched, head.remarks, None
-    return tuple.__new__(Seen, seen)  # What `Seen` does, in a third of the time: there may be a million.
+    return _new(Seen, seen)  # What `Seen` does, in a third of the time: there may be a million.
 
 
 def remember(function: Callable[..., object] | None, follow: bool, followed: Followed, text: str, seen: Seen) -> None:

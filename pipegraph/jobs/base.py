@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from ..cycles import raise_cycle
@@ -678,30 +679,11 @@ class Job:
                 )
             elif name not in inputs:
                 inputs = (*inputs, name)
-        if unwatched or self._is_unusual:
+        if unwatched or _rarely_set(self) != _USUALLY or self.graph.isolation == "shared":
             spec = self._full_spec(inputs, unwatched)
         else:
             spec = usual_spec(job_id, self.role, type(self).__name__, self.place, self.spec_outputs, inputs)
         return (spec,) if code is None else (code, spec)
-
-    @property
-    def _is_unusual(self) -> bool:
-        """Something that is rarely set may be: `usual_spec` would not have it."""
-        return bool(
-            self.in_memory
-            or self.is_final
-            or self.empty_ok
-            or self._cores != 1
-            or self._memory != -1
-            or self.is_forced
-            or self.adopts
-            or self.keeps
-            or self.is_opaque
-            or self.command_line
-            or self._store is not None
-            or self._isolation == "shared"
-            or self.graph.isolation == "shared"
-        )
 
     def _full_spec(self, inputs: tuple[InputId, ...], unwatched: frozenset[InputId]) -> JobSpec:
         return JobSpec(
@@ -773,3 +755,21 @@ class Job:
         """What was loaded is needed no more. Happens in the slave."""
         if self.cleanup is not None:
             self.cleanup()
+
+
+_rarely_set = attrgetter(
+    "in_memory",
+    "is_final",
+    "empty_ok",
+    "_cores",
+    "_memory",
+    "is_forced",
+    "adopts",
+    "keeps",
+    "is_opaque",
+    "command_line",
+    "_store",
+    "_isolation",
+)
+_USUALLY = _rarely_set(Job)
+"""With these, and code that is watched, `usual_spec` has all that is to be said."""

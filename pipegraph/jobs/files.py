@@ -54,8 +54,7 @@ class FileGeneratingJob(Job):
         empty_file_allowed: bool | None = None,
         isolation: str | None = None,
     ) -> None:
-        if function is None:
-            _require_function(self, function)
+        _require_function(self, function)
         if isolation is not None:
             self.isolation = isolation
         if self._declare(function, takes_output=True) or self.graph.is_between_runs:

@@ -55,7 +55,8 @@ def output_path(given: Any, class_name: str, graph: Graph) -> str:
         _refuse("a file name with a zero byte", path, class_name, graph.place_of_caller, "Remove it.")
     if path[0] in "/." or "//" in path or "/." in path or path[-1] == "/":
         if path[-1] == "/":
-            _refuse("a file name that ends with a slash", path, class_name, graph.place_of_caller, "Name a file, not a folder.")
+            mend = "Name a file, not a folder."
+            _refuse("a file name that ends with a slash", path, class_name, graph.place_of_caller, mend)
         path = os.path.normpath(path)
         if path[0] == "/" or path.startswith("../"):
             path = os.path.relpath(os.path.join(graph.directory, path), graph.directory)
