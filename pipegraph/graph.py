@@ -36,6 +36,8 @@ _MANY = 4096
 """Jobs."""
 _USUAL_OLD = 10
 """Python's own threshold of the oldest generation."""
+_JOBS_A_LOOK = 5000
+"""Jobs. A graph grown by as many makes about 1.4 units of that threshold, of 7000 objects each."""
 
 _here = os.getpid()
 """This process; to ask the system each time would take longer than all else that is checked of a declaration."""
@@ -136,6 +138,7 @@ class Graph:
         self._own_files: set[str] = set()
         self._names: dict[str, str] = {}
         self._thresholds: tuple[int, int, int] | None = None
+        self._seldom = (0, 0, 0)
         self._growing: tuple[JobId, int] | None = None
         self._generator_of: dict[JobId, JobId] = {}
         self._new_jobs: dict[JobId, Any] = {}
@@ -245,22 +248,24 @@ class Graph:
                 self._generator_of[job.job_id] = self._growing[0]
 
     def _collect_seldom(self) -> None:
-        """Have the garbage collector look at all that there is ten times as seldom, until the run.
+        """Have the garbage collector look at all that there is ten times as seldom, or less, until the run.
 
         Each such look goes over all jobs, which are no garbage: together they would take as long as making the jobs.
-        Its frequent looks at what is new stay as they are, and so does whatever the script itself has set.
+        Where there are hundreds of thousands, the next one comes when there are about three times as many. Its frequent
+        looks at what is new stay as they are, and so does whatever the script itself has set.
         """
-        young, middle, old = gc.get_threshold()
+        young, middle, old = now = gc.get_threshold()
         if self._thresholds is None and 0 < old <= _USUAL_OLD:
-            self._thresholds = young, middle, old
-            gc.set_threshold(young, middle, old * 10)
+            self._thresholds = self._seldom = now
+        if self._thresholds is not None and now == self._seldom:
+            self._seldom = young, middle, max(10 * self._thresholds[2], len(self.jobs) // _JOBS_A_LOOK)
+            gc.set_threshold(*self._seldom)
 
     def collect_as_before(self) -> None:
         """Undo that, unless the script has set something else since."""
         if self._thresholds is not None:
-            young, middle, old = self._thresholds
-            if gc.get_threshold() == (young, middle, old * 10):
-                gc.set_threshold(young, middle, old)
+            if gc.get_threshold() == self._seldom:
+                gc.set_threshold(*self._thresholds)
             self._thresholds = None
 
     def kinds(self) -> set[type[Any]]:

@@ -36,6 +36,25 @@ def test_many_jobs_make_full_collections_seldom_until_they_run(graph, monkeypatc
     assert after == (700, 10, 10)
 
 
+def test_the_more_jobs_there_are_the_more_seldom_are_full_collections_until_they_run(graph, monkeypatch):
+    monkeypatch.setattr("pipegraph.graph._MANY", 10)
+    monkeypatch.setattr("pipegraph.graph._JOBS_A_LOOK", 1)
+    before = gc.get_threshold()
+    seen = []
+    try:
+        gc.set_threshold(700, 10, 1)
+        for number in range(30):
+            ppg.ParameterInvariant(str(number), number)
+            seen.append(gc.get_threshold()[2])
+        ppg.run_pipegraph()
+        after = gc.get_threshold()
+    finally:
+        gc.set_threshold(*before)
+
+    assert list(dict.fromkeys(seen)) == [1, 10, 20, 30]
+    assert after == (700, 10, 1)
+
+
 @pytest.mark.parametrize("own", [(700, 10, 5000), (700, 10, 0)])
 def test_how_a_script_has_garbage_collected_stays(graph, monkeypatch, own):
     monkeypatch.setattr("pipegraph.graph._MANY", 10)
@@ -59,6 +78,8 @@ def test_what_a_script_sets_of_the_collector_meanwhile_is_not_undone(graph, monk
         for number in range(30):
             ppg.ParameterInvariant(str(number), number)
         gc.set_threshold(1, 2, 3)
+        for number in range(30, 60):
+            ppg.ParameterInvariant(str(number), number)
         ppg.new_pipegraph()
         found = gc.get_threshold()
     finally:
