@@ -107,3 +107,27 @@ def test_a_graph_that_has_jobs_share_a_process_says_so_in_each_spec(graph):
     *_, spec = graph.specs()
 
     assert spec.shares_process
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ppg.FileGeneratingJob("a", write),
+        lambda: ppg.FileGeneratingJob("a", write, empty_ok=True),
+        lambda: ppg.MultiFileGeneratingJob(["a", "b"], write, empty_ok={"a": True}),
+        lambda: ppg.TempFileGeneratingJob("a", write),
+        lambda: ppg.DataLoadingJob("a", list),
+        lambda: ppg.AttributeLoadingJob("a", list, "b", list),
+        lambda: ppg.JobGeneratingJob("a", list),
+        lambda: ppg.FinalJob("a", list),
+        lambda: ppg.CachedDataLoadingJob("a", list, print),
+        lambda: ppg.CommandJob("a", ["touch", "a"]),
+    ],
+)
+def test_the_short_spec_of_a_job_leaves_nothing_out(graph, make):
+    make()
+    for job in graph.jobs.values():
+        if job.role is not Role.INVARIANT:
+            *_, spec = job.specs()
+
+            assert spec == job._full_spec(spec.inputs, spec.unwatched)
