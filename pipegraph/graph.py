@@ -36,6 +36,19 @@ _MANY = 4096
 """Jobs."""
 _USUAL_OLD = 10
 """Python's own threshold of the oldest generation."""
+_JOBS_A_LOOK = 5000
+"""Jobs. A graph grown by as many makes about 1.4 units of that threshold, of 7000 objects each."""
+
+_here = os.getpid()
+"""This process; to ask the system each time would take longer than all else that is checked of a declaration."""
+
+
+def _note_fork() -> None:
+    global _here
+    _here = os.getpid()
+
+
+os.register_at_fork(after_in_child=_note_fork)
 
 INTERACTIVE = "<interactive>"
 """The script, where there is none."""
@@ -78,6 +91,8 @@ class Graph:
         Who takes part, in a run that wants only some.
     wishes
         Of the command that runs the script, for the run that begins.
+    is_in_order
+        No job was given an input when another one needed it already: then none can wait for itself.
     running, was_run
         A run is under way; there was one.
     """
@@ -115,12 +130,15 @@ class Graph:
         self.was_run = False
         self.directory = os.getcwd()
         self.pid = os.getpid()
+        self.is_in_order = True
         self.unique_objects: dict[tuple[str, str], object] = {}
         self.outcomes: dict[JobId, Outcome] = {}
         # With the code, as an id is good only while its owner lives.
         self._places: dict[tuple[int, int], tuple[CodeType, Place]] = {}
+        self._own_files: set[str] = set()
         self._names: dict[str, str] = {}
         self._thresholds: tuple[int, int, int] | None = None
+        self._seldom = (0, 0, 0)
         self._growing: tuple[JobId, int] | None = None
         self._generator_of: dict[JobId, JobId] = {}
         self._new_jobs: dict[JobId, Any] = {}
@@ -142,19 +160,22 @@ class Graph:
     def place_of_caller(self) -> Place:
         """The nearest line that is not pipegraph's own."""
         frame: FrameType | None = sys._getframe(1)
+        own = self._own_files
         while frame is not None:
             code = frame.f_code
-            if not code.co_filename.startswith(_PACKAGE):
-                break
+            filename = code.co_filename
+            if filename not in own:
+                # By the instruction: to find its line takes the longer the further down in the script it is.
+                at = id(code), frame.f_lasti
+                known = self._places.get(at)
+                if known is not None:
+                    return known[1]
+                if not filename.startswith(_PACKAGE):
+                    break
+                own.add(filename)
             frame = frame.f_back
         else:
             return Place("", 0)
-        # By the instruction: to find its line takes the longer the further down in the script it is.
-        at = id(code), frame.f_lasti
-        known = self._places.get(at)
-        if known is not None:
-            return known[1]
-        filename = code.co_filename
         name = shown_file(filename)
         if filename.startswith(self.directory + os.sep):
             name = filename[len(self.directory) + 1 :]
@@ -178,7 +199,7 @@ class Graph:
         JobContractError
             In a job's process, in another fork, or while the graph runs.
         """
-        pid = os.getpid()
+        pid = _here
         if pid != self.pid and (self._growing is None or self._growing[1] != pid):
             raise JobContractError(
                 f"{what} inside a job, or in another process than the one that made the graph",
@@ -207,7 +228,8 @@ class Graph:
         JobContractError
             Not now, not here.
         """
-        self.check_declarable("a job was made")
+        if self.running or _here != self.pid:
+            self.check_declarable("a job was made")
         for path in paths:
             other = self.makers.get(path)
             if other is None:
@@ -216,8 +238,9 @@ class Graph:
                 if self.is_between_runs and other.job_id == job.job_id:
                     continue
                 refuse_second_maker(path, other, job)
-        self.jobs[job.job_id] = job
-        if not len(self.jobs) % _MANY:
+        jobs = self.jobs
+        jobs[job.job_id] = job
+        if not len(jobs) % _MANY:
             self._collect_seldom()
         if self._growing is not None:
             self._new_jobs[job.job_id] = job
@@ -225,26 +248,40 @@ class Graph:
                 self._generator_of[job.job_id] = self._growing[0]
 
     def _collect_seldom(self) -> None:
-        """Have the garbage collector look at all that there is ten times as seldom, until the run.
+        """Have the garbage collector look at all that there is ten times as seldom, or less, until the run.
 
         Each such look goes over all jobs, which are no garbage: together they would take as long as making the jobs.
-        Its frequent looks at what is new stay as they are, and so does whatever the script itself has set.
+        Where there are hundreds of thousands, the next one comes when there are about three times as many. Its frequent
+        looks at what is new stay as they are, and so does whatever the script itself has set.
         """
-        young, middle, old = gc.get_threshold()
+        young, middle, old = now = gc.get_threshold()
         if self._thresholds is None and 0 < old <= _USUAL_OLD:
-            self._thresholds = young, middle, old
-            gc.set_threshold(young, middle, old * 10)
+            self._thresholds = self._seldom = now
+        if self._thresholds is not None and now == self._seldom:
+            self._seldom = young, middle, max(10 * self._thresholds[2], len(self.jobs) // _JOBS_A_LOOK)
+            gc.set_threshold(*self._seldom)
 
     def collect_as_before(self) -> None:
         """Undo that, unless the script has set something else since."""
         if self._thresholds is not None:
-            young, middle, old = self._thresholds
-            if gc.get_threshold() == (young, middle, old * 10):
-                gc.set_threshold(young, middle, old)
+            if gc.get_threshold() == self._seldom:
+                gc.set_threshold(*self._thresholds)
             self._thresholds = None
 
+    def kinds(self) -> set[type[Any]]:
+        """The classes of all jobs."""
+        return set(map(type, self.jobs.values()))
+
     def note_edge(self, dependent: JobId, name: InputId) -> None:
-        """An input was added; while the graph grows, those of earlier jobs are news."""
+        """An input is added; while the graph grows, those of earlier jobs are news.
+
+        Raises
+        ------
+        JobContractError
+            Not now, not here.
+        """
+        if self.running or _here != self.pid:
+            self.check_declarable("a dependency was added")
         if self._growing is not None and dependent not in self._new_jobs:
             self._new_edges[dependent, name] = None
 
@@ -282,7 +319,8 @@ class Graph:
         self.targets = None
         self._resolve(self.jobs)
         self._keep_globals()
-        check_for_cycles(self.jobs, self.maker)
+        if self.was_run or not self.is_in_order:
+            check_for_cycles(self.jobs, self.maker)
         if targets is None:
             return
         self.targets = Targets(targets, self.jobs, self.maker, self.place_of_caller())
@@ -307,7 +345,7 @@ class Graph:
     def _keep_globals(self) -> None:
         """What functions use is what it is now, whatever jobs load; only generators have jobs fingerprinted later."""
         self.followed.forget()
-        if any(job.is_generator for job in self.jobs.values()):
+        if any(kind.is_generator for kind in self.kinds()):
             names = (getattr(job.function, "__globals__", None) for job in self.jobs.values())
             self.followed.globals.begin({id(each): each for each in names if each is not None}.values())
 
@@ -325,30 +363,29 @@ class Graph:
 
     def _specs(self, among: dict[JobId, Any]) -> tuple[JobSpec, ...]:
         found: list[JobSpec] = []
-        seen: dict[JobId, JobSpec] = {}
         kept = None if self.targets is None else self.targets.kept
-        named = None if self.targets is None else self.targets.named
-        forced = [matcher(name) for name in self.wishes.forced]
         left_out = self._left_out
         for job in among.values():
             if (left_out and job.job_id in left_out) or (kept is not None and job.job_id not in kept):
                 continue
-            for spec in job.specs():
-                if named and spec.role is Role.EPHEMERAL and spec.outputs and spec.id in named:
-                    spec = spec._replace(role=Role.OUTPUT, is_wanted=True)
-                if forced and spec.role is not Role.INVARIANT and _fits(spec, forced):
-                    spec = spec._replace(forced=True)
-                other = seen.get(spec.id)
-                if other is None:
-                    seen[spec.id] = spec
-                    found.append(spec)
-                elif other.fingerprint != spec.fingerprint:
-                    raise JobContractError(
-                        "two different functions are watched under one name",
-                        [("name", spec.id), ("first", other.place), ("second", spec.place)],
-                        "Give one of the FunctionInvariants another name.",
-                    )
+            found += job.specs()
+        if self.targets is not None or self.wishes.forced:
+            found = self._as_wished(found)
+        if len({spec.id for spec in found}) < len(found):
+            found = _each_once(found)
         return tuple(found)
+
+    def _as_wished(self, specs: Iterable[JobSpec]) -> list[JobSpec]:
+        named = None if self.targets is None else self.targets.named
+        forced = [matcher(name) for name in self.wishes.forced]
+        found = []
+        for spec in specs:
+            if named and spec.role is Role.EPHEMERAL and spec.outputs and spec.id in named:
+                spec = spec._replace(role=Role.OUTPUT, is_wanted=True)
+            if forced and spec.role is not Role.INVARIANT and _fits(spec, forced):
+                spec = spec._replace(forced=True)
+            found.append(spec)
+        return found
 
     def note_pruned(self, job_id: JobId, is_pruned: bool) -> None:
         """A job was taken out of the run, or back into it."""
@@ -500,6 +537,19 @@ def refuse_second_maker(path: str, first: Any, second: Any) -> NoReturn:
         ],
         "Give one of them another file name, or remove one.",
     )
+
+
+def _each_once(specs: Iterable[JobSpec]) -> list[JobSpec]:
+    found: dict[JobId, JobSpec] = {}
+    for spec in specs:
+        other = found.setdefault(spec.id, spec)
+        if other.fingerprint != spec.fingerprint:
+            raise JobContractError(
+                "two different functions are watched under one name",
+                [("name", spec.id), ("first", other.place), ("second", spec.place)],
+                "Give one of the FunctionInvariants another name.",
+            )
+    return list(found.values())
 
 
 def _fits(spec: JobSpec, matchers: list[Callable[[str], bool]]) -> bool:

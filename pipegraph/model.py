@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from typing import NamedTuple, NoReturn, TypeAlias
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 from xxhash import xxh3_128_hexdigest
 
@@ -157,6 +157,65 @@ class JobSpec(NamedTuple):
     def is_transparent(self) -> bool:
         """Its fingerprint is that of its inputs."""
         return self.in_memory and not self.is_opaque
+
+
+class UsualSpec(JobSpec):
+    """The same, less than half as large, of a job whose fields from `in_memory` on are as they are by default.
+
+    Only those before are kept, of a million invariants and jobs; `usual_spec` makes it. It equals the `JobSpec` of the
+    same fields, and is shown as that; with a field replaced it is one.
+    """
+
+    __slots__ = ()
+
+    def _whole(self) -> JobSpec:
+        return JobSpec._make((*self, *_USUAL))
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is UsualSpec:
+            return tuple(self) == tuple(other)
+        return tuple(self._whole()) == other
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self._whole())
+
+    def __repr__(self) -> str:
+        return repr(self._whole())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return usual_spec, tuple(self)
+
+    def _replace(self, **fields: Any) -> JobSpec:  # type: ignore[override]
+        return self._whole()._replace(**fields)
+
+    def _asdict(self) -> dict[str, Any]:
+        return self._whole()._asdict()
+
+
+_new = tuple.__new__
+
+
+def usual_spec(
+    job_id: JobId,
+    role: Role,
+    class_name: str,
+    place: Place,
+    outputs: tuple[str, ...] = (),
+    inputs: tuple[InputId, ...] = (),
+    fingerprint: Fingerprint | None = None,
+    watch: Watch | None = None,
+) -> JobSpec:
+    """Of a job whose other fields are as they are by default: takes less than a `JobSpec`, of memory and of time."""
+    return _new(UsualSpec, (job_id, role, class_name, place, outputs, inputs, fingerprint, watch))
+
+
+_LEFT_OUT = JobSpec._fields[JobSpec._fields.index("in_memory") :]
+_USUAL = tuple(JobSpec._field_defaults[name] for name in _LEFT_OUT)
+for _name, _value in zip(_LEFT_OUT, _USUAL):
+    setattr(UsualSpec, _name, _value)  # On the class is what its tuples are too short for.
 
 
 class Grant(NamedTuple):

@@ -188,7 +188,7 @@ def _run(graph: Graph, dry_run: bool, targets: Any, changed: Any) -> Any:
     if wished.cores:
         graph.rc.cores_available = graph.rc.max_cores_to_use = wished.cores
     graph.resolve(None if targets is None else names_of(targets, graph.maker))
-    if wished.forced and not any(job.is_generator for job in graph.jobs.values()):
+    if wished.forced and not any(kind.is_generator for kind in graph.kinds()):
         check_all_named(graph.wishes.forced, graph.specs(), where, "forced")
     # What a run makes is no garbage until it ends; looking for it would cost a third of deciding.
     graph.collect_as_before()
@@ -197,7 +197,7 @@ def _run(graph: Graph, dry_run: bool, targets: Any, changed: Any) -> Any:
     try:
         if dry_run:
             return _look_ahead(graph, changed)
-        if any(job.is_program for job in graph.jobs.values()):
+        if any(kind.is_program for kind in graph.kinds()):
             from .installed import check_installed
 
             check_installed(graph)

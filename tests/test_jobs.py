@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import itertools
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,25 @@ def test_many_jobs_make_full_collections_seldom_until_they_run(graph, monkeypatc
     assert after == (700, 10, 10)
 
 
+def test_the_more_jobs_there_are_the_more_seldom_are_full_collections_until_they_run(graph, monkeypatch):
+    monkeypatch.setattr("pipegraph.graph._MANY", 10)
+    monkeypatch.setattr("pipegraph.graph._JOBS_A_LOOK", 1)
+    before = gc.get_threshold()
+    seen = []
+    try:
+        gc.set_threshold(700, 10, 1)
+        for number in range(30):
+            ppg.ParameterInvariant(str(number), number)
+            seen.append(gc.get_threshold()[2])
+        ppg.run_pipegraph()
+        after = gc.get_threshold()
+    finally:
+        gc.set_threshold(*before)
+
+    assert list(dict.fromkeys(seen)) == [1, 10, 20, 30]
+    assert after == (700, 10, 1)
+
+
 @pytest.mark.parametrize("own", [(700, 10, 5000), (700, 10, 0)])
 def test_how_a_script_has_garbage_collected_stays(graph, monkeypatch, own):
     monkeypatch.setattr("pipegraph.graph._MANY", 10)
@@ -58,6 +78,8 @@ def test_what_a_script_sets_of_the_collector_meanwhile_is_not_undone(graph, monk
         for number in range(30):
             ppg.ParameterInvariant(str(number), number)
         gc.set_threshold(1, 2, 3)
+        for number in range(30, 60):
+            ppg.ParameterInvariant(str(number), number)
         ppg.new_pipegraph()
         found = gc.get_threshold()
     finally:
@@ -256,6 +278,60 @@ def test_a_longer_circle_is_shown_as_its_path_when_the_run_begins(graph):
     ]
     assert str(caught.value).count("test_jobs.py:") == 5
     assert not Path("a0").exists()
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
+def test_a_longer_circle_is_found_in_whatever_order_it_is_told(graph, order):
+    jobs = [ppg.FileGeneratingJob(f"a{n}", write) for n in range(4)]
+    for n in order:
+        jobs[n].depends_on(jobs[(n + 1) % 4])
+
+    with pytest.raises(CycleError):
+        graph.resolve()
+
+
+def test_a_longer_circle_that_is_told_when_the_run_begins_is_found(graph):
+    a, b, c = (ppg.FileGeneratingJob(name, write) for name in "abc")
+    b.depends_on(a)
+    c.depends_on(b)
+    a.depends_on(lambda: c)
+
+    with pytest.raises(CycleError):
+        graph.resolve()
+    with pytest.raises(CycleError):
+        graph.resolve()
+
+
+def test_a_circle_over_one_file_of_several_is_found(graph):
+    several = ppg.MultiFileGeneratingJob(["a1", "a2"], lambda files: [write(file) for file in files])
+    b, c = ppg.FileGeneratingJob("b", write), ppg.FileGeneratingJob("c", write)
+    b.depends_on(several["a2"])
+    c.depends_on("b")
+    several.depends_on(c)
+
+    with pytest.raises(CycleError):
+        graph.resolve()
+
+
+def test_a_circle_by_a_job_that_takes_the_place_of_an_invariant_is_found(graph):
+    Path("given").write_text("x")
+    b, c = ppg.FileGeneratingJob("b", write), ppg.FileGeneratingJob("c", write)
+    b.depends_on(ppg.FileInvariant("given"))
+    c.depends_on(b)
+    ppg.run_pipegraph()
+    ppg.FileGeneratingJob("given", write).depends_on(c)
+
+    with pytest.raises(CycleError):
+        graph.resolve()
+
+
+def test_jobs_that_were_told_in_any_order_and_make_no_circle_may_run(graph):
+    jobs = [ppg.FileGeneratingJob(f"a{n}", write) for n in range(4)]
+    for n in (2, 0, 1):
+        jobs[n].depends_on(jobs[n + 1])
+    ppg.run_pipegraph()
+
+    assert all(Path(f"a{n}").exists() for n in range(4))
 
 
 def test_invariants_and_final_jobs_have_their_rules(graph):

@@ -165,10 +165,21 @@ def flat_text(value: object) -> str | None:
         return None
     texts = []
     for key, item in value.items():
-        text = scalar_text(item)
-        if text is None or type(key) is not str:
+        if type(key) is not str:
             return None
-        texts.append(f"s{len(key)}:{key}{text}")
+        kind = type(item)
+        # As `scalar_text` has it; a call for each is a fifth of the time.
+        if kind is str and len(item) <= LONG_TEXT:
+            texts.append(f"s{len(key)}:{key}s{len(item)}:{item}")
+        elif kind is int:
+            texts.append(f"s{len(key)}:{key}i{item:x};")
+        elif kind is float:
+            texts.append(f"s{len(key)}:{key}f{item!r};")
+        else:
+            text = scalar_text(item)
+            if text is None:
+                return None
+            texts.append(f"s{len(key)}:{key}{text}")
     # In the order of the keys' own texts: none of these is the beginning of another.
     texts.sort()
     whole = f"d{len(texts)}:" + "".join(texts)

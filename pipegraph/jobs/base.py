@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from ..cycles import raise_cycle
@@ -15,7 +16,7 @@ from ..errors import DuplicateOutputError, FingerprintError, JobContractError
 from ..explanations import Explanation
 from ..graph import Graph, check_isolation, current
 from ..invariants.functions import Follow, fingerprint_function, look_at_function
-from ..model import ALONE, InputId, JobId, JobSpec, Place, Role, Store
+from ..model import ALONE, InputId, JobId, JobSpec, Place, Role, Store, usual_spec
 from ..outcomes import NO_OUTCOME, Outcome
 from .joblist import JobList
 from .names import call_takes_output, path_of_input, text_id
@@ -148,6 +149,7 @@ class Job:
     _later: list[Callable[[], Any]] | None = None
     _store: Store | None = None
     _is_whole = False
+    _is_needed = False
     _isolation: str | None = None
 
     def __new__(cls, job_id: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -226,15 +228,16 @@ class Job:
 
     def _enlist(self) -> None:
         """Into the graph, once everything about the job is known to be right."""
-        if not self._is_whole:
-            outputs = self.outputs
-            for path in outputs:
-                if self.rename_broken:
-                    self._refuse_broken(path, self, self.graph.maker(path + BROKEN))
-                if path.endswith(BROKEN):
-                    self._refuse_broken(path[: -len(BROKEN)], self.graph.maker(path[: -len(BROKEN)]), self)
-            self.graph.register(self, outputs)
-            self._is_whole = True
+        if self._is_whole:
+            return
+        outputs = self.outputs
+        for path in outputs:
+            if self.rename_broken:
+                self._refuse_broken(path, self, self.graph.maker(path + BROKEN))
+            if path.endswith(BROKEN):
+                self._refuse_broken(path[: -len(BROKEN)], self.graph.maker(path[: -len(BROKEN)]), self)
+        self.graph.register(self, outputs)
+        self._is_whole = True
 
     @staticmethod
     def _refuse_broken(path: str, renaming: Job | None, other: Job | None) -> None:
@@ -372,7 +375,8 @@ class Job:
         inputs = self._inputs
         if inputs is not None and name in inputs:
             return
-        if job.graph is not self.graph:
+        graph = self.graph
+        if job.graph is not graph:
             raise JobContractError(
                 "a job of another graph",
                 [("job", f"{self.job_id} ({self.place})"), ("input", f"{job.job_id} ({job.place})")],
@@ -381,11 +385,15 @@ class Job:
         if job is self or (job._inputs is not None and self.job_id in job._inputs):
             raise_cycle([self] if job is self else [self, job])
         self._check_may_need(job)
-        self.graph.check_declarable("a dependency was added")
+        graph.note_edge(self.job_id, name)
+        if self._is_needed:
+            graph.is_in_order = False
+        if not job._is_needed:
+            job._is_needed = True
         if inputs is None:
-            inputs = self._inputs = {}
-        inputs[name] = None
-        self.graph.note_edge(self.job_id, name)
+            self._inputs = {name: None}
+        else:
+            inputs[name] = None
         for reader in job._readers:
             self._add_input(reader, reader.job_id)
 
@@ -648,29 +656,37 @@ class Job:
 
     def specs(self) -> Iterable[JobSpec]:
         """This job, and the invariant of its callback, as plain data."""
-        inputs: tuple[InputId, ...] = tuple(self._inputs) if self._inputs is not None else ()
+        job_id = self.job_id
+        inputs: tuple[InputId, ...] = () if self._inputs is None else tuple(self._inputs)
         unwatched = _NOTHING
+        code: JobSpec | None = None
         if self._has_code:
-            name = "FI" + self.job_id
-            if self._is_code_watched:
-                if name not in self.graph.jobs:
-                    inputs = (*inputs, name)
-                    yield self._function_spec(name, "FunctionInvariant")
-                elif self.graph.jobs[name].role is not Role.INVARIANT:
-                    raise JobContractError(
-                        "a job has the id under which the code of another is watched",
-                        [
-                            ("id", name),
-                            ("first", f"{type(self.graph.jobs[name]).__name__}, {self.graph.jobs[name].place}"),
-                            ("second", f"{type(self).__name__} {self.job_id}, {self.place}"),
-                        ],
-                        "Give one of them another id.",
-                    )
-                elif name not in inputs:
-                    inputs = (*inputs, name)
-            else:
+            name = "FI" + job_id
+            if not self._is_code_watched:
                 unwatched = frozenset((name,))
-        yield JobSpec(
+            elif (other := self.graph.jobs.get(name)) is None:
+                inputs = (*inputs, name)
+                code = self._function_spec(name, "FunctionInvariant")
+            elif other.role is not Role.INVARIANT:
+                raise JobContractError(
+                    "a job has the id under which the code of another is watched",
+                    [
+                        ("id", name),
+                        ("first", f"{type(other).__name__}, {other.place}"),
+                        ("second", f"{type(self).__name__} {job_id}, {self.place}"),
+                    ],
+                    "Give one of them another id.",
+                )
+            elif name not in inputs:
+                inputs = (*inputs, name)
+        if unwatched or _rarely_set(self) != _USUALLY or self.graph.isolation == "shared":
+            spec = self._full_spec(inputs, unwatched)
+        else:
+            spec = usual_spec(job_id, self.role, type(self).__name__, self.place, self.spec_outputs, inputs)
+        return (spec,) if code is None else (code, spec)
+
+    def _full_spec(self, inputs: tuple[InputId, ...], unwatched: frozenset[InputId]) -> JobSpec:
+        return JobSpec(
             self.job_id,
             self.role,
             type(self).__name__,
@@ -714,10 +730,10 @@ class Job:
                 "Have less of it looked at, job.watch_code(follow=False), and tell the makers of pipegraph.",
             ) from error
         self._fingerprint = seen.fingerprint
-        remarks: tuple[tuple[str, str], ...] = ()
-        if seen.unwatched or seen.remarks:
-            unwatched = [(f"not watched: {each}", _MEND) for each in seen.unwatched]
-            remarks = (*unwatched, *((each, "") for each in seen.remarks))
+        if not seen.unwatched and not seen.remarks:
+            return usual_spec(name, Role.INVARIANT, class_name, self.place, (), (), seen.fingerprint)
+        unwatched = [(f"not watched: {each}", _MEND) for each in seen.unwatched]
+        remarks = (*unwatched, *((each, "") for each in seen.remarks))
         return JobSpec(name, Role.INVARIANT, class_name, self.place, fingerprint=seen.fingerprint, remarks=remarks)
 
     @property
@@ -739,3 +755,21 @@ class Job:
         """What was loaded is needed no more. Happens in the slave."""
         if self.cleanup is not None:
             self.cleanup()
+
+
+_rarely_set = attrgetter(
+    "in_memory",
+    "is_final",
+    "empty_ok",
+    "_cores",
+    "_memory",
+    "is_forced",
+    "adopts",
+    "keeps",
+    "is_opaque",
+    "command_line",
+    "_store",
+    "_isolation",
+)
+_USUALLY = _rarely_set(Job)
+"""With these, and code that is watched, `usual_spec` has all that is to be said."""

@@ -59,7 +59,8 @@ class FileGeneratingJob(Job):
             self.isolation = isolation
         if self._declare(function, takes_output=True) or self.graph.is_between_runs:
             may_be_empty = empty_ok if empty_file_allowed is None else empty_file_allowed
-            self._set_options(rename_broken, frozenset((self.job_id,)) if may_be_empty else _NONE)
+            if may_be_empty or self.empty_ok or rename_broken != self.rename_broken:
+                self._set_options(rename_broken, frozenset((self.job_id,)) if may_be_empty else _NONE)
             self._enlist()
 
     @classmethod

@@ -13,7 +13,7 @@ from ..invariants.bounds import too_large
 from ..invariants.packages import package_version
 from ..invariants.parameters import fingerprint_of_flat, fingerprint_parameters, value_text
 from ..invariants.shown import value_parts
-from ..model import FILES_PREFIX, JobId, JobSpec, Role, Watch
+from ..model import FILES_PREFIX, JobId, JobSpec, Role, Watch, usual_spec
 from .base import Callback, Job
 from .names import path_of_input, text_id
 
@@ -196,10 +196,10 @@ class ParameterInvariant(Invariant):
 
     def specs(self) -> Iterable[JobSpec]:
         """The value's fingerprint."""
-        fingerprint, text = self._fingerprint, self._value_text
-        return (
-            JobSpec(self.job_id, self.role, type(self).__name__, self.place, fingerprint=fingerprint, value_text=text),
-        )
+        name, fingerprint, text = type(self).__name__, self._fingerprint, self._value_text
+        if text:
+            return (JobSpec(self.job_id, self.role, name, self.place, fingerprint=fingerprint, value_text=text),)
+        return (usual_spec(self.job_id, self.role, name, self.place, (), (), fingerprint),)
 
 
 class FileInvariant(Invariant):
@@ -236,7 +236,8 @@ class FileInvariant(Invariant):
 
     def specs(self) -> Iterable[JobSpec]:
         """To be measured when the run begins."""
-        return (JobSpec(self.job_id, self.role, type(self).__name__, self.place, (self.job_id,), watch=self.watch),)
+        job_id = self.job_id
+        return (usual_spec(job_id, self.role, type(self).__name__, self.place, (job_id,), (), None, self.watch),)
 
 
 FileChecksumInvariant = FileInvariant

@@ -46,17 +46,17 @@ def output_path(given: Any, class_name: str, graph: Graph) -> str:
     JobContractError
         Empty, too long, outside the working directory, the directory itself, or not to be written as UTF-8.
     """
-    where = graph.place_of_caller
-    path = given if type(given) is str else _text(given, class_name, "a file name", where)
+    path = given if type(given) is str else _text(given, class_name, "a file name", graph.place_of_caller)
     if not path:
-        _refuse("an empty file name", path, class_name, where, "Give the file's path.")
+        _refuse("an empty file name", path, class_name, graph.place_of_caller, "Give the file's path.")
     if not path.isascii():
-        _check_utf8(path, class_name, where)
+        _check_utf8(path, class_name, graph.place_of_caller)
     if "\0" in path:
-        _refuse("a file name with a zero byte", path, class_name, where, "Remove it.")
+        _refuse("a file name with a zero byte", path, class_name, graph.place_of_caller, "Remove it.")
     if path[0] in "/." or "//" in path or "/." in path or path[-1] == "/":
         if path[-1] == "/":
-            _refuse("a file name that ends with a slash", path, class_name, where, "Name a file, not a folder.")
+            mend = "Name a file, not a folder."
+            _refuse("a file name that ends with a slash", path, class_name, graph.place_of_caller, mend)
         path = os.path.normpath(path)
         if path[0] == "/" or path.startswith("../"):
             path = os.path.relpath(os.path.join(graph.directory, path), graph.directory)
@@ -65,11 +65,11 @@ def output_path(given: Any, class_name: str, graph: Graph) -> str:
                 "an output outside the working directory",
                 os.fspath(given),
                 class_name,
-                where,
+                graph.place_of_caller,
                 f"Outputs lie below {graph.directory}. Call new_pipegraph() in a folder above, or link one in.",
             )
     if len(path) > _SURELY_SHORT:
-        _check_length(path, class_name, where)
+        _check_length(path, class_name, graph.place_of_caller)
     return path
 
 
@@ -83,14 +83,13 @@ def path_of_input(given: Any, graph: Graph) -> str:
     JobContractError
         Empty, too long, or not to be written as UTF-8.
     """
-    where = graph.place_of_caller
-    path = given if type(given) is str else _text(given, "input", "a file name", where)
+    path = given if type(given) is str else _text(given, "input", "a file name", graph.place_of_caller)
     if not path:
-        _refuse("an empty file name", path, "input", where, "Give the file's path.")
+        _refuse("an empty file name", path, "input", graph.place_of_caller, "Give the file's path.")
     if "\0" in path:
-        _refuse("a file name with a zero byte", path, "input", where, "Remove it.")
+        _refuse("a file name with a zero byte", path, "input", graph.place_of_caller, "Remove it.")
     if not path.isascii():
-        _check_utf8(path, "input", where)
+        _check_utf8(path, "input", graph.place_of_caller)
     if path[0] in "/." or "//" in path or "/." in path or path[-1] == "/":
         path = os.path.normpath(path)
         if path.startswith(graph.directory + "/"):
@@ -100,7 +99,7 @@ def path_of_input(given: Any, graph: Graph) -> str:
             if path.startswith(graph.directory + "/"):
                 path = path[len(graph.directory) + 1 :]
     if len(path) > _SURELY_SHORT:
-        _check_length(path, "input", where)
+        _check_length(path, "input", graph.place_of_caller)
     return path
 
 
