@@ -39,17 +39,6 @@ _USUAL_OLD = 10
 _JOBS_A_LOOK = 5000
 """Jobs. A graph grown by as many makes about 1.4 units of that threshold, of 7000 objects each."""
 
-_here = os.getpid()
-"""This process; to ask the system each time would take longer than all else that is checked of a declaration."""
-
-
-def _note_fork() -> None:
-    global _here
-    _here = os.getpid()
-
-
-os.register_at_fork(after_in_child=_note_fork)
-
 INTERACTIVE = "<interactive>"
 """The script, where there is none."""
 
@@ -199,7 +188,7 @@ class Graph:
         JobContractError
             In a job's process, in another fork, or while the graph runs.
         """
-        pid = _here
+        pid = os.getpid()
         if pid != self.pid and (self._growing is None or self._growing[1] != pid):
             raise JobContractError(
                 f"{what} inside a job, or in another process than the one that made the graph",
@@ -228,7 +217,7 @@ class Graph:
         JobContractError
             Not now, not here.
         """
-        if self.running or _here != self.pid:
+        if self.running or os.getpid() != self.pid:
             self.check_declarable("a job was made")
         for path in paths:
             other = self.makers.get(path)
@@ -280,7 +269,7 @@ class Graph:
         JobContractError
             Not now, not here.
         """
-        if self.running or _here != self.pid:
+        if self.running or os.getpid() != self.pid:
             self.check_declarable("a dependency was added")
         if self._growing is not None and dependent not in self._new_jobs:
             self._new_edges[dependent, name] = None
