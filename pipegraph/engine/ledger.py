@@ -7,6 +7,7 @@ arrive, since lists indexed by number are the smallest and fastest thing that Py
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 
 from ..model import Fingerprint, InputId, JobId, JobSpec, Past, Reason, Role
 
@@ -98,33 +99,41 @@ class Ledger:
         self.undropped: dict[int, None] = {}
         self.put_behind: dict[int, list[int]] = {}
 
-    def add(self, spec: JobSpec, past: Past) -> int:
-        """A new job that is no invariant; its edges come with `connect`, when all new jobs are there."""
-        number = self._append(spec, past, WAITING, None)
-        if len(spec.outputs) > 1:
-            for path in spec.outputs:
-                self.maker_of_file[path] = number
-        if spec.role is not OUTPUT:
-            self.open[number] = 0
-            if spec.role is GENERATOR:
-                self.generators_to_come.add(number)
-        return number
+    def add_all(
+        self, specs: list[JobSpec], pasts: Mapping[JobId, Past], measured: Mapping[JobId, Fingerprint]
+    ) -> None:
+        """New jobs; their edges come with `connect`, when all of them are there.
 
-    def add_invariant(self, spec: JobSpec, fingerprint: Fingerprint | None) -> int:
-        """A new invariant, which is settled; None: it could not be measured."""
-        return self._append(spec, NO_PAST, DONE if fingerprint is not None else State.FAILED, fingerprint)
-
-    def _append(self, spec: JobSpec, past: Past, state: State, fingerprint: Fingerprint | None) -> int:
-        number = len(self.spec)
-        self.number_of[spec.id] = number
-        self.spec.append(spec)
-        self.past.append(past)
-        self.state.append(state)
-        self.fingerprint.append(fingerprint)
-        self.inputs.append(spec.inputs)
-        self.dependents.append(())
-        self.unsettled.append(0)
-        return number
+        Invariants are settled, or failed if they have no fingerprint. By columns, since there may be millions.
+        """
+        first = len(self.spec)
+        many = len(specs)
+        fingerprints: list[Fingerprint | None] = [None] * many
+        states = [WAITING] * many
+        failed, past_of, measured_of = State.FAILED, pasts.get, measured.get
+        new_pasts = [NO_PAST] * many
+        for index, spec in enumerate(specs):
+            if spec.role is INVARIANT:
+                fingerprint = fingerprints[index] = measured_of(spec.id) or spec.fingerprint
+                states[index] = DONE if fingerprint is not None else failed
+                continue
+            new_pasts[index] = past_of(spec.id, NO_PAST)
+            number = first + index
+            if len(spec.outputs) > 1:
+                for path in spec.outputs:
+                    self.maker_of_file[path] = number
+            if spec.role is not OUTPUT:
+                self.open[number] = 0
+                if spec.role is GENERATOR:
+                    self.generators_to_come.add(number)
+        self.number_of.update(zip([spec.id for spec in specs], range(first, first + many)))
+        self.spec += specs
+        self.past += new_pasts
+        self.state += states
+        self.fingerprint += fingerprints
+        self.inputs += [spec.inputs for spec in specs]
+        self.dependents += [()] * many
+        self.unsettled += [0] * many
 
     def number(self, name: InputId) -> int | None:
         """The job with this id, or that makes this file."""
@@ -176,6 +185,10 @@ class Ledger:
     def current_inputs(self, job: int) -> dict[InputId, Fingerprint]:
         """The fingerprint of each input of a job whose inputs are all settled."""
         number_of, fingerprint = self.number_of, self.fingerprint
+        try:
+            return {name: fingerprint[number_of[name]] for name in self.inputs[job]}  # type: ignore[misc]
+        except KeyError:  # one file of several
+            pass
         found: dict[InputId, Fingerprint] = {}
         for name in self.inputs[job]:
             number = number_of.get(name)
