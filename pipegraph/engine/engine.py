@@ -131,22 +131,17 @@ class Engine:
     def _on_grew(self, event: GraphGrew) -> None:
         ledger = self._ledger
         maker = None if event.by is None else ledger.number_of[event.by]
-        number_of = ledger.number_of
-        new = [spec for spec in event.jobs if spec.id not in number_of]
-        if maker is not None and len(new) < len(event.jobs):
+        if maker is not None:
             for spec in event.jobs:
-                known = number_of.get(spec.id)
+                known = ledger.number_of.get(spec.id)
                 if known is not None and ledger.spec[known].role is not INVARIANT:
                     ledger.add_product(known, maker)
         first = len(ledger.spec)
-        ledger.add_all(new, event.pasts, event.measured)
-        # Without invariants, which are most of a large graph.
-        jobs = [(number, spec) for number, spec in enumerate(new, first) if spec.role is not INVARIANT]
-        for number in range(first, first + len(new)) if event.unmeasured else ():
-            if ledger.state[number] is State.FAILED:
+        jobs = ledger.add_all(event.jobs, event.pasts, event.measured)
+        for spec in ledger.spec[first:] if event.unmeasured else ():
+            if ledger.state[ledger.number_of[spec.id]] is State.FAILED:
                 self._has_failures = True
-                name = ledger.spec[number].id
-                self._answers.append(JobFailed(name, event.unmeasured[name]))
+                self._answers.append(JobFailed(spec.id, event.unmeasured[spec.id]))
         for job, spec in jobs:
             if spec.is_final:
                 self._finals.append(job)

@@ -7,7 +7,7 @@ arrive, since lists indexed by number are the smallest and fastest thing that Py
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from ..model import Fingerprint, InputId, JobId, JobSpec, Past, Reason, Role
 
@@ -100,40 +100,49 @@ class Ledger:
         self.put_behind: dict[int, list[int]] = {}
 
     def add_all(
-        self, specs: list[JobSpec], pasts: Mapping[JobId, Past], measured: Mapping[JobId, Fingerprint]
-    ) -> None:
-        """New jobs; their edges come with `connect`, when all of them are there.
+        self, specs: Iterable[JobSpec], pasts: Mapping[JobId, Past], measured: Mapping[JobId, Fingerprint]
+    ) -> list[tuple[int, JobSpec]]:
+        """Those of these jobs that are new; their edges come with `connect_all`, when all are there.
 
-        Invariants are settled, or failed if they have no fingerprint. By columns, since there may be millions.
+        Invariants are settled, or failed if they have no fingerprint. In one pass, since there may be millions, and
+        most of its time is waiting for memory.
+
+        Returns
+        -------
+        Of the new ones, those that are no invariants.
         """
-        first = len(self.spec)
-        many = len(specs)
-        fingerprints: list[Fingerprint | None] = [None] * many
-        states = [WAITING] * many
+        jobs: list[tuple[int, JobSpec]] = []
         failed, past_of, measured_of = State.FAILED, pasts.get, measured.get
-        new_pasts = [NO_PAST] * many
-        for index, spec in enumerate(specs):
-            if spec.role is INVARIANT:
-                fingerprint = fingerprints[index] = measured_of(spec.id) or spec.fingerprint
-                states[index] = DONE if fingerprint is not None else failed
+        number_of = self.number_of
+        first = number = len(self.spec)
+        for spec in specs:
+            name, role = spec.id, spec.role
+            if name in number_of:
                 continue
-            new_pasts[index] = past_of(spec.id, NO_PAST)
-            number = first + index
-            if len(spec.outputs) > 1:
-                for path in spec.outputs:
-                    self.maker_of_file[path] = number
-            if spec.role is not OUTPUT:
-                self.open[number] = 0
-                if spec.role is GENERATOR:
-                    self.generators_to_come.add(number)
-        self.number_of.update(zip([spec.id for spec in specs], range(first, first + many)))
-        self.spec += specs
-        self.past += new_pasts
-        self.state += states
-        self.fingerprint += fingerprints
-        self.inputs += [spec.inputs for spec in specs]
-        self.dependents += [()] * many
-        self.unsettled += [0] * many
+            number_of[name] = number
+            self.spec.append(spec)
+            self.inputs.append(spec.inputs)
+            if role is INVARIANT:
+                fingerprint = measured_of(name) or spec.fingerprint
+                self.fingerprint.append(fingerprint)
+                self.state.append(failed if fingerprint is None else DONE)
+                self.past.append(NO_PAST)
+            else:
+                jobs.append((number, spec))
+                self.fingerprint.append(None)
+                self.state.append(WAITING)
+                self.past.append(past_of(name, NO_PAST))
+                if len(spec.outputs) > 1:
+                    for path in spec.outputs:
+                        self.maker_of_file[path] = number
+                if role is not OUTPUT:
+                    self.open[number] = 0
+                    if role is GENERATOR:
+                        self.generators_to_come.add(number)
+            number += 1
+        self.dependents += [()] * (number - first)
+        self.unsettled += [0] * (number - first)
+        return jobs
 
     def number(self, name: InputId) -> int | None:
         """The job with this id, or that makes this file."""

@@ -64,6 +64,11 @@ class Recollection(ABC):
         """Whether the files that are there are to be believed by the next run."""
         return job in self._index.to_adopt
 
+    @property
+    def has_wishes(self) -> bool:
+        """Whether that is so of any job."""
+        return bool(self._index.to_adopt)
+
     def has_explained(self, fingerprint: Fingerprint) -> bool:
         """Whether it is known what a fingerprint is of."""
         return fingerprint in self._index.explained

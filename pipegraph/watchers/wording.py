@@ -49,8 +49,6 @@ def named(spec: JobSpec | None, job: str) -> str:
 
 def line_of(event: Event, specs: Mapping[str, JobSpec]) -> str:
     """What, job, because; empty for events that are shown otherwise."""
-    if isinstance(event, JobUpToDate):
-        return f"up to date  {named(specs.get(event.job), event.job)}"
     if isinstance(event, JobStarted):
         adopted = "; its files are there and are adopted" if event.is_adopted else ""
         return f"started     {named(specs.get(event.job), event.job)} because {because_of(event.reasons)}{adopted}"
@@ -71,6 +69,8 @@ def line_of(event: Event, specs: Mapping[str, JobSpec]) -> str:
         return f"read        {', '.join(large)}" if large else ""
     if isinstance(event, JobBlocked):
         return f"blocked     {named(specs.get(event.job), event.job)} because of {shown(event.culprit)}"
+    if isinstance(event, JobUpToDate):
+        return up_to_date(specs.get(event.job), event.job)
     if isinstance(event, JobNotNeeded):
         return f"not needed  {named(specs.get(event.job), event.job)}"
     if isinstance(event, JobStopped):
@@ -95,6 +95,11 @@ def line_of(event: Event, specs: Mapping[str, JobSpec]) -> str:
     if isinstance(event, RunEnded):
         return f"run ended   {summary_of(event.counts)} in {duration(event.seconds)}"
     return ""
+
+
+def up_to_date(spec: JobSpec | None, job: str) -> str:
+    """The line of a job that is."""
+    return f"up to date  {named(spec, job)}"
 
 
 def reading_of(event: FilesRead) -> str:
