@@ -300,11 +300,12 @@ class StatusFile(Recollection):
     def _payload(self, where: int) -> str:
         text = self._text
         offset, length = unpack(where)
-        if offset + length > len(text):
+        end = offset + length
+        if end > len(text):
             return super()._payload(where)
         # It was checked when it was indexed.
         try:
-            return text[text.index(b"\t", offset + BEFORE_ID) + 1 : offset + length].decode()
+            return text[text.index(b"\t", offset + BEFORE_ID) + 1 : end].decode()
         except UnicodeDecodeError as error:
             raise MalformedRecord from error
 
