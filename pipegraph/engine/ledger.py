@@ -123,7 +123,9 @@ class Ledger:
             self.spec.append(spec)
             self.inputs.append(spec.inputs)
             if role is INVARIANT:
-                fingerprint = measured_of(name) or spec.fingerprint
+                fingerprint = spec.fingerprint
+                if fingerprint is None or spec.value_text:  # of others nothing is measured
+                    fingerprint = measured_of(name) or fingerprint
                 self.fingerprint.append(fingerprint)
                 self.state.append(failed if fingerprint is None else DONE)
                 self.past.append(NO_PAST)

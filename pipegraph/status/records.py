@@ -122,10 +122,9 @@ class RecordedInputs(Mapping[InputId, Fingerprint]):
 
     def __eq__(self, other: object) -> bool:
         if type(other) is dict and self._decoded is None:
-            text = self._text
-            same = '","'.join([f'{name}":"{fingerprint}' for name, fingerprint in other.items()])
+            same = ",".join([f'"{name}":"{fingerprint}"' for name, fingerprint in other.items()])
             # As many quotes as are written around names: so there is none in a name, which could be read otherwise.
-            if len(text) == len(same) + 2 and f'"{same}"' == text and text.count('"') == 4 * len(other):
+            if same == self._text and same.count('"') == 4 * len(other):
                 return True
         return self._inputs() == (other._inputs() if isinstance(other, RecordedInputs) else other)
 
