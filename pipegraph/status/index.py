@@ -40,8 +40,8 @@ _LENGTH_MASK: Final = (1 << _LENGTH_BITS) - 1
 _OFFSET_MASK: Final = (1 << 64) - 1
 _NUMBER_SHIFT: Final = 64 + _LENGTH_BITS
 """Above offset and length, in the locations of declarations: the number of what they say."""
+_DECLARED: Final = b"%c" % DECLARED
 _TAB: Final = b"\t"
-_TAB_CHARACTER: Final = ord(_TAB)
 _LINE_FEED: Final = b"\n"
 
 
@@ -230,23 +230,19 @@ def read(data: bytes) -> Reading:
 def _note_record(index: Index, data: bytes, start: int, end: int) -> bool:
     """Index the record that stands there; False, and nothing done, if it is not one that is whole."""
     body = data[start + BODY : end]
-    if not data.startswith(xxh3_64_hexdigest(body).encode(), start) or data[start + BODY - 1] != _TAB_CHARACTER:
-        return False
-    # The payload, which is most of the line, is copied only where it is looked at.
-    id_end = body.find(_TAB, 2)
-    if id_end < 0 or body[1] != _TAB_CHARACTER:
+    if data[start : start + BODY] != xxh3_64_hexdigest(body).encode() + _TAB:
         return False
     try:
-        record_id = body[2:id_end].decode()
-    except UnicodeDecodeError:
+        kind, escaped, payload = body.split(_TAB, 2)
+        record_id = escaped.decode()
+    except ValueError:
         return False
     if "\\" in record_id:
         record_id = unescape_id(record_id)
     where = start << _LENGTH_BITS | end - start  # a location, without the call: this is done once a line
-    kind = body[0]
-    if kind == DECLARED:
-        return index.note_declared(record_id, body[id_end + 1 :], where)
-    return index.note(kind, record_id, where)
+    if kind == _DECLARED:
+        return index.note_declared(record_id, payload, where)
+    return len(kind) == 1 and index.note(kind[0], record_id, where)
 
 
 def _salvage(index: Index, data: bytes, start: int, end: int) -> int:
