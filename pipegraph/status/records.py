@@ -279,12 +279,12 @@ def encode_measured(record_id: str, record: InvariantRecord) -> str:
 
 def decode_measured(record_id: str, payload: str) -> InvariantRecord:
     """Undo `encode_measured`; raises MalformedRecord."""
-    usual = _USUAL_MEASURED.fullmatch(payload)
-    if usual is not None:
-        fingerprint, size, mtime_ns, inode = usual.groups()
-        file = _new(FileRecord, (record_id, fingerprint, fingerprint, int(size), int(mtime_ns), int(inode), False))
-        return _new(InvariantRecord, (fingerprint, (file,), ""))
     try:
+        usual = _USUAL_MEASURED.fullmatch(payload)
+        if usual is not None:
+            fingerprint, size, mtime_ns, inode = usual.groups()
+            file = _new(FileRecord, (record_id, fingerprint, fingerprint, int(size), int(mtime_ns), int(inode), False))
+            return _new(InvariantRecord, (fingerprint, (file,), ""))
         (fingerprint, files, value_text), _ = _decode_json(payload)
         return InvariantRecord(fingerprint, _decode_files(record_id, fingerprint, files), value_text)
     except (ValueError, TypeError, RecursionError) as error:
