@@ -177,9 +177,12 @@ class Logs:
         parts = []
         invariant = Role.INVARIANT
         for spec in event.jobs:
-            if spec.role is not invariant:
-                parts.append(f"{shown(spec.id)}\n")
-                parts += [f"    needs {shown(name)}\n" for name in spec.inputs]
+            if spec.role is invariant:
+                continue
+            names = (spec.id, *spec.inputs)
+            if not "".join(names).isprintable():
+                names = tuple(map(shown, names))
+            parts.append("\n    needs ".join(names) + "\n")
         for dependent, name in event.edges:
             parts.append(f"{shown(dependent)}\n    needs {shown(name)}\n")
         self._add(_GRAPH, "".join(parts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,7 @@ from ..events import (
     StopRequested,
     Warned,
 )
-from ..model import Counts, Failure, Frame, JobSpec, Origin, Printed, Reason
+from ..model import Counts, Failure, Frame, JobSpec, Origin, Place, Printed, Reason
 
 _SHOWN_REASONS = _SHOWN_FILES = 20
 _LARGE_BYTES = 100_000_000
@@ -44,7 +45,13 @@ def shown_block(text: str, indent: str) -> str:
 
 def named(spec: JobSpec | None, job: str) -> str:
     """A job with its place."""
-    return f"{shown(job)} ({shown(str(spec.place))})" if spec is not None else shown(job)
+    return f"{shown(job)} ({_shown_place(spec.place)})" if spec is not None else shown(job)
+
+
+@functools.lru_cache(maxsize=64)
+def _shown_place(place: Place) -> str:
+    """Of many jobs the same."""
+    return shown(str(place))
 
 
 def line_of(event: Event, specs: Mapping[str, JobSpec]) -> str:
