@@ -123,9 +123,7 @@ class Ledger:
             self.spec.append(spec)
             self.inputs.append(spec.inputs)
             if role is INVARIANT:
-                fingerprint = spec.fingerprint
-                if fingerprint is None or spec.value_text:  # of others nothing is measured
-                    fingerprint = measured_of(name) or fingerprint
+                fingerprint = measured_of(name) or spec.fingerprint
                 self.fingerprint.append(fingerprint)
                 self.state.append(failed if fingerprint is None else DONE)
                 self.past.append(NO_PAST)
