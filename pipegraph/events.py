@@ -234,6 +234,12 @@ class JobUpToDate(NamedTuple):
     job: JobId
 
 
+class JobsUpToDate(NamedTuple):
+    """What watchers are told of many that are up to date, in the order in which that was decided."""
+
+    jobs: tuple[JobId, ...]
+
+
 class JobNotNeeded(NamedTuple):
     """An ephemeral job that no job that runs needs."""
 
@@ -291,6 +297,7 @@ Event: TypeAlias = (
     | JobsSeen
     | StopRequested
     | JobUpToDate
+    | JobsUpToDate
     | JobNotNeeded
     | JobBlocked
     | ProductDropped

@@ -7,7 +7,7 @@ making one costs a fifth, and the module dataclasses brings half of the size tha
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 from xxhash import xxh3_128_hexdigest
@@ -285,7 +285,7 @@ class Trace(NamedTuple):
         Where its files came from, if the callback was not called.
     """
 
-    inputs: dict[InputId, Fingerprint]
+    inputs: Mapping[InputId, Fingerprint]
     fingerprint: Fingerprint
     outputs: tuple[FileRecord, ...] = ()
     seconds: float = 0.0

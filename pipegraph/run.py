@@ -19,6 +19,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterable
+from itertools import groupby
 
 from . import __version__
 from .arrivals import Arrival, Arrivals
@@ -42,6 +43,7 @@ from .events import (
     JobStarted,
     JobStopped,
     JobSucceeded,
+    JobsUpToDate,
     JobUpToDate,
     ProductDropped,
     RunBegan,
@@ -66,6 +68,7 @@ from .watchers import Audience, Board, start_watchers
 
 _TICK_SECONDS = 1.0
 _LOOK_SHARE = 0.01
+_SHOWN_AT_ONCE = 10_000
 _INPUTS_SECONDS = 10.0
 _NOT_BELIEVED = {ReasonKind.FORCED, ReasonKind.OUTPUT_MISSING, ReasonKind.OUTPUT_EMPTY}
 """Reasons to make a job although it is to be adopted."""
@@ -415,19 +418,19 @@ class Run:
             self._judge.grow(event)
         if isinstance(event, JobFailed):
             self._failures.append((event, self._specs[event.job]))
-        for instruction in self._engine.handle(event):
-            self._carry_out(instruction)
+        for kind, instructions in groupby(self._engine.handle(event), type):
+            if kind is JobUpToDate:  # of a million jobs most often all
+                self._note_up_to_date([instruction.job for instruction in instructions])  # type: ignore[union-attr]
+                continue
+            for instruction in instructions:
+                self._carry_out(instruction)
         # Told only now: what follows from it may take back what has just been carried out.
         while self._refused:
             job = next(iter(self._refused))
             self._tell(JobFailed(job, self._refused.pop(job)))
 
     def _carry_out(self, instruction: Instruction) -> None:
-        if type(instruction) is JobUpToDate:  # of a million jobs most often all
-            self._show(instruction)
-            if self._status.is_to_be_adopted(instruction.job):
-                self._end_wish(instruction.job)
-        elif isinstance(instruction, StartJob):
+        if isinstance(instruction, StartJob):
             self._reasons[instruction.job] = instruction
             spec = self._specs[instruction.job]
             objection = self._coordinator.objection_to(spec)
@@ -448,6 +451,13 @@ class Run:
             self._drop(self._specs[instruction.job])
         elif isinstance(instruction, EndRun):
             self._is_over = True
+
+    def _note_up_to_date(self, jobs: list[JobId]) -> None:
+        for first in range(0, len(jobs), _SHOWN_AT_ONCE):
+            self._show(JobsUpToDate(tuple(jobs[first : first + _SHOWN_AT_ONCE])))
+        for job in jobs if self._status.has_wishes else ():
+            if self._status.is_to_be_adopted(job):
+                self._end_wish(job)
 
     def _drop(self, spec: JobSpec) -> None:
         if spec.in_memory:

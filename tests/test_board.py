@@ -13,6 +13,7 @@ from pipegraph.events import (
     JobNotNeeded,
     JobsLost,
     JobStopped,
+    JobsUpToDate,
     JobUpToDate,
     StopRequested,
 )
@@ -43,6 +44,23 @@ def test_each_job_is_counted_once_where_it_is():
     assert (view.running_jobs, view.waiting) == (1, 1)
     assert [job.job for job in view.running] == ["g"]
     assert view.failed[0][:4] == ("d", "analysis.py:13", "ValueError: no", 1)
+
+
+@pytest.mark.parametrize("is_looked_at", [False, True])
+def test_many_that_are_up_to_date_count_as_each_alone(is_looked_at):
+    names = list("abcd")
+    together, alone = board_after(grew(*outputs(*names))), board_after(grew(*outputs(*names)))
+    if is_looked_at:  # from then on, it is kept what is left
+        together.overview(BEGAN_AT), alone.overview(BEGAN_AT)
+
+    together.see(JobsUpToDate(("a", "b", "unknown", "c")))
+    together.see(JobsUpToDate(("c",)))
+    for name in ("a", "b", "unknown", "c", "c"):
+        alone.see(JobUpToDate(name))
+
+    assert together.overview(BEGAN_AT + 5) == alone.overview(BEGAN_AT + 5)
+    assert together.overview(BEGAN_AT + 5).up_to_date == 3
+    assert list(together.jobs_in(JobState.WAITING)) == ["d"]
 
 
 def test_an_invariant_that_can_not_be_measured_is_a_failure_like_others():

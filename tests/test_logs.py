@@ -13,7 +13,7 @@ import pytest
 from engine_world import spec_of
 from scripts import Script, wait_until
 
-from pipegraph.events import GraphGrew, JobFailed, JobStarted, JobStopped, JobSucceeded, JobUpToDate
+from pipegraph.events import GraphGrew, JobFailed, JobStarted, JobStopped, JobSucceeded, JobsUpToDate, JobUpToDate
 from pipegraph.model import NO_USAGE, NOTHING_PRINTED, Failure, FailureKind, Printed, Reason, ReasonKind, Usage
 from pipegraph.script import _new_log_folder
 from pipegraph.watchers import logs as module
@@ -92,6 +92,27 @@ def test_each_line_goes_to_who_listens_as_it_stands_in_the_file(run):
 
     assert "".join(run.lines) == run.text("ppg_run.txt")
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d started     a \(\S+\) because never made here\n", run.lines[0])
+
+
+def test_of_many_that_are_up_to_date_each_has_the_line_that_it_has_alone(tmp_path, run):
+    run.logs.see(JobsUpToDate(("a", "two\nlines")))
+    run.logs.see(JobUpToDate("a"))
+    run.logs.see(JobUpToDate("two\nlines"))
+    run.logs.close()
+
+    lines = [line[20:] for line in run.text("ppg_run.txt").splitlines()]
+    assert lines[:2] == lines[2:]
+    assert [line.split("(")[0] for line in lines[:2]] == ["up to date  a ", "up to date  two\\nlines "]
+    assert "".join(run.lines) == run.text("ppg_run.txt")
+
+
+def test_nobody_need_listen(tmp_path):
+    logs = Logs(Jobs(), str(tmp_path / "run_0001"), True, print, None)
+    logs.see(JobsUpToDate(("a",)))
+    logs.see(JobStarted("b", (), 1, 1e9))
+    logs.close()
+
+    assert len((tmp_path / "run_0001" / "ppg_run.txt").read_text().splitlines()) == 2
 
 
 IDS = {

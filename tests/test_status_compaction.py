@@ -128,6 +128,33 @@ def test_a_file_of_explanations_is_compacted_only_if_most_are_referred_to_no_mor
     assert (path.stat().st_ino == inode) == is_referred
 
 
+def test_what_explanations_are_for_is_looked_up_only_if_they_are_most_of_what_counts(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "COMPACT_FROM_BYTES", 1000)
+    looked: list[int] = []
+    referred = StatusFile._referred
+    monkeypatch.setattr(StatusFile, "_referred", lambda status: looked.append(1) or referred(status))
+    with StatusFile.open(path, pytest.fail) as status:
+        for number in range(40):
+            status.note_explained(fingerprint(number), json.dumps("x" * 100))
+        for number in range(60):
+            status.note_made(f"job {number}", TRACE)
+        live, explaining = status._index.live_bytes(), status._index.explaining_bytes()
+        while status._end is not None and status._end < 2.8 * live:
+            status.note_made("job 0", TRACE)
+        assert 0.1 * live < explaining < live / 2
+
+    assert not looked
+
+    with StatusFile.open(path, pytest.fail) as status:
+        while status._end is not None and status._end < 3.1 * live:
+            status.note_made("job 0", TRACE)
+
+    assert looked
+    assert path.stat().st_size < 1.1 * live
+
+
 def as_version_1(path: Path) -> bytes:
     """Make it what that version wrote: traces without reasons, and none of the later kinds."""
     lines = path.read_bytes().splitlines(keepends=True)

@@ -55,6 +55,70 @@ def test_a_trace_comes_back_as_it_was(job: str, trace: Trace) -> None:
     assert list(read(records.HEADER + line).found.made) == [job]
 
 
+A, B = "a" * 32, "b" * 32
+MADE_FIRST = (Reason(ReasonKind.NEVER_MADE),)
+
+
+def usual(**facts: object) -> Trace:
+    """A job with one file that was made once, as most are."""
+    outputs = (FileRecord("out", A, A, 5, 1_795_898_516_462_066_126, 7, False),)
+    return Trace({"in": A, "FIout": B}, A, outputs, 0.25, 6, 1795898516.5, MADE_FIRST)._replace(**facts)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("trace", "is_usual"),
+    [
+        (usual(), True),
+        (usual(seconds=1.5e-05), True),
+        (usual(inputs={"a name, with: {all} [of] it": A}), True),
+        (usual(inputs={}), True),
+        (usual(inputs={'"quoted"': A}), False),
+        (usual(inputs={"grün": A}), False),
+        (usual(inputs={"in": "0"}), False),
+        (usual(seconds=1e20), False),
+        (usual(seconds=math.inf), False),
+        (usual(reasons=()), False),
+        (usual(read=("notes.txt",)), False),
+        (usual(brought_back="somewhere"), False),
+        (usual(outputs=()), False),
+        (usual(outputs=(usual().outputs[0]._replace(is_racy=True),)), False),
+        (usual(outputs=(usual().outputs[0]._replace(content=B),)), False),
+    ],
+)
+def test_a_trace_is_the_same_whether_its_line_is_a_usual_one_or_not(trace: Trace, is_usual: bool) -> None:
+    decoded = records.decode_trace("out", records.encode_trace("out", trace))
+
+    assert decoded == trace
+    assert dict(decoded.inputs) == trace.inputs
+    assert [type(each) for each in decoded[1:]] == [type(each) for each in trace[1:]]
+    assert isinstance(decoded.inputs, records.RecordedInputs) is is_usual
+
+
+@pytest.mark.parametrize(
+    ("now", "is_same"),
+    [
+        ({"a": A, "b": B}, True),
+        ({"b": B, "a": A}, True),
+        ({"a": A, "b": A}, False),
+        ({"a": A}, False),
+        ({"a": A, "b": B, "c": A}, False),
+        ({}, False),
+        # Written between quotes without a look at what is in them, it would be the same text.
+        ({f'a":"{A}","b': B}, False),
+        ({"a": f'{A}","b":"{B}'}, False),
+    ],
+)
+def test_recorded_inputs_are_the_same_if_names_and_fingerprints_are(now: dict[str, str], is_same: bool) -> None:
+    text = records.encode_trace("out", usual(inputs={"a": A, "b": B}))
+
+    for recorded in (records.decode_trace("out", text).inputs, records.decode_trace("out", text).inputs):
+        assert (recorded == now) is is_same
+        assert (now == recorded) is is_same
+        assert (recorded != now) is not is_same
+        assert (recorded["a"], recorded.get("c"), list(recorded), len(recorded)) == (A, None, ["a", "b"], 2)
+        assert (recorded == now) is is_same  # decoded by now
+
+
 @pytest.mark.parametrize("read", [(), ("notes.txt",)])
 def test_where_the_files_were_brought_back_from_is_kept(read: tuple[str, ...]) -> None:
     trace = Trace({}, "f" * 32, read=read, brought_back='/data/"shared", made 2026-11-21')

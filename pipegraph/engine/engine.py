@@ -131,41 +131,41 @@ class Engine:
     def _on_grew(self, event: GraphGrew) -> None:
         ledger = self._ledger
         maker = None if event.by is None else ledger.number_of[event.by]
-        number_of, past_of = ledger.number_of, event.pasts.get
-        new: list[tuple[int, JobSpec]] = []  # without invariants, which are most of a large graph
-        for spec in event.jobs:
-            known = number_of.get(spec.id)
-            if known is not None:
-                if maker is not None and ledger.spec[known].role is not INVARIANT:
+        if maker is not None:
+            for spec in event.jobs:
+                known = ledger.number_of.get(spec.id)
+                if known is not None and ledger.spec[known].role is not INVARIANT:
                     ledger.add_product(known, maker)
-            elif spec.role is INVARIANT:
-                self._add_invariant(spec, event)
-            else:
-                job = ledger.add(spec, past_of(spec.id, NO_PAST))
-                new.append((job, spec))
-                if spec.is_final:
-                    self._finals.append(job)
-                    ledger.unsettled[job] += 1
-        for job, spec in new:
-            problems = event.problems.get(spec.id)
-            if problems:
-                ledger.problems[job] = problems
+        first = len(ledger.spec)
+        jobs = ledger.add_all(event.jobs, event.pasts, event.measured)
+        for spec in ledger.spec[first:] if event.unmeasured else ():
+            if ledger.state[ledger.number_of[spec.id]] is State.FAILED:
+                self._has_failures = True
+                self._answers.append(JobFailed(spec.id, event.unmeasured[spec.id]))
+        for job, spec in jobs:
+            if spec.is_final:
+                self._finals.append(job)
+                ledger.unsettled[job] += 1
+            if event.problems and spec.id in event.problems:
+                ledger.problems[job] = event.problems[spec.id]
             if spec.role is EPHEMERAL:
                 self._look_for_leftovers(job)
             if maker is not None:
                 ledger.add_product(job, maker)
             ledger.connect_all(job, spec.inputs)
         # Ephemeral jobs hold what they need once somebody needs them: if nobody does, nothing is made for them.
-        for job, spec in new:
+        ledger.holds.update([job for job, spec in jobs if spec.role is not EPHEMERAL and job not in ledger.products])
+        for job, spec in jobs if ledger.products else ():
             if spec.role is not EPHEMERAL:
                 self._hold(job)
         for dependent, name in event.edges:
             self._add_edge(ledger.number_of[dependent], name)
-        for job, _ in new:
+        state, unsettled = ledger.state, ledger.unsettled
+        for job, _ in jobs:
             culprit = self._bad_input(job) if self._has_failures else None
             if culprit is not None:
                 self._block(job, culprit)
-            elif not ledger.unsettled[job] and ledger.state[job] is WAITING:
+            elif not unsettled[job] and state[job] is WAITING:
                 self._decidable.append(job)
 
     def _add_edge(self, job: int, name: InputId) -> None:
@@ -198,13 +198,6 @@ class Engine:
             if ledger.state[source] in IN_VAIN:
                 return ledger.culprit.get(source, source)
         return None
-
-    def _add_invariant(self, spec: JobSpec, event: GraphGrew) -> None:
-        fingerprint = event.measured.get(spec.id) or spec.fingerprint
-        self._ledger.add_invariant(spec, fingerprint)
-        if fingerprint is None:
-            self._has_failures = True
-            self._answers.append(JobFailed(spec.id, event.unmeasured[spec.id]))
 
     def _look_for_leftovers(self, job: int) -> None:
         """Files of a temporary job that outlasted an earlier run, or were to."""
@@ -318,10 +311,10 @@ class Engine:
 
     def _decide_all(self) -> None:
         decidable = self._decidable
-        ledger = self._ledger
+        state = self._ledger.state
         while decidable:
             job = decidable.popleft()
-            if ledger.state[job] is WAITING:
+            if state[job] is WAITING:
                 self._decide(job)
 
     def _decide(self, job: int) -> None:
@@ -329,7 +322,8 @@ class Engine:
         spec = ledger.spec[job]
         if spec.role is OUTPUT:
             past = ledger.past[job]
-            reasons = reasons_to_run(spec, past, self._inputs(job), ledger.problems.pop(job, ()))
+            problems = ledger.problems.pop(job, ()) if ledger.problems else ()
+            reasons = reasons_to_run(spec, past, self._inputs(job, spec), problems)
             ledger.past[job] = NO_PAST
             if reasons:
                 self._require(job, reasons)
@@ -337,8 +331,13 @@ class Engine:
             assert past.trace is not None
             ledger.state[job] = DONE
             self._answers.append(JobUpToDate(spec.id))
-            self._settle_as_recorded(job, past.trace)
-            self._let_go(job)
+            if len(spec.outputs) > 1:
+                self._note_files(past.trace)
+            self._settle(job, past.trace.fingerprint)
+            if job in ledger.products:
+                self._let_go(job)
+            else:
+                ledger.holds.discard(job)
         elif spec.role is GENERATOR:
             self._require(job, _GENERATES)
         elif spec.is_transparent:
@@ -363,28 +362,34 @@ class Engine:
         holder = next(each for each in ledger.dependents[job] if each in ledger.holds)
         return Reason(ReasonKind.NEEDED, ledger.spec[holder].id)
 
-    def _inputs(self, job: int) -> dict[InputId, Fingerprint]:
+    def _inputs(self, job: int, spec: JobSpec | None = None) -> dict[InputId, Fingerprint]:
         ledger = self._ledger
         inputs = ledger.current_inputs(job)
-        if ledger.spec[job].is_final:
-            for other, spec in enumerate(ledger.spec):
-                if spec.role is Role.OUTPUT and not spec.is_final:
+        if (spec or ledger.spec[job]).is_final:
+            for other, each in enumerate(ledger.spec):
+                if each.role is Role.OUTPUT and not each.is_final:
                     fingerprint = self._ledger.fingerprint[other]
                     assert fingerprint is not None
-                    inputs[spec.id] = fingerprint
+                    inputs[each.id] = fingerprint
         return inputs
 
     def _settle_as_recorded(self, job: int, trace: Trace) -> None:
         if len(self._ledger.spec[job].outputs) > 1:
-            for record in trace.outputs:
-                self._ledger.file_fingerprint[record.path] = record.fingerprint
+            self._note_files(trace)
         self._settle(job, trace.fingerprint)
+
+    def _note_files(self, trace: Trace) -> None:
+        for record in trace.outputs:
+            self._ledger.file_fingerprint[record.path] = record.fingerprint
 
     def _settle(self, job: int, fingerprint: Fingerprint) -> None:
         ledger = self._ledger
         ledger.fingerprint[job] = fingerprint
+        dependents = ledger.dependents[job]
+        if not dependents:
+            return
         unsettled, decidable = ledger.unsettled, self._decidable
-        for dependent in ledger.dependents[job]:
+        for dependent in dependents:
             left = unsettled[dependent] - 1
             unsettled[dependent] = left
             if not left:
@@ -653,6 +658,8 @@ class Engine:
     def _end(self) -> None:
         ledger = self._ledger
         for job, state in enumerate(ledger.state):
+            if state is DONE:  # of a million jobs most often all
+                continue
             # Behind a temporary file that nobody needs there may be more of them, waiting for its fingerprint.
             if state in (State.VALID, State.UNWANTED) or (state is State.WAITING and ledger.open.get(job) == 0):
                 self._answers.append(JobNotNeeded(ledger.spec[job].id))

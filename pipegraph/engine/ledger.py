@@ -7,6 +7,7 @@ arrive, since lists indexed by number are the smallest and fastest thing that Py
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable, Mapping
 
 from ..model import Fingerprint, InputId, JobId, JobSpec, Past, Reason, Role
 
@@ -98,33 +99,50 @@ class Ledger:
         self.undropped: dict[int, None] = {}
         self.put_behind: dict[int, list[int]] = {}
 
-    def add(self, spec: JobSpec, past: Past) -> int:
-        """A new job that is no invariant; its edges come with `connect`, when all new jobs are there."""
-        number = self._append(spec, past, WAITING, None)
-        if len(spec.outputs) > 1:
-            for path in spec.outputs:
-                self.maker_of_file[path] = number
-        if spec.role is not OUTPUT:
-            self.open[number] = 0
-            if spec.role is GENERATOR:
-                self.generators_to_come.add(number)
-        return number
+    def add_all(
+        self, specs: Iterable[JobSpec], pasts: Mapping[JobId, Past], measured: Mapping[JobId, Fingerprint]
+    ) -> list[tuple[int, JobSpec]]:
+        """Those of these jobs that are new; their edges come with `connect_all`, when all are there.
 
-    def add_invariant(self, spec: JobSpec, fingerprint: Fingerprint | None) -> int:
-        """A new invariant, which is settled; None: it could not be measured."""
-        return self._append(spec, NO_PAST, DONE if fingerprint is not None else State.FAILED, fingerprint)
+        Invariants are settled, or failed if they have no fingerprint. In one pass, since there may be millions, and
+        most of its time is waiting for memory.
 
-    def _append(self, spec: JobSpec, past: Past, state: State, fingerprint: Fingerprint | None) -> int:
-        number = len(self.spec)
-        self.number_of[spec.id] = number
-        self.spec.append(spec)
-        self.past.append(past)
-        self.state.append(state)
-        self.fingerprint.append(fingerprint)
-        self.inputs.append(spec.inputs)
-        self.dependents.append(())
-        self.unsettled.append(0)
-        return number
+        Returns
+        -------
+        Of the new ones, those that are no invariants.
+        """
+        jobs: list[tuple[int, JobSpec]] = []
+        failed, past_of, measured_of = State.FAILED, pasts.get, measured.get
+        number_of = self.number_of
+        first = number = len(self.spec)
+        for spec in specs:
+            name, role = spec.id, spec.role
+            if name in number_of:
+                continue
+            number_of[name] = number
+            self.spec.append(spec)
+            self.inputs.append(spec.inputs)
+            if role is INVARIANT:
+                fingerprint = measured_of(name) or spec.fingerprint
+                self.fingerprint.append(fingerprint)
+                self.state.append(failed if fingerprint is None else DONE)
+                self.past.append(NO_PAST)
+            else:
+                jobs.append((number, spec))
+                self.fingerprint.append(None)
+                self.state.append(WAITING)
+                self.past.append(past_of(name, NO_PAST))
+                if len(spec.outputs) > 1:
+                    for path in spec.outputs:
+                        self.maker_of_file[path] = number
+                if role is not OUTPUT:
+                    self.open[number] = 0
+                    if role is GENERATOR:
+                        self.generators_to_come.add(number)
+            number += 1
+        self.dependents += [()] * (number - first)
+        self.unsettled += [0] * (number - first)
+        return jobs
 
     def number(self, name: InputId) -> int | None:
         """The job with this id, or that makes this file."""
@@ -176,6 +194,10 @@ class Ledger:
     def current_inputs(self, job: int) -> dict[InputId, Fingerprint]:
         """The fingerprint of each input of a job whose inputs are all settled."""
         number_of, fingerprint = self.number_of, self.fingerprint
+        try:
+            return {name: fingerprint[number_of[name]] for name in self.inputs[job]}  # type: ignore[misc]
+        except KeyError:  # one file of several
+            pass
         found: dict[InputId, Fingerprint] = {}
         for name in self.inputs[job]:
             number = number_of.get(name)

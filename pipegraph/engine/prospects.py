@@ -7,7 +7,7 @@ if a reason holds whatever that will come to be; else it may run, or nobody need
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from ..model import Fingerprint, InputId, JobId, Reason, ReasonKind, Role
@@ -146,7 +146,7 @@ class _Prospects:
             reasons = tuple(reason for reason in reasons if reason.kind is not ReasonKind.INPUT_REMOVED)
         return reasons
 
-    def _assumed_inputs(self, job: int, before: dict[InputId, Fingerprint]) -> dict[InputId, Fingerprint]:
+    def _assumed_inputs(self, job: int, before: Mapping[InputId, Fingerprint]) -> dict[InputId, Fingerprint]:
         ledger = self._ledger
         names: Iterable[InputId] = ledger.inputs[job]
         if ledger.spec[job].is_final:

@@ -18,13 +18,18 @@ def declare(specs: Iterable[JobSpec], script: str, status: StatusFile) -> None:
         It could not be recorded.
     """
     invariant = Role.INVARIANT
+    last: tuple[object, ...] = ()
     for spec in specs:
         if spec.role is invariant:
             continue
         known = status.declared(spec.id)
+        this = known, spec.class_name, spec.role, spec.keeps, spec.is_wanted
+        if this == last:
+            continue  # as nearly all: what many are declared as is one object
         role = Role.EPHEMERAL if spec.is_wanted else spec.role
         is_same = known is not None and known[:2] == (spec.class_name, role) and known.keeps == spec.keeps
         if is_same and known is not None and script in known.scripts:
+            last = this
             continue
         scripts = {script} if known is None else {*known.scripts, script}
         declared = Declaration(spec.class_name, role, tuple(sorted(scripts)), spec.keeps)

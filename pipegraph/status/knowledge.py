@@ -97,7 +97,7 @@ class Knowledge(Recollection):
     def inputs_of(self, job: JobId) -> dict[InputId, Fingerprint]:
         """Of the last success; empty if there was none."""
         trace = self.past(job).trace
-        return {} if trace is None else trace.inputs
+        return {} if trace is None else dict(trace.inputs)
 
     def maker(self, path: str) -> JobId | None:
         """Which job made this file last, or would make it: what makes one file has its path as id."""

@@ -15,6 +15,8 @@ from .records import Declaration, MalformedRecord
 PAST_UNKNOWN: Final = Past()
 
 _T = TypeVar("_T")
+_new = tuple.__new__
+"""Of a named tuple; its own takes twice as long, and most jobs' pasts are looked up when a run begins."""
 
 
 class Recollection(ABC):
@@ -41,7 +43,7 @@ class Recollection(ABC):
         is_unfinished = job in index.started
         has_failed = job in index.failed
         if made is not None:
-            return Past(self._trace(job, made), is_unfinished, has_failed)
+            return _new(Past, (self._trace(job, made), is_unfinished, has_failed))
         if is_unfinished or has_failed:
             return Past(None, is_unfinished, has_failed)
         return PAST_UNKNOWN
@@ -63,6 +65,11 @@ class Recollection(ABC):
     def is_to_be_adopted(self, job: JobId) -> bool:
         """Whether the files that are there are to be believed by the next run."""
         return job in self._index.to_adopt
+
+    @property
+    def has_wishes(self) -> bool:
+        """Whether that is so of any job."""
+        return bool(self._index.to_adopt)
 
     def has_explained(self, fingerprint: Fingerprint) -> bool:
         """Whether it is known what a fingerprint is of."""
@@ -94,7 +101,7 @@ class Recollection(ABC):
             trace = records.decode_trace(job, self._payload(made))
         except MalformedRecord:
             return None
-        seen = self._index.seen.get(job)
+        seen = self._index.seen.get(job) if self._index.seen else None
         if seen is None:
             return trace
         outputs = self._decoded(seen, lambda payload: records.decode_files(job, payload))

@@ -300,11 +300,12 @@ class StatusFile(Recollection):
     def _payload(self, where: int) -> str:
         text = self._text
         offset, length = unpack(where)
-        if offset + length > len(text):
+        end = offset + length
+        if end > len(text):
             return super()._payload(where)
         # It was checked when it was indexed.
         try:
-            return text[text.index(b"\t", offset + BEFORE_ID) + 1 : offset + length].decode()
+            return text[text.index(b"\t", offset + BEFORE_ID) + 1 : end].decode()
         except UnicodeDecodeError as error:
             raise MalformedRecord from error
 
@@ -342,7 +343,11 @@ class StatusFile(Recollection):
         if size != self._end:
             return  # the index may lack a record that stands there
         most = size * (1 - COMPACT_DEAD_SHARE)
-        if size > COMPACT_FROM_BYTES and self._index.live_bytes() - self._index.explaining_bytes() < most:
+        if size <= COMPACT_FROM_BYTES:
+            return
+        live, explaining = self._index.live_bytes(), self._index.explaining_bytes()
+        # Which explanations nothing refers to any more is known only from all other lines: not looked up in each run.
+        if live < most or (live - explaining < most and explaining > live / 2):
             self._compact(most)
 
     def _compact(self, most_bytes: float = math.inf) -> bool:

@@ -40,6 +40,9 @@ from .store import StatusFile
 Accepts = Callable[[JobId, str], bool]
 """Whether a parameter whose value was this text may pass as unchanged."""
 
+_INVARIANT, _CONTENT = Role.INVARIANT, Watch.CONTENT
+"""To ask an enum for a member takes long, for each of a million."""
+
 _AHEAD = 4096
 """So many files are looked at side by side, where a file system is slow."""
 
@@ -125,13 +128,18 @@ class Survey:
         reading = self._reading
         is_bounded = until < math.inf
         specs = self._specs
-        while self._next < len(specs):
-            if reading.patience.is_over and self._next >= self._ahead:
+        for index in range(self._next, len(specs)):
+            self._next = index
+            spec = specs[index]
+            if spec.role is _INVARIANT and spec.watch is None and not spec.value_text:
+                continue  # functions and parameters, which are most of a large graph
+            if reading.patience.is_over and index >= self._ahead:
                 self._look_ahead()
-            self._look_at(specs[self._next])
-            self._next += 1
+            self._look_at(spec)
             if is_bounded and time.monotonic() >= until:
+                self._next = index + 1
                 return
+        self._next = len(specs)
 
     def awaited(self) -> list[Awaited]:
         """What it waits for, of which nobody was told yet."""
@@ -162,7 +170,7 @@ class Survey:
         return GraphGrew(self._specs, self._edges, self._by, *found)
 
     def _look_at(self, spec: JobSpec) -> None:
-        if spec.role is Role.INVARIANT:
+        if spec.role is _INVARIANT:
             if spec.watch is not None:
                 self._measure(spec)
             elif spec.value_text:
@@ -185,12 +193,12 @@ class Survey:
 
     def _measure(self, spec: JobSpec) -> None:
         known = self._status.invariant(spec.id)
+        if known is not None and self._is_unchanged(spec, known):
+            self._measured[spec.id] = known.files[0].content
+            return
         records: list[FileRecord] = []
         awaited: list[Awaited] = []
         try:
-            if known is not None and self._is_unchanged(spec, known):
-                self._measured[spec.id] = known.files[0].content
-                return
             known_files = {} if known is None else {record.path: record for record in known.files}
             # Of several files, some may have been measured before a run was cut short.
             also_known = self._kept if len(spec.outputs) > 1 else _nothing
@@ -222,16 +230,10 @@ class Survey:
 
     def _is_unchanged(self, spec: JobSpec, known: InvariantRecord) -> bool:
         """The case of nearly all: one file, as it was."""
-        if len(known.files) != 1 or len(spec.outputs) != 1 or spec.watch is not Watch.CONTENT:
+        if len(known.files) != 1 or len(spec.outputs) != 1 or spec.watch is not _CONTENT:
             return False
         record = known.files[0]
-        path = spec.outputs[0]
-        return (
-            record.path == path
-            and bool(record.content)
-            and not record.is_racy
-            and files.is_as_recorded(self._reading.stat(path), record)
-        )
+        return record.path == spec.outputs[0] and bool(record.content) and self._reading.is_as_recorded(record)
 
     def _kept(self, path: str) -> FileRecord | None:
         """What is known of a file by itself, and not only as one of several."""
@@ -253,10 +255,13 @@ class Survey:
             # A temporary file may have outlasted a run that was cut; nothing else is asked of what was never made.
             missing = [path for path in spec.outputs if not os.path.lexists(path)]
             return tuple(Reason(ReasonKind.OUTPUT_MISSING, path) for path in missing)
+        outputs = past.trace.outputs
+        if len(outputs) == 1 and self._reading.is_as_recorded(outputs[0]) and outputs[0].size:
+            return ()  # as of nearly all
         found = []
         seen: list[FileRecord] = []
         awaited: list[Awaited] = []
-        for record in past.trace.outputs:
+        for record in outputs:
             try:
                 now = self._reading.look(record.path, record)
             except Awaited as one:
@@ -279,7 +284,7 @@ class Survey:
             return ()
         if seen and not found:
             by_path = {record.path: record for record in seen}
-            outputs = tuple(by_path.get(record.path, record) for record in past.trace.outputs)
+            outputs = tuple(by_path.get(record.path, record) for record in outputs)
             self._status.note_seen(spec.id, outputs)
         return tuple(found)
 

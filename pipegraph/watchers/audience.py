@@ -150,7 +150,7 @@ def start_watchers(
             log_folder,
             dump_graph,
             lambda text: say(stream, f"pipegraph: warning: {text}"),
-            (lambda line: None) if lines is None else lines.add,
+            None if lines is None else lines.add,
         )
     if logs is not None:
         board.file_of = logs.file_of

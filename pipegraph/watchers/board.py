@@ -23,6 +23,7 @@ from ..events import (
     JobStarted,
     JobStopped,
     JobSucceeded,
+    JobsUpToDate,
     JobUpToDate,
     RunBegan,
     RunEnded,
@@ -108,7 +109,8 @@ class Board:
             JobFailed: self._on_failed,
             JobBlocked: self._on_blocked,
             JobStopped: lambda event: self._move(event.job, JobState.STOPPED if event.has_begun else JobState.WAITING),
-            JobUpToDate: self._on_up_to_date,
+            JobUpToDate: lambda event: self._move(event.job, JobState.UP_TO_DATE),
+            JobsUpToDate: self._on_up_to_date,
             JobNotNeeded: lambda event: self._move(event.job, JobState.NOT_NEEDED),
             JobsLost: self._on_lost,
             JobsSeen: self._on_seen,
@@ -279,11 +281,11 @@ class Board:
     def _on_grew(self, event: GraphGrew) -> None:
         self._estimates.remember(event.pasts)
         new = 0
-        invariant = Role.INVARIANT  # to ask an enum takes long, for each of a million
+        invariant, waiting = Role.INVARIANT, JobState.WAITING  # to ask an enum takes long, for each of a million
         for spec in event.jobs:
             if spec.role is invariant or spec.id in self._state:
                 continue
-            self._state[spec.id] = JobState.WAITING
+            self._state[spec.id] = waiting
             new += 1
             if self._estimates.is_begun:
                 self._estimates.change(spec, 1)
@@ -321,14 +323,16 @@ class Board:
         self._blocks[event.culprit] = self._blocks.get(event.culprit, 0) + 1
         self.culprit_of[event.job] = event.culprit
 
-    def _on_up_to_date(self, event: JobUpToDate) -> None:
-        # Of a million jobs most often all.
-        if self._state.get(event.job) is JobState.WAITING and not self._estimates.is_begun:
-            self._state[event.job] = JobState.UP_TO_DATE
-            self._count[JobState.WAITING] -= 1
-            self._count[JobState.UP_TO_DATE] += 1
-        else:
-            self._move(event.job, JobState.UP_TO_DATE)
+    def _on_up_to_date(self, event: JobsUpToDate) -> None:
+        state_of = self._state
+        waiting, up_to_date = JobState.WAITING, JobState.UP_TO_DATE
+        if self._estimates.is_begun or {*map(state_of.get, event.jobs)} != {waiting}:
+            for job in event.jobs:
+                self._move(job, up_to_date)
+            return
+        state_of.update(dict.fromkeys(event.jobs, up_to_date))
+        self._count[waiting] -= len(event.jobs)
+        self._count[up_to_date] += len(event.jobs)
 
     def _on_lost(self, event: JobsLost) -> None:
         for job in (*event.running, *event.memory):

@@ -17,10 +17,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 from ..errors import shown
-from ..events import Event, GraphGrew, JobFailed, JobStarted, JobStopped, JobSucceeded, JobUpToDate
+from ..events import Event, GraphGrew, JobFailed, JobStarted, JobStopped, JobSucceeded, JobsUpToDate
 from ..explanations import Change
 from ..model import JobSpec, Printed, Role, Usage
-from .wording import Clock, because_of, describe_failure, headline_of, line_of, named
+from .wording import Clock, because_of, describe_failure, headline_of, line_of, named, up_to_date
 
 KEPT_RUNS = 20
 """How many earlier runs' logs are kept."""
@@ -59,7 +59,7 @@ class Logs:
     folder
         Of this run alone, in the folder of all logs; made, if it is not there.
     also
-        Is given each line of ppg_run.txt.
+        Is given each line of ppg_run.txt; None: nobody is.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class Logs:
         folder: str,
         dump_graph: bool,
         warn: Callable[[str], None],
-        also: Callable[[str], None],
+        also: Callable[[str], None] | None,
     ) -> None:
         self.directory = self._folder = folder
         self._specs = specs
@@ -108,12 +108,8 @@ class Logs:
 
     def see(self, event: Event) -> None:
         """Write an event."""
-        if type(event) is JobUpToDate:  # of a million jobs most often all
-            line = f"{self._clock.now()} {line_of(event, self._specs)}\n"
-            self._add(_RUN, line)
-            self._also(line)
-            if self._size > _COLLECTED:
-                self._write()
+        if isinstance(event, JobsUpToDate):
+            self._add_up_to_date(event)
             return
         if isinstance(event, GraphGrew):
             if self._dump_graph:
@@ -129,7 +125,8 @@ class Logs:
             if isinstance(event, JobStarted) and event.command:
                 line += f"    {shown(event.command)}\n"
             self._add(_RUN, line)
-            self._also(line)
+            if self._also is not None:
+                self._also(line)
         if isinstance(event, JobSucceeded):
             self._add_runtime(event.job, event.usage, "brought back" if event.brought_back else "made")
         elif isinstance(event, JobFailed):
@@ -166,13 +163,26 @@ class Logs:
         lines = [line for change in event.changes for line in change.lines()]
         self._add(_CHANGES, head + "".join([f"    {shown(line.expandtabs())}\n" for line in lines]))
 
+    def _add_up_to_date(self, event: JobsUpToDate) -> None:
+        now, spec_of = self._clock.now(), self._specs.get
+        lines = [f"{now} {up_to_date(spec_of(job), job)}\n" for job in event.jobs]
+        self._add(_RUN, "".join(lines))
+        if self._also is not None:
+            for line in lines:
+                self._also(line)
+        if self._size > _COLLECTED:
+            self._write()
+
     def _add_graph(self, event: GraphGrew) -> None:
         parts = []
         invariant = Role.INVARIANT
         for spec in event.jobs:
-            if spec.role is not invariant:
-                parts.append(f"{shown(spec.id)}\n")
-                parts += [f"    needs {shown(name)}\n" for name in spec.inputs]
+            if spec.role is invariant:
+                continue
+            names = (spec.id, *spec.inputs)
+            if not "".join(names).isprintable():
+                names = tuple(map(shown, names))
+            parts.append("\n    needs ".join(names) + "\n")
         for dependent, name in event.edges:
             parts.append(f"{shown(dependent)}\n    needs {shown(name)}\n")
         self._add(_GRAPH, "".join(parts))

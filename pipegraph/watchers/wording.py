@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,7 @@ from ..events import (
     StopRequested,
     Warned,
 )
-from ..model import Counts, Failure, Frame, JobSpec, Origin, Printed, Reason
+from ..model import Counts, Failure, Frame, JobSpec, Origin, Place, Printed, Reason
 
 _SHOWN_REASONS = _SHOWN_FILES = 20
 _LARGE_BYTES = 100_000_000
@@ -44,13 +45,17 @@ def shown_block(text: str, indent: str) -> str:
 
 def named(spec: JobSpec | None, job: str) -> str:
     """A job with its place."""
-    return f"{shown(job)} ({shown(str(spec.place))})" if spec is not None else shown(job)
+    return f"{shown(job)} ({_shown_place(spec.place)})" if spec is not None else shown(job)
+
+
+@functools.lru_cache(maxsize=64)
+def _shown_place(place: Place) -> str:
+    """Of many jobs the same."""
+    return shown(str(place))
 
 
 def line_of(event: Event, specs: Mapping[str, JobSpec]) -> str:
     """What, job, because; empty for events that are shown otherwise."""
-    if isinstance(event, JobUpToDate):
-        return f"up to date  {named(specs.get(event.job), event.job)}"
     if isinstance(event, JobStarted):
         adopted = "; its files are there and are adopted" if event.is_adopted else ""
         return f"started     {named(specs.get(event.job), event.job)} because {because_of(event.reasons)}{adopted}"
@@ -71,6 +76,8 @@ def line_of(event: Event, specs: Mapping[str, JobSpec]) -> str:
         return f"read        {', '.join(large)}" if large else ""
     if isinstance(event, JobBlocked):
         return f"blocked     {named(specs.get(event.job), event.job)} because of {shown(event.culprit)}"
+    if isinstance(event, JobUpToDate):
+        return up_to_date(specs.get(event.job), event.job)
     if isinstance(event, JobNotNeeded):
         return f"not needed  {named(specs.get(event.job), event.job)}"
     if isinstance(event, JobStopped):
@@ -95,6 +102,11 @@ def line_of(event: Event, specs: Mapping[str, JobSpec]) -> str:
     if isinstance(event, RunEnded):
         return f"run ended   {summary_of(event.counts)} in {duration(event.seconds)}"
     return ""
+
+
+def up_to_date(spec: JobSpec | None, job: str) -> str:
+    """The line of a job that is."""
+    return f"up to date  {named(spec, job)}"
 
 
 def reading_of(event: FilesRead) -> str:
