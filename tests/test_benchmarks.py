@@ -11,7 +11,7 @@ from scripts import ROOT
 FOLDER = ROOT / "util" / "bench"
 PAGE = (ROOT / "docs" / "performance.rst").read_text()
 NEEDED = {"commands": "ninja"}
-MODULES = {"shared_memory": ("numpy", "pandas"), "loaded": ("numpy",)}
+MODULES = {"shared_memory": ("numpy", "pandas", "pyarrow"), "loaded": ("numpy",)}
 
 
 def run(script, *arguments):

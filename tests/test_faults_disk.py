@@ -203,8 +203,9 @@ def test_a_reader_of_stderr_that_goes_away_ends_nothing(script: Script) -> None:
         "ppg.FileGeneratingJob('bad', lambda: 1 / 0)\n"
         "try:\n    ppg.run_pipegraph()\nexcept ppg.RuntimeError:\n    open('failed', 'w').close()\n"
     )
+    environment = {name: value for name, value in script.environment.items() if name != "PYTHONUNBUFFERED"}
     with subprocess.Popen(
-        [sys.executable, "script.py"], cwd=script.folder, env=script.environment, stderr=subprocess.PIPE
+        [sys.executable, "script.py"], cwd=script.folder, env=environment, stderr=subprocess.PIPE
     ) as process:
         assert process.stderr is not None
         process.stderr.close()

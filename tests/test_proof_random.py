@@ -112,6 +112,7 @@ def test_what_must_hold_does_on_large_graphs(seed, graph):
     assert not list(Path().iterdir())
 
 
+@pytest.mark.timeout(400)  # most are found in seconds, those of memory in half a minute of a core
 @pytest.mark.parametrize(("what", "broken", "words"), BROKEN, ids=lambda each: getattr(each, "__name__", None))
 def test_what_is_broken_is_noticed(what, broken, words, monkeypatch, graph):
     monkeypatch.setattr(what, broken)

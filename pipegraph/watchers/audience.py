@@ -16,6 +16,7 @@ from .board import Board
 from .logs import Logs
 from .notebook import Notebook, display_of_notebook
 from .progress import Progress
+from .saying import say
 from .snapshot import Snapshot
 from .terminal import FRAME_SECONDS, Terminal
 from .udp import UdpLines
@@ -98,7 +99,7 @@ class Audience:
             watcher.close()
         if watcher is self.terminal and self._plain is not None:
             self._watchers.append(self._plain)
-        say(self._stream, f"pipegraph: {type(watcher).__name__} stops looking on: {type(error).__name__}: {error}")
+        say(self._stream, f"pipegraph: {type(watcher).__name__} stops looking on: {type(error).__name__}: {error}\n")
 
 
 class _Udp:
@@ -141,6 +142,10 @@ def start_watchers(
     stream = sys.stderr
     logs: Logs | None = None
     lines: UdpLines | None = None
+
+    def warn(text: str) -> None:
+        say(stream, f"pipegraph: warning: {text}\n")
+
     if log_folder is not None:
         if log_port is not None:
             with contextlib.suppress(OSError):  # for who listens, and nobody may: not worth a word
@@ -149,7 +154,7 @@ def start_watchers(
             specs,
             log_folder,
             dump_graph,
-            lambda text: say(stream, f"pipegraph: warning: {text}"),
+            warn,
             None if lines is None else lines.add,
         )
     if logs is not None:
@@ -178,13 +183,3 @@ def _is_live(stream: TextIO | None) -> bool:
         return stream.isatty() and os.isatty(stream.fileno())
     except (OSError, ValueError, AttributeError):
         return False
-
-
-def say(stream: TextIO | None, text: str) -> None:
-    """One line, if anybody reads."""
-    if stream is not None:
-        try:
-            stream.write(text + "\n")
-            stream.flush()
-        except (OSError, ValueError):
-            pass

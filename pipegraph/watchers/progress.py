@@ -12,6 +12,7 @@ from ..errors import shown
 from ..events import Event
 from .announcements import Announcements, Line
 from .board import Board
+from .saying import say
 
 _FIRST_SECONDS = 2.0
 _SLOWEST_SECONDS = 60.0
@@ -69,11 +70,5 @@ class Progress:
 
     def print(self, lines: Iterable[Line]) -> None:
         """Write these."""
-        if self._stream is None:
-            return
-        text = "".join([f"{line.text}\n" for line in lines])
-        try:
-            self._stream.write(text.encode("utf-8", "backslashreplace").decode())
-            self._stream.flush()
-        except (OSError, ValueError):
+        if not say(self._stream, "".join([f"{line.text}\n" for line in lines])):
             self._stream = None
