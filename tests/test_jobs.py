@@ -19,73 +19,59 @@ def other(of):
     of.write_text("y")
 
 
-def test_many_jobs_make_full_collections_seldom_until_they_run(graph, monkeypatch):
+@pytest.fixture
+def few_are_many(monkeypatch):
+    """Ten jobs are as many as thousands; what is set of the garbage collector is put back."""
     monkeypatch.setattr("pipegraph.graph._MANY", 10)
     before = gc.get_threshold()
-    try:
-        gc.set_threshold(700, 10, 10)
-        for number in range(30):
-            ppg.ParameterInvariant(str(number), number)
-        while_declaring = gc.get_threshold()
-        ppg.run_pipegraph()
-        after = gc.get_threshold()
-    finally:
-        gc.set_threshold(*before)
+    yield
+    gc.set_threshold(*before)
+
+
+def declare(numbers):
+    for number in numbers:
+        ppg.ParameterInvariant(str(number), number)
+
+
+def test_many_jobs_make_full_collections_seldom_until_they_run(graph, few_are_many):
+    gc.set_threshold(700, 10, 10)
+    declare(range(30))
+    while_declaring = gc.get_threshold()
+    ppg.run_pipegraph()
 
     assert while_declaring == (700, 10, 100)
-    assert after == (700, 10, 10)
+    assert gc.get_threshold() == (700, 10, 10)
 
 
-def test_the_more_jobs_there_are_the_more_seldom_are_full_collections_until_they_run(graph, monkeypatch):
-    monkeypatch.setattr("pipegraph.graph._MANY", 10)
+def test_the_more_jobs_there_are_the_more_seldom_are_full_collections_until_they_run(graph, few_are_many, monkeypatch):
     monkeypatch.setattr("pipegraph.graph._JOBS_A_LOOK", 1)
-    before = gc.get_threshold()
+    gc.set_threshold(700, 10, 1)
     seen = []
-    try:
-        gc.set_threshold(700, 10, 1)
-        for number in range(30):
-            ppg.ParameterInvariant(str(number), number)
-            seen.append(gc.get_threshold()[2])
-        ppg.run_pipegraph()
-        after = gc.get_threshold()
-    finally:
-        gc.set_threshold(*before)
+    for number in range(30):
+        declare([number])
+        seen.append(gc.get_threshold()[2])
+    ppg.run_pipegraph()
 
     assert list(dict.fromkeys(seen)) == [1, 10, 20, 30]
-    assert after == (700, 10, 1)
+    assert gc.get_threshold() == (700, 10, 1)
 
 
 @pytest.mark.parametrize("own", [(700, 10, 5000), (700, 10, 0)])
-def test_how_a_script_has_garbage_collected_stays(graph, monkeypatch, own):
-    monkeypatch.setattr("pipegraph.graph._MANY", 10)
-    before = gc.get_threshold()
-    try:
-        gc.set_threshold(*own)
-        for number in range(30):
-            ppg.ParameterInvariant(str(number), number)
-        found = gc.get_threshold()
-    finally:
-        gc.set_threshold(*before)
+def test_how_a_script_has_garbage_collected_stays(graph, few_are_many, own):
+    gc.set_threshold(*own)
+    declare(range(30))
 
-    assert found == own
+    assert gc.get_threshold() == own
 
 
-def test_what_a_script_sets_of_the_collector_meanwhile_is_not_undone(graph, monkeypatch):
-    monkeypatch.setattr("pipegraph.graph._MANY", 10)
-    before = gc.get_threshold()
-    try:
-        gc.set_threshold(700, 10, 10)
-        for number in range(30):
-            ppg.ParameterInvariant(str(number), number)
-        gc.set_threshold(1, 2, 3)
-        for number in range(30, 60):
-            ppg.ParameterInvariant(str(number), number)
-        ppg.new_pipegraph()
-        found = gc.get_threshold()
-    finally:
-        gc.set_threshold(*before)
+def test_what_a_script_sets_of_the_collector_meanwhile_is_not_undone(graph, few_are_many):
+    gc.set_threshold(700, 10, 10)
+    declare(range(30))
+    gc.set_threshold(1, 2, 3)
+    declare(range(30, 60))
+    ppg.new_pipegraph()
 
-    assert found == (1, 2, 3)
+    assert gc.get_threshold() == (1, 2, 3)
 
 
 def test_each_line_of_a_loop_is_the_place_of_its_jobs(graph):
