@@ -164,6 +164,14 @@ CHANGES = {
     "the locale": ("import locale; locale.setlocale(locale.LC_ALL, 'C')", "__import__('locale').setlocale(0)"),
     "sys.path": ("sys.path.insert(0, '/x')", "sys.path[:1]"),
     "another list for sys.path": ("sys.path = ['/x']", "len(sys.path) > 1"),
+    "the finders of modules": (
+        "sys.meta_path.append(None); sys.path_hooks.append(None)",
+        "[sys.meta_path[-1] is None, sys.path_hooks[-1] is None]",
+    ),
+    "other lists of finders": (
+        "sys.meta_path = []; sys.path_hooks = []",
+        "[len(sys.meta_path) > 1, len(sys.path_hooks) > 1]",
+    ),
     "sys.argv": ("sys.argv.append('x')", "sys.argv"),
     "sys.stdout": ("import io; sys.stdout = io.StringIO()", "type(sys.stdout)"),
     "descriptor 1": (
@@ -185,6 +193,7 @@ CHANGES = {
     "the decimal context": ("decimal.getcontext().prec = 5", "decimal.getcontext().prec"),
     "a context variable": ("variable.set(2)", "variable.get()"),
     "the recursion limit": ("sys.setrecursionlimit(5000)", "sys.getrecursionlimit()"),
+    "the switch interval": ("sys.setswitchinterval(0.5)", "sys.getswitchinterval()"),
     "the collector": (
         "import gc; gc.disable(); gc.set_threshold(1)",
         "(__import__('gc').isenabled(), __import__('gc').get_threshold())",
@@ -433,22 +442,49 @@ for n in range(5):
 # --- what is given up
 
 
-def test_what_jobs_leave_in_modules_is_found_by_later_ones(script):
-    text = """
-import json
+GIVEN_UP = {
+    "an attribute of a module": ("json.left = 1", "hasattr(json, 'left')"),
+    "a module": ("import wave", "'wave' in sys.modules"),
+    "a cache": ("cached(1)", "cached.cache_info().currsize > 0"),
+    "an attribute of a class": ("Kept.left = 1", "hasattr(Kept, 'left')"),
+    "an object of the script": ("kept.append(1)", "bool(kept)"),
+    "loaded data": ("loaded.attribute.append(1)", "bool(loaded.attribute)"),
+    "environment set from C": ("ctypes.CDLL(None).setenv(b'LEFT', b'1', 1)", "getenv(b'LEFT') is not None"),
+    "a handler that C installs": (
+        "ctypes.CDLL(None).signal(signal.SIGUSR2, ctypes.c_void_p(1))",
+        "any(line.startswith('SigIgn') and int(line.split()[1], 16) >> 11 & 1 for line in open('/proc/self/status'))",
+    ),
+    "an audit hook": (
+        "sys.addaudithook(lambda *of: of[0] == 'left' and kept.append(1))",
+        "bool(sys.audit('left') or kept)",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", GIVEN_UP)
+def test_what_is_given_up_is_found_by_later_jobs_of_a_process_and_by_no_other(script, what):
+    change, look = GIVEN_UP[what]
+    text = f"""
+import ctypes, functools, json
+getenv = ctypes.CDLL(None).getenv
+getenv.restype = ctypes.c_char_p
+class Kept:
+    pass
+kept, loaded, cached = [], Kept(), functools.lru_cache(abs)
 def leaves(of):
-    json.left = 'here'
+    {change}
     note(of)
 def looks(of):
-    note(of, getattr(json, 'left', 'nothing'))
-add('a', leaves)
-add('b', looks).depends_on('a')
-add('c', looks).depends_on('b').isolation = 'process'
+    note(of, {look})
+add('a', leaves).depends_on(ppg.AttributeLoadingJob('load', loaded, 'attribute', list))
+add('b', looks).depends_on('a', 'load')
+add('c', looks).depends_on('b', 'load').isolation = 'process'
 """
     run(script, text)
 
-    assert said(script, "b")[1] == "here"
-    assert said(script, "c")[1] == "nothing"
+    assert said(script, "a")[0] == said(script, "b")[0]
+    assert said(script, "b")[1] == "True"
+    assert said(script, "c")[1] == "False"
 
 
 # --- how jobs end

@@ -2,9 +2,11 @@
 
     python util/bench/fresh.py [--shapes independent layers chain square] [--jobs 1000 10000 100000] [--repeat 5]
     python util/bench/fresh.py --shapes square --layers 300 --repeat 1    the whole 300 × 300
+    python util/bench/fresh.py --shapes independent --jobs 1000 --imports numpy pandas
 
 Time is from the first declaration to the end of the run; the bare loop declares nothing. Processor time is that of the
 script, its slaves and the jobs. ``--bare recorded``: the bare loop also hashes what was made and writes a record of it.
+``--imports``: what both scripts import beside what they need, as scripts that compute do; each fork copies it.
 """
 
 from __future__ import annotations
@@ -43,10 +45,11 @@ print(time.perf_counter() - began, spent() - used)
 BARE = (Path(__file__).parent / "bare.py").read_text()
 
 
-def rounds(shape: str, count: int, repeat: int, bare: str) -> dict[str, list[list[float]]]:
+def rounds(shape: str, count: int, repeat: int, bare: str, imports: list[str]) -> dict[str, list[list[float]]]:
     """Seconds and processor seconds of both, in turns."""
 
     def run(text: str, *more: str) -> list[float]:
+        text = text.replace("import graphs\n", "".join(f"import {name}\n" for name in ("graphs", *imports)), 1)
         with measuring.scratch() as folder:
             printed = measuring.run_script(text, shape, count, *more, folder=folder).printed
             assert len(list((folder / "o").iterdir())) == count
@@ -64,13 +67,14 @@ def main() -> None:
         jobs=([1_000, 10_000, 100_000], [20]),
         layers=(10, 2),
         bare=("plain", "plain"),
+        imports=([], []),
         repeat=(5, 1),
     )
     rows, worst = [], 0.0
     for shape in given.shapes:
         side = graphs.SIDE if max(given.jobs) > graphs.SIDE else max(given.jobs)
         for count in [given.layers * side] if shape == "square" else given.jobs:
-            found = rounds(shape, count, given.repeat, given.bare)
+            found = rounds(shape, count, given.repeat, given.bare, given.imports)
             bare, ours = ([list(column) for column in zip(*found[name])] for name in ("bare", "ours"))
             times = [1e6 * median(each) / count for each in (*bare, *ours)]
             wall, cpu = ratio(ours[0], bare[0]), ratio(ours[1], bare[1])

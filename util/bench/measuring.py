@@ -56,11 +56,11 @@ def settings(document: str, choices: Mapping[str, Sequence[str]] | None = None, 
     parser.add_argument("--quick", action="store_true", help="the smallest settings: does it still work?")
     for name, (default, quick) in names.items():
         is_list = isinstance(default, list)
-        kind = type((default or quick)[0]) if is_list else type(default)
+        kind = type((default or quick or [""])[0]) if is_list else type(default)
         more: dict[str, Any] = {"nargs": "*" if is_list else None, "type": kind}
         if name in (choices or {}):
             more["choices"] = (choices or {})[name]
-        said = f"{' '.join(map(str, default)) if is_list else default}; quick: "
+        said = f"{' '.join(map(str, default)) or 'none' if is_list else default}; quick: "
         said += " ".join(map(str, quick)) if is_list else str(quick)
         parser.add_argument("--" + name.replace("_", "-"), default=None, help=said, **more)
     given = parser.parse_args()
