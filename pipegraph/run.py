@@ -33,6 +33,7 @@ from .events import (
     Event,
     FilesOpened,
     FilesRead,
+    FingerprintsExplained,
     GraphGrew,
     JobBegan,
     JobBlocked,
@@ -133,7 +134,9 @@ class Run:
             self._status = StatusFile.open(self._graph.invariant_status_filename, early.append, holder)
             stack.callback(self._close_status)
             self._slave.close_in_fork.append(self._status.close_in_fork)
-            self._arrivals = Arrivals(self._status, self._graph.accepts, self._slave.read, self._end_arrival)
+            self._arrivals = Arrivals(
+                self._status, self._graph.accepts, self._slave.read, self._end_arrival, self._engine.is_to_grow
+            )
             self._changes = Changes(self._status, self._engine, self._specs, self._graph.explain, self._graph.maker_id)
             self._remarks = Remarks(self._status, self._specs, self._show)
             self._audience = start_watchers(
@@ -339,6 +342,10 @@ class Run:
             self._show(event)
             self._arrivals.note_read(event)
             return
+        if isinstance(event, FingerprintsExplained):
+            self._changes.note_told(event.explanations)
+            self._arrivals.note_explained(event.by)
+            return
         if isinstance(event, JobFailed):
             self._coordinator.end(event.job, event.usage.seconds)
             if event.failure.kind is not FailureKind.NOT_RECORDED:
@@ -372,7 +379,10 @@ class Run:
                 declare(growth.jobs, self._script, self._status)
                 if growth.jobs or growth.edges:
                     # Until all is known, it holds its core, and what is to follow its fork in the slave waits.
-                    self._arrivals.begin(growth.jobs, growth.edges, event, verdict.hints)
+                    unexplained = self._changes.unexplained(growth.jobs)
+                    if unexplained:
+                        self._slave.explain(event.job, unexplained)
+                    self._arrivals.begin(growth.jobs, growth.edges, event, verdict.hints, not unexplained)
                     return
             except StatusWriteError as error:
                 objection = _not_recorded(spec, error).failure
