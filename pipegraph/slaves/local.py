@@ -245,7 +245,10 @@ class LocalSlave:
         self._say(self._candidates[job], ("explain", job, wanted))
 
     def discard(self, job: JobId) -> None:
-        """The fork that did this must not become a slave."""
+        """The fork that did this must not become a slave; if it is one, this need not be done again when it dies."""
+        if job not in self._candidates:
+            self._loaded = [each for each in self._loaded if each != job]
+            return
         candidate = self._candidates.pop(job)
         self._successful.discard(job)
         candidate.is_retired = True
