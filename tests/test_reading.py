@@ -583,12 +583,17 @@ ppg.run_pipegraph()
 )
 
 
-def wait_for_both(held: Held) -> int:
+def sleeps(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+
+
+def wait_for_both(held: Held, master: int) -> int:
     """Until both generators wait for what one of them declared; the process that reads it."""
     reader = held.wait_for_reader()
-    wait_until(lambda: held.exists("built") and held.script.lines("built") and held.exists("out/second"))
-    later = Path(f"/proc/{held.script.lines('built')[-1]}/stat")
-    wait_until(lambda: later.read_text().rpartition(")")[2].split()[0] == "S")  # its callback never sleeps
+    wait_until(lambda: held.script.lines("built") and held.exists("out/second"))
+    later = int(held.script.lines("built")[-1])
+    # Its callback never sleeps, and the master does not while there is something that it was told.
+    wait_until(lambda: sleeps(later) and sleeps(master))
     return reader
 
 
@@ -599,7 +604,7 @@ def log_of(held: Held) -> str:
 def test_a_generator_builds_on_another_whose_jobs_are_still_read_and_ends_after_it(held: Held) -> None:
     held.script.write(GROW_TWICE)
     process = held.script.start()
-    wait_for_both(held)
+    wait_for_both(held, process.pid)
     assert " made        grow " not in log_of(held)
     assert " made        later " not in log_of(held)
     held.let_go()
@@ -615,7 +620,7 @@ def test_a_generator_builds_on_another_whose_jobs_are_still_read_and_ends_after_
 def test_ctrl_c_while_two_generators_wait_for_what_is_read_ends_both(held: Held) -> None:
     held.script.write(GROW_TWICE)
     process = held.script.start()
-    wait_for_both(held)
+    wait_for_both(held, process.pid)
 
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == -signal.SIGINT
@@ -634,7 +639,7 @@ def test_ctrl_c_while_two_generators_wait_for_what_is_read_ends_both(held: Held)
 def test_what_dies_while_two_generators_wait_is_done_again_in_the_same_order(held: Held, who: str) -> None:
     held.script.write(GROW_TWICE)
     process = held.script.start()
-    reader = wait_for_both(held)
+    reader = wait_for_both(held, process.pid)
 
     os.kill(parent_of(reader) if who == "the first slave" else int(held.script.lines(who)[0]), signal.SIGKILL)
     wait_until(lambda: len(held.script.lines("built")) == 2)
