@@ -45,21 +45,29 @@ class Changes:
         self._changes_to_show = _SHOWN_CHANGES
         # Of functions and parameters that generators declared: those that are not written down yet.
         self._told: dict[Fingerprint, Explanation | None] = {}
+        self._asked: set[JobId] = set()
 
-    def unexplained(self, declared: Iterable[JobSpec]) -> dict[Fingerprint, JobId]:
+    def to_ask(self, generator: JobId, declared: Iterable[JobSpec]) -> dict[Fingerprint, JobId]:
         """Fingerprints of functions and parameters of which it is not known what they are of, each with an invariant.
 
-        Of what a generator declared, only the fork in which it did can say it.
+        Of what a generator declared, only the fork in which it did can say it. One that was asked and died is not asked
+        again when the generator has run again: it may have died of that.
         """
+        if generator in self._asked:
+            return {}
         has_explained, told = self._status.has_explained, self._told
-        return {
+        wanted = {
             spec.fingerprint: spec.id
             for spec in declared
             if spec.fingerprint is not None and not has_explained(spec.fingerprint) and spec.fingerprint not in told
         }
+        if wanted:
+            self._asked.add(generator)
+        return wanted
 
-    def note_told(self, explanations: Mapping[Fingerprint, Explanation | None]) -> None:
-        """Some of these were explained."""
+    def note_told(self, generator: JobId, explanations: Mapping[Fingerprint, Explanation | None]) -> None:
+        """It has answered."""
+        self._asked.discard(generator)
         self._told.update(explanations)
 
     def behind(self, start: StartJob) -> tuple[Change, ...]:

@@ -368,7 +368,7 @@ class Run:
             self._arrivals.note_read(event)
             return
         if isinstance(event, FingerprintsExplained):
-            self._changes.note_told(event.explanations)
+            self._changes.note_told(event.by, event.explanations)
             self._arrivals.note_explained(event.by)
             return
         if isinstance(event, JobFailed):
@@ -404,7 +404,7 @@ class Run:
                 self._changes.note_made(event, verdict.hints)
                 declare(growth.jobs, self._script, self._status)
                 if growth.jobs or growth.edges:
-                    unexplained = self._changes.unexplained(growth.jobs)
+                    unexplained = self._changes.to_ask(event.job, growth.jobs)
                     if unexplained:
                         self._slave.explain(event.job, unexplained)
                     self._arrivals.begin(growth.jobs, growth.edges, event, verdict.hints, not unexplained)
