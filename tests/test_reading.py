@@ -635,6 +635,31 @@ def test_ctrl_c_while_two_generators_wait_for_what_is_read_ends_both(held: Held)
     assert held.exists("out/built_on_it")
 
 
+def test_what_was_built_on_a_generator_whose_jobs_can_not_be_recorded_is_no_failure_and_nothing_is_lost(
+    held: Held,
+) -> None:
+    full = """
+from pipegraph.errors import StatusWriteError
+from pipegraph.status.store import StatusFile
+def refuse(*ignored):
+    raise StatusWriteError('no room', [], '')
+StatusFile.note_measured = refuse
+"""
+    held.script.write(full + GROW_TWICE)
+    process = held.script.start()
+    wait_for_both(held, process.pid)
+    held.let_go()
+
+    assert process.wait(60) == 1
+    assert "no room" in held.script.stderr
+    assert "not in the graph" not in held.script.stderr + log_of(held)
+    assert " stopped     later " in log_of(held)
+    assert not held.exists("out/of_slow")
+    held.script.write(GROW_TWICE)
+    held.script.run()
+    assert sorted(held.script.started) == ["grow", "later", "out/built_on_it", "out/of_slow"]
+
+
 @pytest.mark.parametrize("who", ["grown", "built", "the first slave"])
 def test_what_dies_while_two_generators_wait_is_done_again_in_the_same_order(held: Held, who: str) -> None:
     held.script.write(GROW_TWICE)
