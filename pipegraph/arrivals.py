@@ -12,16 +12,20 @@ from typing import NamedTuple
 
 from .errors import StatusWriteError
 from .events import FilesRead, JobSucceeded
-from .model import NOTHING_OPENED, JobId, JobSpec, Opened
+from .model import NOTHING_OPENED, JobId, JobSpec, Opened, Role
 from .status import StatusFile
 from .status.reading import Reading
 from .status.survey import Accepts, Survey
 
 _SURVEY_SECONDS = 0.1
+_GENERATOR = Role.GENERATOR
 
 
 class Arrival(NamedTuple):
-    """Jobs that are surveyed before the engine is told of them; of a generator also its success, and hints on it."""
+    """Jobs that are surveyed before the engine is told of them; of a generator also its success, and hints on it.
+
+    Its fork may have been asked what is behind fingerprints: that is waited for, too.
+    """
 
     survey: Survey
     success: JobSucceeded | None = None
@@ -37,6 +41,8 @@ class Arrivals:
         Has others read files, of which `note_read` tells.
     end
         Takes an arrival of which all is known, or, with the error, can't be recorded; it is none of these any more.
+    is_to_grow
+        Whether any generator but this one, of those that the engine knows, has not ended.
     """
 
     def __init__(
@@ -45,14 +51,17 @@ class Arrivals:
         accepts: Accepts,
         read: Callable[[Iterable[tuple[str, int]]], None],
         end: Callable[[Arrival, StatusWriteError | None], None],
+        is_to_grow: Callable[[JobId | None], bool],
     ) -> None:
         self._status = status
         self._accepts = accepts
         self._read = read
         self._on_end = end
+        self._is_to_grow = is_to_grow
         self._reading = Reading(is_alone=False)
         # By the generator that made them; None: the script.
         self._arrivals: dict[JobId | None, Arrival] = {}
+        self._unexplained: set[JobId | None] = set()
 
     @property
     def are_looked_at(self) -> bool:
@@ -74,11 +83,17 @@ class Arrivals:
         edges: tuple[tuple[JobId, str], ...],
         success: JobSucceeded | None = None,
         hints: Opened = NOTHING_OPENED,
+        is_explained: bool = True,
     ) -> None:
-        """Another one, of the script, or of the generator that succeeded."""
+        """Another one, of the script, or of the generator that succeeded; it ends not before it is explained."""
         by = None if success is None else success.job
         survey = Survey(specs, edges, by, self._status, self._accepts, self._reading)
         self._arrivals[by] = Arrival(survey, success, hints)
+        (self._unexplained.discard if is_explained else self._unexplained.add)(by)
+
+    def note_explained(self, by: JobId) -> None:
+        """What that generator declared was explained."""
+        self._unexplained.discard(by)
 
     def go_on(self) -> None:
         """For a short time; what has to be read is asked for once all was looked at, and shared out then."""
@@ -89,7 +104,7 @@ class Arrivals:
             except StatusWriteError as error:
                 self._end(by, error)
                 continue
-            if survey.is_done:
+            if survey.is_done and by not in self._unexplained:
                 self._end(by)
             elif survey.is_through and (wanted := self._reading.ask(survey.awaited())):
                 self._read(wanted)
@@ -112,5 +127,6 @@ class Arrivals:
         arrival = self._arrivals.pop(by)
         if not self._arrivals:
             self._reading.forget()
-            self._status.drop_text()
+            if not self._is_to_grow(by) and all(spec.role is not _GENERATOR for spec in arrival.survey.specs):
+                self._status.drop_text()
         self._on_end(arrival, error)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias
 
-from .explanations import Change
+from .explanations import Change, Explanation
 from .model import (
     NO_GROWTH,
     NO_USAGE,
@@ -162,6 +162,21 @@ class FilesRead(NamedTuple):
     all_bytes: int
 
 
+class FingerprintsExplained(NamedTuple):
+    """The fork of a generator told what fingerprints are taken of; for the loop, which had asked.
+
+    Attributes
+    ----------
+    by
+        The generator.
+    explanations
+        By fingerprint; None where nobody can say.
+    """
+
+    by: JobId
+    explanations: Mapping[Fingerprint, Explanation | None]
+
+
 class FilesOpened(NamedTuple):
     """A job read files that are no inputs of it, or left files that are no outputs; a hint, and no fault by itself.
 
@@ -292,6 +307,7 @@ Event: TypeAlias = (
     | JobFailed
     | FilesOpened
     | FilesRead
+    | FingerprintsExplained
     | JobStopped
     | JobsLost
     | JobsSeen

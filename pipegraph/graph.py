@@ -20,7 +20,7 @@ from .events import Event, JobBlocked, JobFailed, JobStarted, JobStopped, JobSuc
 from .explanations import Explanation
 from .invariants.findings import Followed
 from .invariants.origins import shown_file
-from .model import NO_USAGE, Fingerprint, Growth, InputId, JobId, JobSpec, Place, Role
+from .model import NO_USAGE, Growth, InputId, JobId, JobSpec, Place, Role
 from .outcomes import INDIRECT, NO_OUTCOME, Outcome, outcome_after
 from .patterns import matcher
 from .targets import Targets
@@ -446,7 +446,7 @@ class Graph:
         before = None if self.targets is None else self.targets.kept
         if self.targets is not None:
             new_jobs = {job_id: self.jobs[job_id] for job_id in self.targets.grow(new_jobs)}
-        specs = tuple(self._explained(self._specs(new_jobs)))
+        specs = self._specs(new_jobs)
         self._growing = None
         self._new_jobs, self._new_edges = {}, {}
         # The engine is not told of jobs that take no part, which may be given inputs like others.
@@ -456,18 +456,6 @@ class Graph:
             if each[0] not in new_jobs and each[0] not in self._left_out and (before is None or each[0] in before)
         ]
         return Growth(specs, tuple(edges), self.is_whole)
-
-    def _explained(self, specs: Iterable[JobSpec]) -> Iterable[JobSpec]:
-        """With what the fingerprints are of, each once: the callbacks are known in this process only."""
-        known: dict[Fingerprint, Explanation | None] = {}
-        for spec in specs:
-            fingerprint = spec.fingerprint
-            if fingerprint is None:
-                yield spec
-                continue
-            if fingerprint not in known:
-                known[fingerprint] = self.explain(spec.id)
-            yield spec._replace(explanation=known[fingerprint])
 
     def explain(self, invariant: JobId) -> Explanation | None:
         """What the fingerprint of a function or a parameter is taken of, as it is now."""

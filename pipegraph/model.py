@@ -12,8 +12,6 @@ from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 from xxhash import xxh3_128_hexdigest
 
-from .explanations import Explanation
-
 JobId: TypeAlias = str
 InputId: TypeAlias = str
 """A job's id, or the path of one file of a multi-file job."""
@@ -110,8 +108,6 @@ class JobSpec(NamedTuple):
         Files that are there, of an output job that was never made here, count as made.
     remarks
         Headline and mend of what a person should know of it.
-    explanation
-        Of invariants that a generator declared: what the fingerprint is taken of.
     keeps
         An ephemeral job whose files stay when nobody needs them any more.
     is_opaque
@@ -145,7 +141,6 @@ class JobSpec(NamedTuple):
     value_text: str = ""
     adopts: bool = False
     remarks: tuple[tuple[str, str], ...] = ()
-    explanation: Explanation | None = None
     keeps: bool = False
     is_opaque: bool = False
     command: str = ""

@@ -33,6 +33,7 @@ from .events import (
     Event,
     FilesOpened,
     FilesRead,
+    FingerprintsExplained,
     GraphGrew,
     JobBegan,
     JobBlocked,
@@ -114,6 +115,8 @@ class Run:
         self._stopped_by = 0
         self._stops = 0
         self._killed: set[JobId] = set()
+        # Generators that succeeded while what another one declared was looked at.
+        self._held: list[JobSucceeded] = []
         self._write_error: StatusWriteError | None = None
         self._reasons: dict[JobId, StartJob] = {}
         self._refused: dict[JobId, Failure] = {}
@@ -133,7 +136,9 @@ class Run:
             self._status = StatusFile.open(self._graph.invariant_status_filename, early.append, holder)
             stack.callback(self._close_status)
             self._slave.close_in_fork.append(self._status.close_in_fork)
-            self._arrivals = Arrivals(self._status, self._graph.accepts, self._slave.read, self._end_arrival)
+            self._arrivals = Arrivals(
+                self._status, self._graph.accepts, self._slave.read, self._end_arrival, self._engine.is_to_grow
+            )
             self._changes = Changes(self._status, self._engine, self._specs, self._graph.explain, self._graph.maker_id)
             self._remarks = Remarks(self._status, self._specs, self._show)
             self._audience = start_watchers(
@@ -249,10 +254,25 @@ class Run:
             self._end_success(arrival.success, objection, grew, arrival.hints)
         elif error is None:
             self._tell(arrival.survey.arrival())
+        if error is None:
+            held, self._held = self._held, []
+            for event in held:
+                self._on_event(event)
+        else:  # what they name may be unknown for that reason alone
+            self._drop_held([event.job for event in self._held])
 
-    def _drop_arrivals(self, of: Iterable[JobId | None]) -> None:
+    def _drop_arrivals(self) -> None:
         """What is being read is not waited for; the generators that declared it end as others that are ended."""
-        for job in self._arrivals.drop(of):
+        for job in self._arrivals.drop(self._arrivals.makers()):
+            self._slave.discard(job)
+            self._on_event(JobStopped(job))
+        self._drop_held([event.job for event in self._held])
+
+    def _drop_held(self, jobs: Iterable[JobId]) -> None:
+        """These generators, which slaves do not follow yet, end as others that are ended."""
+        dropped = [event.job for event in self._held if event.job in jobs]
+        self._held = [event for event in self._held if event.job not in jobs]
+        for job in dropped:
             self._slave.discard(job)
             self._on_event(JobStopped(job))
 
@@ -320,9 +340,14 @@ class Run:
         return all(_is_there(path, path in spec.empty_ok) for path in spec.outputs)
 
     def _meant_by(self, event: Event) -> list[Event]:
-        """A failure may be that of a cache, which is made again."""
+        """A failure may be that of a cache, which is made again; what is lost with a slave may still be looked at."""
         if isinstance(event, JobFailed) and event.failure.damage is not None:
             return self._caches.events_after(event)
+        if isinstance(event, JobsLost):
+            # For the engine, a generator runs until all is known of what it declared.
+            runs = self._arrivals.makers()
+            memory = tuple([job for job in event.memory if job not in runs])
+            return [JobsLost(tuple(sorted([*event.running, *(set(event.memory) - set(memory))])), memory)]
         return [event]
 
     def _on_event(self, event: Event) -> None:
@@ -330,7 +355,10 @@ class Run:
         if isinstance(event, JobStopped) and event.job in self._killed and not self._stops:
             event = JobFailed(event.job, ended_on_request(self._specs[event.job]))
         if isinstance(event, JobSucceeded):
-            self._on_succeeded(event)
+            if (event.growth.jobs or event.growth.edges) and self._arrivals.makers():
+                self._held.append(event)  # it may name what another one declared, of which the engine was not told yet
+            else:
+                self._on_succeeded(event)
             return
         if isinstance(event, JobBegan):
             self._coordinator.begin(event.job)
@@ -338,6 +366,10 @@ class Run:
         if isinstance(event, FilesRead):
             self._show(event)
             self._arrivals.note_read(event)
+            return
+        if isinstance(event, FingerprintsExplained):
+            self._changes.note_told(event.by, event.explanations)
+            self._arrivals.note_explained(event.by)
             return
         if isinstance(event, JobFailed):
             self._coordinator.end(event.job, event.usage.seconds)
@@ -350,6 +382,7 @@ class Run:
             for job in event.running:
                 self._coordinator.end(job)
             self._arrivals.drop(event.running)
+            self._held = [each for each in self._held if each.job not in event.running]
             if self._arrivals.is_script_awaited:
                 self._show(event)  # the engine, which knows of no job yet, would take the run for over
                 return
@@ -371,8 +404,14 @@ class Run:
                 self._changes.note_made(event, verdict.hints)
                 declare(growth.jobs, self._script, self._status)
                 if growth.jobs or growth.edges:
-                    # Until all is known, it holds its core, and what is to follow its fork in the slave waits.
-                    self._arrivals.begin(growth.jobs, growth.edges, event, verdict.hints)
+                    unexplained = self._changes.to_ask(event.job, growth.jobs)
+                    if unexplained:
+                        self._slave.explain(event.job, unexplained)
+                    self._arrivals.begin(growth.jobs, growth.edges, event, verdict.hints, not unexplained)
+                    # While its jobs are looked at, another generator may run in a fork of its own; that one's success
+                    # is held back until the engine was told of this one's.
+                    self._follow(event)
+                    self._start_what_fits()
                     return
             except StatusWriteError as error:
                 objection = _not_recorded(spec, error).failure
@@ -384,21 +423,17 @@ class Run:
     ) -> None:
         """All is known of a job that succeeded; or it counts as failed."""
         spec = self._specs[event.job]
-        self._coordinator.end(event.job, event.usage.seconds)
-        changes_slave = spec.in_memory or spec.role is Role.GENERATOR
         if objection is not None:
-            if changes_slave:
+            self._coordinator.end(event.job, event.usage.seconds)
+            if spec.in_memory or spec.role is Role.GENERATOR:
                 self._slave.discard(event.job)
             if objection.kind is not FailureKind.NOT_RECORDED:
                 self._write(lambda: self._status.note_failed(event.job, time.time()))
             self._tell(JobFailed(event.job, objection, event.usage, event.printed))
             return
-        self._is_whole &= event.growth.is_whole
-        if changes_slave:
-            self._slave.adopt(event.job)
-        if grew is not None:
-            # Another generator need not wait for what the engine makes of this one's jobs.
-            self._start_what_fits()
+        if grew is None:
+            self._follow(event)
+        else:
             for new in grew.jobs:
                 self._specs[new.id] = new
             self._caches.grow(grew.jobs)
@@ -410,6 +445,14 @@ class Run:
         self._tell(event)
         if hints is not NOTHING_OPENED:
             self._show(FilesOpened(spec.id, hints.read, hints.written, hints.is_cut))
+
+    def _follow(self, event: JobSucceeded) -> None:
+        """What this job has done is not undone any more; what it held is free."""
+        spec = self._specs[event.job]
+        self._coordinator.end(event.job, event.usage.seconds)
+        self._is_whole &= event.growth.is_whole
+        if spec.in_memory or spec.role is Role.GENERATOR:
+            self._slave.adopt(event.job)
 
     def _tell(self, event: Event) -> None:
         """Show an event to everybody, and carry out what the engine makes of it."""
@@ -486,7 +529,7 @@ class Run:
         is_urgent = self._stops > 1
         self._tell(StopRequested(number, is_urgent))
         self._slave.stop(None, is_urgent)
-        self._drop_arrivals(self._arrivals.makers())
+        self._drop_arrivals()
 
     # --- what is wished at the keyboard (dialogue.Controls)
 
@@ -515,10 +558,10 @@ class Run:
         self._stop_by(signal.SIGINT)
 
     def kill(self, job: JobId) -> None:
-        """End a running job, which fails."""
+        """End a running job, which fails; a generator whose jobs are being looked at has ended."""
         self._killed.add(job)
         self._slave.stop([job], False)
-        self._drop_arrivals([job])
+        self._drop_held([job])
 
     def pause(self, is_wanted: bool) -> None:
         """Start nothing, or go on starting."""

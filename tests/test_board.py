@@ -49,17 +49,20 @@ def test_each_job_is_counted_once_where_it_is():
 @pytest.mark.parametrize("is_looked_at", [False, True])
 def test_many_that_are_up_to_date_count_as_each_alone(is_looked_at):
     names = list("abcd")
-    together, alone = board_after(grew(*outputs(*names))), board_after(grew(*outputs(*names)))
+    seconds = {"a": 3.0, "d": 5.0}
+    together, alone = (board_after(grew(*outputs(*names), seconds=seconds)) for _ in range(2))
     if is_looked_at:  # from then on, it is kept what is left
         together.overview(BEGAN_AT), alone.overview(BEGAN_AT)
 
-    together.see(JobsUpToDate(("a", "b", "unknown", "c")))
+    together.see(JobsUpToDate(("a", "b")))
+    together.see(JobsUpToDate(("unknown", "c")))
     together.see(JobsUpToDate(("c",)))
     for name in ("a", "b", "unknown", "c", "c"):
         alone.see(JobUpToDate(name))
 
     assert together.overview(BEGAN_AT + 5) == alone.overview(BEGAN_AT + 5)
     assert together.overview(BEGAN_AT + 5).up_to_date == 3
+    assert together.overview(BEGAN_AT + 5).estimate == Estimate(5.0, 1, 0)
     assert list(together.jobs_in(JobState.WAITING)) == ["d"]
 
 

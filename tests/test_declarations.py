@@ -494,3 +494,29 @@ def test_what_is_typed_again_and_again_is_declared_once(script):
 
     assert scripts_of(script) == {"a": ("<interactive>",)}
     assert lines_of_kind(script, "D") == 1
+
+
+READING_AGAIN = """
+from pipegraph.status.store import StatusFile
+fair = StatusFile._line
+def _line(status, where):
+    with open("read_again", "a") as out:
+        out.write("x\\n")
+    return fair(status, where)
+StatusFile._line = _line
+ppg.new_pipegraph(quiet=True)
+def declare(name):
+    return lambda: ppg.FileGeneratingJob(name, lambda output: output.write_text("x")) if name else None
+for name in ("first", "second", ""):
+    ppg.JobGeneratingJob(f"declares {name}", declare(name))
+ppg.run_pipegraph()
+"""
+
+
+def test_records_are_read_from_the_file_once_for_as_long_as_generators_declare_jobs(script: Script) -> None:
+    script.run(READING_AGAIN)
+    (script.folder / "read_again").unlink(missing_ok=True)
+    script.run()
+
+    assert sorted(script.started) == ["declares ", "declares first", "declares second"]
+    assert script.lines("read_again") == []

@@ -1107,6 +1107,22 @@ def test_a_circle_that_grows_is_told_from_job_to_job(specs, edges, circle):
     ]
 
 
+def test_a_file_that_new_invariants_only_watch_is_no_job_that_could_be_named():
+    told = Told(spec_of("g", "generator"))
+    watching = spec_of("both", "invariant", outputs=("one", "two"))
+
+    assert objection(told, watching, spec_of("x", "output", ("both",))) is None
+    assert "names a job that is not in the graph" in objection(told, watching, spec_of("x", "output", ("two",))).message
+
+
+def test_one_file_of_several_may_be_named_by_new_jobs_in_any_order():
+    told = Told(spec_of("g", "generator"))
+    many, one = spec_of("n", "output", outputs=("three", "four")), spec_of("x", "output", ("four",))
+
+    assert objection(told, many, one) is None
+    assert objection(told, one, many) is None
+
+
 def test_ways_that_meet_again_are_no_circle():
     told = Told(spec_of("g", "generator"), spec_of("end", "output", ("g",)))
     specs = [spec_of("x", "output", ("y", "z")), spec_of("y", "output", ("z",)), spec_of("z", "output")]

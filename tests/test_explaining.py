@@ -185,6 +185,51 @@ def test_what_generators_declare_is_explained_as_well(script: Script) -> None:
     assert "    parameter 'late.txt'[1]['a']: 2 -> 4" in found
 
 
+DECLARES = """
+ppg.new_pipegraph(quiet=True)
+fair = ppg.ParameterInvariant.explain
+def explain(invariant):
+    with open("asked", "a") as out:
+        out.write(f"{os.getpid()}\\n")
+    MISHAP
+    return fair(invariant)
+ppg.ParameterInvariant.explain = explain
+def declare():
+    for number in range(3):
+        job = ppg.FileGeneratingJob(f"{number}.txt", lambda output: output.write_text("x"))
+        job.depends_on_params([VALUE, number])
+ppg.JobGeneratingJob("declares", declare)
+ppg.run_pipegraph()
+"""
+
+
+def test_what_a_generator_declares_is_explained_once_and_not_again_while_it_is_the_same(script: Script) -> None:
+    text = DECLARES.replace("MISHAP", "pass")
+    asked = []
+    for value in (1, 1, 2):
+        script.run(text.replace("VALUE", str(value)))
+        asked.append(len(script.lines("asked")))
+
+    assert asked == [3, 3, 6]
+    assert "    parameter '0.txt'[0]: 1 -> 2" in changes(script)
+
+
+def test_what_can_not_be_explained_is_made_all_the_same(script: Script) -> None:
+    script.run(DECLARES.replace("MISHAP", "raise ValueError('no words')").replace("VALUE", "1"))
+
+    assert len(script.lines("asked")) == 3
+    assert sorted(script.started) == ["0.txt", "1.txt", "2.txt", "declares"]
+
+
+def test_a_generator_whose_process_dies_of_explaining_what_it_declared_runs_again_and_explains_nothing(
+    script: Script,
+) -> None:
+    script.run(DECLARES.replace("MISHAP", "os.kill(os.getpid(), signal.SIGKILL)").replace("VALUE", "1"))
+
+    assert len(script.lines("asked")) == 1
+    assert [script.started.count(job) for job in ("declares", "0.txt")] == [2, 1]
+
+
 def test_a_parameter_that_was_changed_after_it_was_given_is_not_explained_wrongly(script: Script) -> None:
     text = """
     ppg.new_pipegraph(quiet=True)

@@ -569,27 +569,112 @@ def test_ctrl_c_while_what_a_generator_declared_is_read_ends_the_run(held: Held)
     assert held.exists("out/of_slow")
 
 
-def test_no_generator_begins_while_what_another_declared_is_read_since_it_is_to_build_on_it(held: Held) -> None:
-    held.script.write(
-        GROW.replace(
-            "ppg.run_pipegraph()",
-            """
-def look():
-    with open('later', 'w') as out:
-        out.write('out/of_slow' in ppg.util.global_pipegraph.jobs and 'built on it')
-ppg.JobGeneratingJob('later', look)
+GROW_TWICE = GROW.replace(
+    "ppg.run_pipegraph()",
+    """
+def build():
+    with open('built', 'a') as out:
+        out.write(f'{os.getpid()}\\n')
+    job = ppg.FileGeneratingJob('out/built_on_it', make)
+    job.depends_on(ppg.util.global_pipegraph.jobs['out/of_slow'])
+ppg.JobGeneratingJob('later', build)
 ppg.run_pipegraph()
 """,
-        )
-    )
+)
+
+
+def sleeps(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+
+
+def wait_for_both(held: Held, master: int) -> int:
+    """Until both generators wait for what one of them declared; the process that reads it."""
+    reader = held.wait_for_reader()
+    wait_until(lambda: held.script.lines("built") and held.exists("out/second"))
+    later = int(held.script.lines("built")[-1])
+    # Its callback never sleeps, and the master does not while there is something that it was told.
+    wait_until(lambda: sleeps(later) and sleeps(master))
+    return reader
+
+
+def log_of(held: Held) -> str:
+    return (held.folder / "logs" / "ppg_run.txt").read_text()
+
+
+def test_a_generator_builds_on_another_whose_jobs_are_still_read_and_ends_after_it(held: Held) -> None:
+    held.script.write(GROW_TWICE)
     process = held.script.start()
-    held.wait_for_reader()
-    wait_until(lambda: held.exists("out/second"))
-    assert not held.exists("later")
+    wait_for_both(held, process.pid)
+    assert " made        grow " not in log_of(held)
+    assert " made        later " not in log_of(held)
     held.let_go()
 
     assert process.wait(60) == 0
-    assert held.script.lines("later") == ["built on it"]
+    assert held.exists("out/built_on_it")
+    assert [len(held.script.lines(name)) for name in ("grown", "built")] == [1, 1]
+    log = log_of(held)
+    assert log.index(" made        grow ") < log.index(" made        later ")
+    held.script.assert_no_process_left()
+
+
+def test_ctrl_c_while_two_generators_wait_for_what_is_read_ends_both(held: Held) -> None:
+    held.script.write(GROW_TWICE)
+    process = held.script.start()
+    wait_for_both(held, process.pid)
+
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == -signal.SIGINT
+    held.script.assert_no_process_left()
+    log = log_of(held)
+    assert " stopped     grow " in log
+    assert " stopped     later " in log
+    assert " lost " not in log
+    held.let_go()
+    held.script.run()
+
+    assert held.exists("out/built_on_it")
+
+
+def test_what_was_built_on_a_generator_whose_jobs_can_not_be_recorded_is_no_failure_and_nothing_is_lost(
+    held: Held,
+) -> None:
+    full = """
+from pipegraph.errors import StatusWriteError
+from pipegraph.status.store import StatusFile
+def refuse(*ignored):
+    raise StatusWriteError('no room', [], '')
+StatusFile.note_measured = refuse
+"""
+    held.script.write(full + GROW_TWICE)
+    process = held.script.start()
+    wait_for_both(held, process.pid)
+    held.let_go()
+
+    assert process.wait(60) == 1
+    assert "no room" in held.script.stderr
+    assert "not in the graph" not in held.script.stderr + log_of(held)
+    assert " stopped     later " in log_of(held)
+    assert not held.exists("out/of_slow")
+    held.script.write(GROW_TWICE)
+    held.script.run()
+    assert sorted(held.script.started) == ["grow", "later", "out/built_on_it", "out/of_slow"]
+
+
+@pytest.mark.parametrize("who", ["grown", "built", "the first slave"])
+def test_what_dies_while_two_generators_wait_is_done_again_in_the_same_order(held: Held, who: str) -> None:
+    held.script.write(GROW_TWICE)
+    process = held.script.start()
+    reader = wait_for_both(held, process.pid)
+
+    os.kill(parent_of(reader) if who == "the first slave" else int(held.script.lines(who)[0]), signal.SIGKILL)
+    wait_until(lambda: len(held.script.lines("built")) == 2)
+    held.let_go()
+
+    assert process.wait(60) == 0
+    assert held.exists("out/built_on_it")
+    assert held.exists("out/second")
+    assert len(held.script.lines("grown")) == (1 if who == "built" else 2)
+    held.script.assert_no_process_left()
 
 
 @pytest.mark.parametrize("who", ["the fork of the generator", "the first slave"])

@@ -96,6 +96,11 @@ class Engine:
             return None
         return ledger.current_inputs(number)
 
+    def is_to_grow(self, but: JobId | None) -> bool:
+        """Whether any generator but this one has not ended, however it will."""
+        ledger = self._ledger
+        return bool(ledger.generators_to_come.difference(() if but is None else (ledger.number_of[but],)))
+
     # --- what happened
 
     def handle(self, event: Event) -> list[Instruction]:

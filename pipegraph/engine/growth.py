@@ -45,9 +45,21 @@ def objection_to(ledger: Ledger, by: int, growth: Growth) -> Failure | None:
         for dependent, name in growth.edges
         if dependent in new or not _is_edge(ledger, dependent, name)
     ]
-    wanted = [(spec.id, name) for spec in new.values() for name in spec.inputs] + edges
-    for dependent, name in wanted:
-        if dependent not in new and dependent not in ledger.number_of:
+    number_of = ledger.number_of
+    is_in_order = True
+    seen: set[InputId] = set()
+    for spec in new.values():
+        for name in spec.inputs:
+            if name in seen or name in number_of:
+                continue
+            if name not in new and name not in files and ledger.number(name) is None:
+                return _unknown(ledger, by, name)
+            is_in_order = is_in_order and name not in new and name not in files
+        seen.add(spec.id)
+        if spec.role is not Role.INVARIANT:
+            seen.update(spec.outputs)
+    for dependent, name in edges:
+        if dependent not in new and dependent not in number_of:
             return _unknown(ledger, by, dependent)
         if name not in new and name not in files and ledger.number(name) is None:
             return _unknown(ledger, by, name)
@@ -63,7 +75,8 @@ def objection_to(ledger: Ledger, by: int, growth: Growth) -> Failure | None:
                 mend="A generator may add inputs to jobs that it made, and to jobs that depend on it. "
                 "Let the job depend on the generator.",
             )
-    return _cycle(ledger, new, files, edges)
+    # If each comes behind what it depends on, none can wait for itself.
+    return None if is_in_order and not edges else _cycle(ledger, new, files, edges)
 
 
 def _is_edge(ledger: Ledger, dependent: JobId, name: InputId) -> bool:

@@ -15,7 +15,17 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..errors import CommunicationFailure
-from ..events import Event, JobBegan, JobFailed, JobsLost, JobStopped, JobSucceeded, SlaveDied, Warned
+from ..events import (
+    Event,
+    FingerprintsExplained,
+    JobBegan,
+    JobFailed,
+    JobsLost,
+    JobStopped,
+    JobSucceeded,
+    SlaveDied,
+    Warned,
+)
 from ..model import (
     ALONE,
     NOTHING_PRINTED,
@@ -227,8 +237,18 @@ class LocalSlave:
     def _slave_mark(self, slave: _Slave) -> str:
         return f"{self._run_id}/{slave.number}"
 
+    def explain(self, job: JobId, wanted: dict[Fingerprint, JobId]) -> None:
+        """Have the fork of a generator that succeeded say what these fingerprints, each of an invariant, are taken of.
+
+        That comes from `receive`.
+        """
+        self._say(self._candidates[job], ("explain", job, wanted))
+
     def discard(self, job: JobId) -> None:
-        """The fork that did this must not become a slave."""
+        """The fork that did this must not become a slave; if it is one, this need not be done again when it dies."""
+        if job not in self._candidates:
+            self._loaded = [each for each in self._loaded if each != job]
+            return
         candidate = self._candidates.pop(job)
         self._successful.discard(job)
         candidate.is_retired = True
@@ -379,6 +399,11 @@ class LocalSlave:
         word, token, *rest = message
         if word == "loaded":
             self._on_loaded(token, *rest, events=events)
+            return
+        if word == "explained":
+            import pickle
+
+            events.append(FingerprintsExplained(token, pickle.loads(rest[0])))
             return
         if word == "who":
             slave.is_asked = False

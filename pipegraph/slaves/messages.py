@@ -149,6 +149,19 @@ def receive(end: socket.socket, waits: bool = False) -> tuple[tuple[Any, ...], i
     return message, found[0] if found else None
 
 
+def said(end: socket.socket) -> tuple[Any, ...]:
+    """The next message, which is waited for.
+
+    Raises
+    ------
+    Gone
+        The other side has ended.
+    """
+    received = receive(end, waits=True)
+    assert received is not None
+    return received[0]
+
+
 def _content_of(descriptor: int) -> bytes:
     # One pread gives 2 GB at most (pread(2)).
     parts = []

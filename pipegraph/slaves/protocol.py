@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
+from ..explanations import Explanation
 from ..model import Fingerprint, Grant, Growth, InputId, JobId, Place
 from ..programs import Launch
 from .terminal import Mode
@@ -93,6 +94,9 @@ class Workload(Protocol):
 
     def end_growth(self) -> Growth:
         """What it added."""
+
+    def explain(self, invariant: JobId) -> Explanation | None:
+        """What a fingerprint is taken of, as it is in this process; None if nobody can say."""
 
 
 class Surroundings(NamedTuple):

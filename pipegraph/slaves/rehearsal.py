@@ -75,6 +75,9 @@ class _Stage:
     def end_growth(self) -> Growth:
         raise AssertionError
 
+    def explain(self, invariant: JobId) -> None:
+        raise AssertionError
+
 
 def rehearse(folder: str, directory: str, openings: Openings) -> None:
     """Leaves nothing behind; what goes wrong is of no consequence.

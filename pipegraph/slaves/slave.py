@@ -15,7 +15,8 @@ import signal
 import socket
 import time
 
-from ..model import NOTHING_PRINTED, Grant, JobId
+from ..explanations import Explanation
+from ..model import NOTHING_PRINTED, Fingerprint, Grant, JobId
 from ..programs import keep_from_programs
 from . import messages, sweep
 from .capture import Slot
@@ -303,19 +304,21 @@ class Slave:
     # --- in a fork that changed the slave
 
     def successor(self, control: socket.socket) -> Slave:
-        """Wait for the master's word, then take over, with what was loaded here."""
+        """Explain what the master asks for, wait for its word, then take over, with what was loaded here."""
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 1)
         os.dup2(null, 2)
         os.close(null)
-        select.select([control], [], [])
         try:
-            received = messages.receive(control)
+            word, *said = messages.said(control)
+            if word == "explain":
+                messages.send(control, ("explained", *self._explained(*said)))
+                word, *said = messages.said(control)
         except messages.Gone:
-            received = None
-        if received is None or received[0][0] != "adopt":
             os._exit(0)
-        os.environ[sweep.SLAVE_MARK] = received[0][1]
+        if word != "adopt":
+            os._exit(0)
+        os.environ[sweep.SLAVE_MARK] = said[0]
         self._control.detach()
         os.close(self._wake_reader)
         os.close(self._wake_writer)
@@ -325,3 +328,15 @@ class Slave:
         gc.freeze()
         around = self._around._replace(terminal=None)  # closed when it was forked
         return Slave(around, control, self._forks.openings, self._forks.gathered_bytes)
+
+    def _explained(self, generator: JobId, wanted: dict[Fingerprint, JobId]) -> tuple[JobId, bytes]:
+        """What these fingerprints, each of an invariant, are taken of, while what the generator assigned counts."""
+        import pickle
+
+        found: dict[Fingerprint, Explanation | None] = {}
+        for fingerprint, invariant in wanted.items():
+            try:
+                found[fingerprint] = self._workload.explain(invariant)
+            except Exception:
+                found[fingerprint] = None  # what was declared is good all the same
+        return generator, pickle.dumps(found, 5)

@@ -5,8 +5,8 @@ process, and a line that is torn (a full disk, a power cut) is cut off before th
 mean for a run is decided elsewhere. Everything is opened beside the descriptor of the directory: a later change
 of the working directory, or a directory that is renamed, changes nothing.
 
-The file's text is kept in memory only until a run has begun (`drop_text`), since then most records are asked for. Later
-a record is read again, and checked again, when it is asked for.
+The file's text is kept in memory only until all jobs have been declared (`drop_text`), since by then most records have
+been asked for. Later a record is read again, and checked again, when it is asked for.
 """
 
 from __future__ import annotations

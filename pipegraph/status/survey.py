@@ -79,6 +79,11 @@ class Survey:
     ----------
     reading
         Shared by all surveys of a run, so that each file is read once.
+
+    Attributes
+    ----------
+    specs
+        The jobs.
     """
 
     def __init__(
@@ -90,7 +95,7 @@ class Survey:
         accepts: Accepts,
         reading: Reading,
     ) -> None:
-        self._specs = specs
+        self.specs = specs
         self._edges = edges
         self._by = by
         self._status = status
@@ -110,7 +115,7 @@ class Survey:
     @property
     def is_through(self) -> bool:
         """All jobs were looked at; some may wait for files."""
-        return self._next == len(self._specs)
+        return self._next == len(self.specs)
 
     @property
     def is_done(self) -> bool:
@@ -127,7 +132,7 @@ class Survey:
         """
         reading = self._reading
         is_bounded = until < math.inf
-        specs = self._specs
+        specs = self.specs
         for index in range(self._next, len(specs)):
             self._next = index
             spec = specs[index]
@@ -167,7 +172,7 @@ class Survey:
     def arrival(self) -> GraphGrew:
         """All that the engine has to know."""
         found = self._pasts, self._measured, self._unmeasured, self._problems
-        return GraphGrew(self._specs, self._edges, self._by, *found)
+        return GraphGrew(self.specs, self._edges, self._by, *found)
 
     def _look_at(self, spec: JobSpec) -> None:
         if spec.role is _INVARIANT:
@@ -292,8 +297,8 @@ class Survey:
         """At the stamps of the next files, which are on a slow file system."""
         paths: list[str] = []
         self._ahead = self._next
-        while self._ahead < len(self._specs) and len(paths) < _AHEAD:
-            paths += self._stamps_of(self._specs[self._ahead])
+        while self._ahead < len(self.specs) and len(paths) < _AHEAD:
+            paths += self._stamps_of(self.specs[self._ahead])
             self._ahead += 1
         self._reading.look_ahead(paths)
 

@@ -326,10 +326,12 @@ class Board:
     def _on_up_to_date(self, event: JobsUpToDate) -> None:
         state_of = self._state
         waiting, up_to_date = JobState.WAITING, JobState.UP_TO_DATE
-        if self._estimates.is_begun or {*map(state_of.get, event.jobs)} != {waiting}:
+        if {*map(state_of.get, event.jobs)} != {waiting}:
             for job in event.jobs:
                 self._move(job, up_to_date)
             return
+        for job in event.jobs if self._estimates.is_begun else ():
+            self._estimates.change(self.specs[job], -1)
         state_of.update(dict.fromkeys(event.jobs, up_to_date))
         self._count[waiting] -= len(event.jobs)
         self._count[up_to_date] += len(event.jobs)
