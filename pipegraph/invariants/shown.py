@@ -34,7 +34,10 @@ def value_parts(name: str, value: object, digest_of: Callable[[Any], str], is_hi
     is_hidden
         It has the name of a secret.
     """
-    entries = list(islice(_entries(name, value, is_hidden, ()), _MOST_ENTRIES + 1))
+    if type(value) in _SCALARS:
+        entries = [(name, value, is_hidden)]
+    else:
+        entries = list(islice(_entries(name, value, is_hidden, ()), _MOST_ENTRIES + 1))
     if len(entries) > _MOST_ENTRIES:
         entries = [(name, value, is_hidden)]
     for path, entry, is_hidden in entries:
