@@ -333,6 +333,8 @@ class Run:
 
     def _is_to_be_adopted(self, spec: JobSpec, start: StartJob) -> bool:
         """Whether its files are believed, and its callback is not called; so it is not recorded as started either."""
+        if not spec.adopts and not self._status.has_wishes:
+            return False
         kinds = {reason.kind for reason in start.reasons}
         is_wished = self._status.is_to_be_adopted(spec.id) and kinds.isdisjoint(_NOT_BELIEVED)
         if not spec.outputs or not (is_wished or (spec.adopts and kinds == {ReasonKind.NEVER_MADE})):
@@ -347,11 +349,11 @@ class Run:
 
     def _on_event(self, event: Event) -> None:
         """What a slave reported."""
-        if isinstance(event, JobStopped) and event.job in self._killed and not self._stops:
-            event = JobFailed(event.job, ended_on_request(self._specs[event.job]))
         if isinstance(event, JobSucceeded):
             self._on_succeeded(event)
             return
+        if isinstance(event, JobStopped) and event.job in self._killed and not self._stops:
+            event = JobFailed(event.job, ended_on_request(self._specs[event.job]))
         if isinstance(event, JobBegan):
             self._coordinator.begin(event.job)
             return
