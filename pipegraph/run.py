@@ -456,9 +456,10 @@ class Run:
         self._show(event)
         if isinstance(event, GraphGrew):
             self._judge.grow(event)
-        if isinstance(event, JobFailed):
+        elif isinstance(event, JobFailed):
             self._failures.append((event, self._specs[event.job]))
-        for kind, instructions in groupby(self._engine.handle(event), type):
+        answers = self._engine.handle(event)
+        for kind, instructions in groupby(answers, type) if answers else ():
             if kind is JobUpToDate:  # of a million jobs most often all
                 self._note_up_to_date([instruction.job for instruction in instructions])  # type: ignore[union-attr]
                 continue
