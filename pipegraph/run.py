@@ -216,7 +216,7 @@ class Run:
             if self._arrivals.are_looked_at:
                 until = 0.0
             readable = [descriptor for descriptor, _ in poll.poll(max(0, (until - time.monotonic()) * 1000))]
-            if self._signals.received:
+            if self._signals.fileno() in readable or self._signals.received:
                 self._on_signals()
             happened = self._slave.receive(readable)
             self._record_successes(happened)
