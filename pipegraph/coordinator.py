@@ -195,7 +195,9 @@ class Coordinator:
             return None
         if not queue:
             return None
-        if len(self._queues) > 1 and any(other[0][0] < queue[0][0] for other in map(self._queue, list(self._queues)) if other):
+        if len(self._queues) > 1 and any(
+            other[0][0] < queue[0][0] for other in map(self._queue, list(self._queues)) if other
+        ):
             return None
         spec = queue.popleft()[1]
         del self._ticket_of[spec.id]

@@ -53,7 +53,19 @@ from .events import (
     Warned,
 )
 from .graph import INTERACTIVE, Graph
-from .model import NO_GROWTH, NOTHING_OPENED, Failure, FailureKind, JobId, JobSpec, Opened, Place, Printed, ReasonKind, Role
+from .model import (
+    NO_GROWTH,
+    NOTHING_OPENED,
+    Failure,
+    FailureKind,
+    JobId,
+    JobSpec,
+    Opened,
+    Place,
+    Printed,
+    ReasonKind,
+    Role,
+)
 from .outcomes import error_of_run
 from .placeholders import filled, numbers_of
 from .remarks import Remarks

@@ -9,10 +9,9 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from scripts import Script
-
 from hypothesis import given
 from hypothesis import strategies as st
+from scripts import Script
 
 from pipegraph.explanations import Explanation, Part, packed, text_key, unpacked
 from pipegraph.model import Reason, ReasonKind

@@ -118,15 +118,13 @@ def explained_before(function: _Callback, follow: bool, followed: Followed, seen
     return _new(Seen, (*seen[:3], explanation))
 
 
-def remember_explained(
-    function: _Callback, follow: bool, followed: Followed, explanation: Explanation | None
-) -> None:
+def remember_explained(function: _Callback, follow: bool, followed: Followed, explanation: Explanation | None) -> None:
     """Keep how a function was explained for those that are like it."""
     called = _called(function)
     if called is None or explanation is None or _carried(called) is None:
         return
     given: list[Part] = []
-    if called is not function:
+    if type(function) is partial:
         if _given(function) is None:
             return
         given = _given_parts(function)
@@ -188,7 +186,8 @@ def _digest_within(whole: object, text: str, value: object) -> str:
 
 def _carried_parts(function: FunctionType) -> list[Part]:
     """Of what it has beside its code, all of it plain; as `encoding.FunctionEncoder` has them."""
-    code, parts = function.__code__, []
+    code = function.__code__
+    parts: list[Part] = []
     if defaults := function.__defaults__:
         names = code.co_varnames[code.co_argcount - len(defaults) : code.co_argcount]
         for name, value in zip(names, defaults):

@@ -8,7 +8,18 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..errors import shown
-from ..events import Event, JobFailed, JobStarted, JobStopped, JobSucceeded, JobsUpToDate, RunEnded, SlaveDied, StopRequested, Warned
+from ..events import (
+    Event,
+    JobFailed,
+    JobStarted,
+    JobStopped,
+    JobSucceeded,
+    JobsUpToDate,
+    RunEnded,
+    SlaveDied,
+    StopRequested,
+    Warned,
+)
 from .board import Board
 from .overview import FailedJob
 from .wording import duration, headline_of, named, own_frame, place_of, summary_of
