@@ -345,22 +345,20 @@ class StatusFile(Recollection):
             written = os.write(self._descriptor, text)
         except OSError:
             written = 0
-        whole = 0
         last = offset + written
         if not is_clean:
             end += 1
-        for line in lines:
-            if end + len(line) > last:
+        whole = 0
+        for line, (kind, record_id, payload) in zip(lines, gathered):
+            size = len(line)
+            if end + size > last:
                 break
-            end += len(line)
+            self._note(kind, record_id, payload, end, size)
+            end += size
             whole += 1
         if written != len(text):
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, end if whole else offset)
-        at = end - sum(map(len, lines[:whole]))
-        for line, (kind, record_id, payload) in zip(lines[:whole], gathered):
-            self._note(kind, record_id, payload, at, len(line))
-            at += len(line)
         if is_clean:
             self._end = end
         return whole
