@@ -77,6 +77,7 @@ class _Needs(NamedTuple):
 
 
 _SIMPLE = _Needs(1, 0, False)
+_OUTPUT = Role.OUTPUT
 
 
 class Coordinator:
@@ -192,7 +193,11 @@ class Coordinator:
         queue = self._queue(_SIMPLE)
         if queue and told >= self.cores and not queue[0][1].shares_process:
             return None
-        if not queue or any(other[0][0] < queue[0][0] for other in map(self._queue, list(self._queues)) if other):
+        if not queue:
+            return None
+        if len(self._queues) > 1 and any(
+            other[0][0] < queue[0][0] for other in map(self._queue, list(self._queues)) if other
+        ):
             return None
         spec = queue.popleft()[1]
         del self._ticket_of[spec.id]
@@ -249,4 +254,6 @@ class Coordinator:
         return queue
 
     def _needs(self, spec: JobSpec) -> _Needs:
+        if spec.cores == 1 and spec.memory_bytes <= 0 and spec.role is _OUTPUT and not spec.in_memory:
+            return _SIMPLE
         return _Needs(spec.cores, max(0, spec.memory_bytes), spec.role is Role.GENERATOR or spec.in_memory)

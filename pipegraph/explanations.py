@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from xxhash import xxh3_128_hexdigest
-
-if TYPE_CHECKING:
-    import json
 
 _LONG = 60
 """Characters; longer texts are kept by themselves."""
@@ -84,6 +81,7 @@ class Change(NamedTuple):
         ]
 
 
+@functools.lru_cache(maxsize=256)  # of many jobs the same, as their functions are written once
 def text_key(text: str) -> str:
     """Under which a longer text is kept."""
     return xxh3_128_hexdigest(text.encode("utf-8", "surrogatepass"))
@@ -92,25 +90,44 @@ def text_key(text: str) -> str:
 def packed(explanation: Explanation) -> tuple[str, dict[str, str]]:
     """As a line of JSON, and the texts that it names, by their keys."""
     texts: dict[str, str] = {}
+    groups = []
+    for group in explanation.shared:
+        key, kept = _packed_group(group)
+        texts.update(kept)
+        groups.append(f'"{key}"')
+    return f"[{_packed_parts(explanation.parts, texts)},[{','.join(groups)}]]", texts
 
-    def kept(text: str) -> str:
-        key = text_key(text)
-        texts[key] = text
-        return key
 
-    def plain(parts: Iterable[Part]) -> list[list[Any]]:
-        return [[part.name, part.text if len(part.text) <= _LONG else [kept(part.text)], part.digest] for part in parts]
+@functools.lru_cache(maxsize=64)
+def _packed_group(group: tuple[Part, ...]) -> tuple[str, dict[str, str]]:
+    """The key of a group, and the texts: those that it names, and its own."""
+    texts: dict[str, str] = {}
+    text = _packed_parts(group, texts)
+    key = text_key(text)
+    texts[key] = text
+    return key, texts
 
-    encoded = _encoder().encode
-    groups = [kept(encoded(plain(group))) for group in explanation.shared]
-    return encoded([plain(explanation.parts), groups]), texts
+
+def _packed_parts(parts: Iterable[Part], texts: dict[str, str]) -> str:
+    """As JSON, as `json.dumps` has it without spaces; longer texts are added to `texts`."""
+    quoted = _quoted()
+    found = []
+    for name, text, digest in parts:
+        if len(text) > _LONG:
+            key = text_key(text)
+            texts[key] = text
+            shown = f'["{key}"]'
+        else:
+            shown = quoted(text)
+        found.append(f"[{quoted(name)},{shown},{quoted(digest)}]")
+    return f"[{','.join(found)}]"
 
 
 @functools.cache
-def _encoder() -> json.JSONEncoder:
-    import json  # Late: slaves have no use for it.
+def _quoted() -> Callable[[str], str]:
+    from json.encoder import encode_basestring_ascii  # Late: slaves have no use for it.
 
-    return json.JSONEncoder(separators=(",", ":"))
+    return encode_basestring_ascii
 
 
 def unpacked(payload: str | None, text_of: Callable[[str], str | None]) -> Explanation | None:

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from .cycles import check_for_cycles
 from .errors import DuplicateOutputError, JobContractError, NoGraphError
-from .events import Event, JobBlocked, JobFailed, JobStarted, JobStopped, JobSucceeded
+from .events import Event, JobFailed
 from .explanations import Explanation
 from .invariants.findings import Followed
 from .invariants.origins import shown_file
 from .model import NO_USAGE, Growth, InputId, JobId, JobSpec, Place, Role
-from .outcomes import INDIRECT, NO_OUTCOME, Outcome, outcome_after
+from .outcomes import FATES, INDIRECT, NO_OUTCOME, Outcome, outcome_after
 from .patterns import matcher
 from .targets import Targets
 from .wishes import NO_WISHES
@@ -472,8 +472,7 @@ class Graph:
 
     def note(self, event: Event) -> None:
         """Keep what happened to a job, for who asks the job."""
-        kind = type(event)
-        if kind is JobStarted or kind is JobSucceeded or kind is JobFailed or kind is JobBlocked or kind is JobStopped:
+        if type(event) in FATES:
             job_id: JobId = event.job  # type: ignore[union-attr]
             self.outcomes[job_id] = outcome_after(self.outcomes.get(job_id, NO_OUTCOME), event)
 

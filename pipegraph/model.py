@@ -45,6 +45,8 @@ class Role(enum.Enum):
     EPHEMERAL = "ephemeral"
     GENERATOR = "generator"
 
+    __hash__ = object.__hash__  # Enum's own is written in Python, and is asked several times a job
+
 
 class Place(NamedTuple):
     """Where in the user's script a job was made."""
@@ -341,6 +343,8 @@ class ReasonKind(enum.Enum):
     FORCED = "forced"
     NEEDED = "needed by"
     GENERATES = "generators run in every run"
+
+    __hash__ = object.__hash__  # as of roles
 
 
 class Reason(NamedTuple):

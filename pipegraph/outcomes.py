@@ -53,6 +53,8 @@ class Outcome(NamedTuple):
         return self.usage.seconds if self.usage.started_at else None
 
 
+FATES = frozenset((JobStarted, JobSucceeded, JobFailed, JobBlocked, JobStopped))
+"""Events that say how a job fares."""
 NO_OUTCOME = Outcome()
 _STARTED = Outcome(was_invalidated=True)
 
@@ -63,7 +65,8 @@ def outcome_after(before: Outcome, event: Event) -> Outcome:
         return _STARTED if before is NO_OUTCOME else before._replace(was_invalidated=True)
     if isinstance(event, JobSucceeded):
         printed = event.printed
-        return Outcome(True, True, stdout=printed.stdout, stderr=printed.stderr, usage=event.usage)
+        out, err = printed.stdout, printed.stderr
+        return Outcome(True, True, False, None, None, out, err, NO_OUTCOME.error_reason, event.usage)
     if isinstance(event, JobFailed):
         return before._replace(
             was_run=event.usage.started_at > 0,

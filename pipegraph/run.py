@@ -19,6 +19,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import groupby
 
 from . import __version__
@@ -53,7 +54,19 @@ from .events import (
     Warned,
 )
 from .graph import INTERACTIVE, Graph
-from .model import NOTHING_OPENED, Failure, FailureKind, JobId, JobSpec, Opened, Place, Printed, ReasonKind, Role
+from .model import (
+    NO_GROWTH,
+    NOTHING_OPENED,
+    Failure,
+    FailureKind,
+    JobId,
+    JobSpec,
+    Opened,
+    Place,
+    Printed,
+    ReasonKind,
+    Role,
+)
 from .outcomes import error_of_run
 from .placeholders import filled, numbers_of
 from .remarks import Remarks
@@ -64,7 +77,7 @@ from .slaves.strict import landlock_version
 from .status import StatusFile
 from .status.declarations import declare, gone_of
 from .targets import check_all_named
-from .undeclared import Judge, Undeclared
+from .undeclared import Judge, Undeclared, Verdict
 from .watchers import Audience, Board, start_watchers
 
 _TICK_SECONDS = 1.0
@@ -120,6 +133,8 @@ class Run:
         self._write_error: StatusWriteError | None = None
         self._reasons: dict[JobId, StartJob] = {}
         self._refused: dict[JobId, Failure] = {}
+        # What was judged of jobs whose success is on file already, and has not been told yet.
+        self._recorded: dict[JobId, Verdict] = {}
         self._failures: list[tuple[JobFailed, JobSpec]] = []
         self._board = Board(self._specs)
         self._next_inputs = 0.0
@@ -218,9 +233,11 @@ class Run:
             if self._arrivals.are_looked_at:
                 until = 0.0
             readable = [descriptor for descriptor, _ in poll.poll(max(0, (until - time.monotonic()) * 1000))]
-            if self._signals.received:
+            if self._signals.fileno() in readable or self._signals.received:
                 self._on_signals()
-            for event in self._slave.receive(readable):
+            happened = self._slave.receive(readable)
+            self._record_successes(happened)
+            for event in happened:
                 for each in self._meant_by(event):
                     self._on_event(each)
             if keyboard in readable:
@@ -287,23 +304,38 @@ class Run:
             self._tell(StopRequested(0, False))
         while not self._is_over and (job := coordinator.next_turn()) is not None:
             self._slave.go(job)
-        while not self._is_over and (spec := coordinator.next_start()) is not None:
-            self._start(spec, is_ahead=False)
-        # What was told ahead begins whatever fails meanwhile.
-        while not is_fast and not self._is_over and (spec := coordinator.next_ahead()) is not None:
-            self._start(spec, is_ahead=True)
+        starting: list[tuple[JobSpec, bool]] = []
+        if not self._is_over:
+            while (spec := coordinator.next_start()) is not None:
+                starting.append((spec, False))
+            # What was told ahead begins whatever fails meanwhile.
+            while not is_fast and (spec := coordinator.next_ahead()) is not None:
+                starting.append((spec, True))
+        if starting:
+            self._start_all(starting)
         return not self._is_over
 
-    def _start(self, spec: JobSpec, is_ahead: bool) -> None:
-        start = self._reasons.pop(spec.id)
+    def _start_all(self, starting: list[tuple[JobSpec, bool]]) -> None:
+        """Start jobs, or tell them ahead; all of these starts are on file before the first order goes out."""
         now = time.time()
-        is_adopted = self._is_to_be_adopted(spec, start)
+        adopted = {spec.id for spec, _ in starting if self._is_to_be_adopted(spec, self._reasons[spec.id])}
+        jobs = [spec.id for spec, _ in starting if spec.id not in adopted]
+        note = self._status.note_started
+        recorded = {*jobs[: self._status.together([partial(note, job, now) for job in jobs])], *adopted}
+        for spec, is_ahead in starting:
+            if spec.id in self._reasons:
+                self._start(spec, is_ahead, now, spec.id in adopted, spec.id in recorded)
+            else:  # withdrawn, since one before it could not be recorded
+                self._coordinator.end(spec.id)
+
+    def _start(self, spec: JobSpec, is_ahead: bool, now: float, is_adopted: bool, is_recorded: bool) -> None:
+        start = self._reasons.pop(spec.id)
         changes = self._changes.behind(start)
         word = self._caches.word_on(spec, start.reasons)
         if word is not None:
             self._show(word)
         try:
-            if not is_adopted:
+            if not is_recorded:
                 self._status.note_started(spec.id, now)
         except StatusWriteError as error:
             # Told first: once the run is to stop, this job is not to run any more, and can't fail.
@@ -333,6 +365,8 @@ class Run:
 
     def _is_to_be_adopted(self, spec: JobSpec, start: StartJob) -> bool:
         """Whether its files are believed, and its callback is not called; so it is not recorded as started either."""
+        if not spec.adopts and not self._status.has_wishes:
+            return False
         kinds = {reason.kind for reason in start.reasons}
         is_wished = self._status.is_to_be_adopted(spec.id) and kinds.isdisjoint(_NOT_BELIEVED)
         if not spec.outputs or not (is_wished or (spec.adopts and kinds == {ReasonKind.NEVER_MADE})):
@@ -352,14 +386,14 @@ class Run:
 
     def _on_event(self, event: Event) -> None:
         """What a slave reported."""
-        if isinstance(event, JobStopped) and event.job in self._killed and not self._stops:
-            event = JobFailed(event.job, ended_on_request(self._specs[event.job]))
         if isinstance(event, JobSucceeded):
             if (event.growth.jobs or event.growth.edges) and self._arrivals.makers():
                 self._held.append(event)  # it may name what another one declared, of which the engine was not told yet
             else:
                 self._on_succeeded(event)
             return
+        if isinstance(event, JobStopped) and event.job in self._killed and not self._stops:
+            event = JobFailed(event.job, ended_on_request(self._specs[event.job]))
         if isinstance(event, JobBegan):
             self._coordinator.begin(event.job)
             return
@@ -388,7 +422,25 @@ class Run:
                 return
         self._tell(event)
 
+    def _record_successes(self, events: Iterable[Event]) -> None:
+        """Those that only leave files, together; of what can't be recorded so, its own turn tells."""
+        found: list[tuple[JobId, Verdict]] = []
+        notes = []
+        for event in events:
+            if type(event) is JobSucceeded and event.growth is NO_GROWTH and event.outputs:
+                verdict = self._judge.judge(self._specs[event.job], event.opened)
+                if not (verdict.faults and self._graph.strict):
+                    found.append((event.job, verdict))
+                    notes.append(partial(self._changes.note_made, event, verdict.hints))
+        if notes:
+            self._recorded.update(found[: self._status.together(notes)])
+
     def _on_succeeded(self, event: JobSucceeded) -> None:
+        recorded = self._recorded.pop(event.job, None)
+        if recorded is not None:
+            self._remarks.show_undeclared(recorded.faults)
+            self._end_success(event, None, None, recorded.hints)
+            return
         spec = self._specs[event.job]
         objection = self._engine.objection_to(event)
         verdict = self._judge.judge(spec, event.opened)
@@ -459,9 +511,10 @@ class Run:
         self._show(event)
         if isinstance(event, GraphGrew):
             self._judge.grow(event)
-        if isinstance(event, JobFailed):
+        elif isinstance(event, JobFailed):
             self._failures.append((event, self._specs[event.job]))
-        for kind, instructions in groupby(self._engine.handle(event), type):
+        answers = self._engine.handle(event)
+        for kind, instructions in groupby(answers, type) if answers else ():
             if kind is JobUpToDate:  # of a million jobs most often all
                 self._note_up_to_date([instruction.job for instruction in instructions])  # type: ignore[union-attr]
                 continue

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scripts import Script
 
+from pipegraph.explanations import Explanation, Part, packed, text_key, unpacked
 from pipegraph.model import Reason, ReasonKind
 from pipegraph.status.explaining import Explaining
 from pipegraph.status.knowledge import Knowledge
@@ -369,3 +373,27 @@ def test_of_several_files_what_they_were_is_kept_once_and_only_of_those_that_cha
     assert "content of a.txt" not in told
     assert len(kept) == len({str(each) for each in kept})
     assert not [each for each in kept if "of a.txt" in str(each) and "of b.txt" not in str(each)]
+
+
+PARTS = st.lists(st.builds(Part, st.text(max_size=9), st.text(max_size=90), st.text(max_size=5)), max_size=4).map(tuple)
+
+
+@given(PARTS, st.lists(PARTS, max_size=3).map(tuple))
+def test_an_explanation_is_packed_as_json_has_it_and_each_long_text_once(
+    parts: tuple[Part, ...], shared: tuple[tuple[Part, ...], ...]
+) -> None:
+    def plain(parts: tuple[Part, ...]) -> list[list[object]]:
+        return [[name, text if len(text) <= 60 else [text_key(text)], digest] for name, text, digest in parts]
+
+    def as_json(value: object) -> str:
+        return json.dumps(value, separators=(",", ":"))
+
+    explanation = Explanation(parts, shared)
+    payload, texts = packed(explanation)
+
+    groups = [as_json(plain(group)) for group in shared]
+    assert payload == as_json([plain(parts), list(map(text_key, groups))])
+    long = {part.text for part in explanation.all_parts() if len(part.text) > 60}
+    assert set(texts.values()) == {*groups, *long}
+    assert all(text_key(text) == key for key, text in texts.items())
+    assert unpacked(payload, texts.get) == explanation

@@ -88,6 +88,32 @@ def test_a_status_file_that_can_not_grow_ends_the_run_and_the_next_goes_on(scrip
         assert len(script.lines("ran")) == len(ran) + len(again)
 
 
+@pytest.mark.parametrize("isolation", ["process", "shared"])
+@pytest.mark.parametrize("size", ["12k", "20k", "28k"])
+def test_on_a_full_disk_made_is_what_is_on_file_and_begun_is_what_was_noted_before(
+    script: Script, size: str, isolation: str
+) -> None:
+    text = HERE.replace("LocalSystem(1)", "LocalSystem(2), invariant_status_filename='status/here'") + (
+        f"ppg.new_pipegraph(ppg.resource_coordinators.LocalSystem(2), isolation={isolation!r},\n"
+        "    invariant_status_filename='status/here')\n"
+        "jobs = [ppg.FileGeneratingJob(f'o/{i}', make(f'{i}')) for i in range(60)]\n"
+        "ppg.run_pipegraph()\n"
+    )
+    with small_disk(script.folder / "status", f"size={size}"):
+        script.run(text, 1)
+
+        kinds: dict[str, set[str]] = {}
+        for line in (script.folder / "status" / "here").read_text().splitlines()[1:]:
+            _, kind, job, _ = line.split("\t")
+            kinds.setdefault(kind, set()).add(job)
+        log = (script.folder / "logs" / "ppg_run.txt").read_text()
+        assert set(re.findall(r" made +(\S+) ", log)) == kinds.get("M", set())
+        assert set(script.lines("ran") if (script.folder / "ran").exists() else ()) <= kinds.get("S", set())
+        failed = set(re.findall(r" failed +(\S+) .* could not be recorded", log))
+        assert failed or size != "28k"
+        assert not failed & kinds.get("M", set())
+
+
 @pytest.mark.parametrize("lacks", ["room", "inodes"])
 def test_a_disk_that_is_full_from_the_start_is_an_error_that_says_so(script: Script, lacks: str) -> None:
     text = HERE.replace("LocalSystem(1)", "LocalSystem(1), invariant_status_filename='status/here'")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -42,7 +43,26 @@ def made_of(value: object, more: object = 2) -> list[Callable[..., object]]:
 
     if more:
         later = more
-    return [closes_over, has_a_default, has_both, has_a_keyword, has_less, is_not_whole, lambda: (value, undefined)]  # type: ignore[name-defined]  # noqa: F821
+    functions: list[Callable[..., object]] = [closes_over, has_a_default, has_both, has_a_keyword, has_less]
+    functions += [is_not_whole, lambda: (value, undefined)]  # type: ignore[name-defined]  # noqa: F821
+    return functions + [each for function in functions for each in partials_of(function, value, more)]
+
+
+def partials_of(function: Callable[..., object], *values: object) -> list[Callable[..., object]]:
+    return [
+        functools.partial(function),
+        functools.partial(function, *values),
+        functools.partial(function, *[values[0]] * 250),
+        functools.partial(function, values[0], value=values[1], password=values[0]),
+        functools.partial(function, **{f"name {number}": values[0] for number in range(30)}),
+        functools.partial(functools.partial(function, values[0]), values[1]),
+        functools.partial(functools.partial, function, values[0]),
+        SubPartial(function, values[0]),
+    ]
+
+
+class SubPartial(functools.partial):  # type: ignore[type-arg]
+    pass
 
 
 @pytest.mark.parametrize("follow", [True, False])
@@ -66,6 +86,42 @@ def test_a_function_is_explained_the_same_after_one_that_is_like_it_and_alone(fo
         for more in (2, None, "token=abc"):
             for function in made_of(value, more):
                 assert explained(function, follow, together) == explained(function, follow, Followed())
+
+
+def takes(*given: object, **named: object) -> object:
+    return given, named, used
+
+
+SOME = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.text(min_size=LONG_TEXT - 9, max_size=LONG_TEXT)
+)
+
+
+@given(st.lists(SOME, max_size=4), st.dictionaries(st.text(max_size=9), SOME, max_size=4), st.booleans())
+def test_a_partial_is_seen_and_explained_the_same_after_one_that_is_like_it_and_alone(
+    values: list[object], named: dict[str, object], follow: bool
+) -> None:
+    together = Followed()
+    explained(functools.partial(takes, 1, name=2), follow, together)
+
+    assert explained(functools.partial(takes, *values, **named), follow, together) == explained(
+        functools.partial(takes, *values, **named), follow, Followed()
+    )
+
+
+def test_partials_that_are_alike_take_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Followed()
+    first, second = (functools.partial(takes, value, name="x") for value in (1, 2))
+    seen = explained(first, True, known)
+    monkeypatch.setattr("pipegraph.invariants.encoding.FunctionEncoder.encode_callback", None)
+
+    assert explained(first, True, known) == seen
+    assert explained(second, True, known).fingerprint != seen.fingerprint
+    assert explained(second, True, known).explanation.parts[0].text == "2"
+    with pytest.raises(TypeError):
+        explained(takes, True, known)
+    with pytest.raises(TypeError):
+        explained(functools.partial(takes, [2]), True, known)
 
 
 def test_secrets_of_functions_that_are_alike_are_hidden() -> None:

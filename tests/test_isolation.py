@@ -1,6 +1,7 @@
 """Jobs that share a process: that they do, what they can't leave to each other, and every way in which one can end."""
 
 import os
+import re
 import signal
 import textwrap
 from pathlib import Path
@@ -38,6 +39,84 @@ def said(script, name):
     """The process of a job, and what it found."""
     pid, _, value = (script.folder / name).read_text().partition(" ")
     return int(pid), value
+
+
+# --- when it is written down
+
+
+RELIES = """
+from pipegraph.engine import Engine
+from pipegraph.events import JobSucceeded
+from pipegraph.slaves import LocalSlave
+def relies(kind, job):
+    with open('.pipegraph_status') as status:
+        assert f'\\t{kind}\\t{job}\\t' in status.read(), (kind, job)
+def start(self, job, *arguments):
+    relies('S', job.id)
+    real_start(self, job, *arguments)
+def handle(self, event):
+    if isinstance(event, JobSucceeded):
+        relies('M', event.job)
+    return real_handle(self, event)
+real_start, LocalSlave.start = LocalSlave.start, start
+real_handle, Engine.handle = Engine.handle, handle
+"""
+
+
+def shown_in(script, pattern):
+    return set(re.findall(pattern, (script.folder / "logs" / "ppg_run.txt").read_text()))
+
+
+def recorded(script, kind):
+    lines = (script.folder / ".pipegraph_status").read_text().splitlines()[1:]
+    return {line.split("\t")[2] for line in lines if line.split("\t")[1] == kind}
+
+
+@pytest.mark.parametrize("isolation", ["process", "shared"])
+def test_a_start_is_on_file_before_the_order_goes_out_and_a_success_before_anything_follows_from_it(script, isolation):
+    script.environment["CORES"] = "2"
+    script.run(
+        HEAD.replace("'shared'", repr(isolation))
+        + RELIES
+        + "for n in range(100):\n    told(f'o/{n}').depends_on([f'o/{m}' for m in range(n - 40, n - 30) if m >= 0])\n"
+        + "ppg.run_pipegraph()\n"
+    )
+
+    assert len(script.started) == 100
+
+
+@pytest.mark.parametrize("isolation", ["process", "shared"])
+@pytest.mark.parametrize("kind", ["S", "M"])
+def test_a_record_that_can_not_be_written_among_others_fails_its_own_job_and_no_other(script, kind, isolation):
+    script.environment["CORES"] = "2"
+    script.run(
+        HEAD.replace("'shared'", repr(isolation))
+        + RELIES
+        + textwrap.dedent(
+            f"""
+            import errno
+            def write(descriptor, data):
+                if b'\\t{kind}\\to/7\\t' in data:
+                    raise OSError(errno.ENOSPC, 'No space left on device')
+                return real_write(descriptor, data)
+            real_write, os.write = os.write, write
+            for n in range(100):
+                told(f'o/{{n}}')
+            ppg.run_pipegraph()
+            """
+        ),
+        1,
+    )
+
+    assert shown_in(script, r" failed +(\S+) .* could not be recorded") == {"o/7"}
+    assert shown_in(script, r":\d\d failed +(\S+) ") == {"o/7"}
+    assert shown_in(script, r" made +(\S+) ") == recorded(script, "M")
+    assert shown_in(script, r" started +(\S+) ") == recorded(script, "S")
+    assert {f"o/{n}" for n in range(7)} <= recorded(script, "M")
+    assert (script.folder / "o" / "7").exists() == (kind == "M")
+    del script.environment["CORES"]
+    script.run((script.folder / "script.py").read_text().replace("os.write = os.write, write", "_ = os.write, write"))
+    assert recorded(script, "M") == {f"o/{n}" for n in range(100)}
 
 
 # --- who shares

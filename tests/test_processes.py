@@ -443,3 +443,34 @@ def test_the_memory_of_a_job_is_its_own_and_not_what_it_inherited(script):
     assert 45 * megabyte < int(row["peak_bytes"]) < 100 * megabyte
     assert 1.1 <= float(row["seconds"]) < 60
     assert row["result"] == "made"
+
+
+OWN_SIGNAL = """
+import signal, time
+from pipegraph.slaves import LocalSlave
+ppg.new_pipegraph(ppg.resource_coordinators.LocalSystem(1))
+received, passes = [], []
+signal.signal(signal.SIGUSR1, lambda number, frame: received.append(number))
+real, master = LocalSlave.next_deadline, os.getpid()
+def next_deadline(self):
+    passes.append(1)
+    return real(self)
+LocalSlave.next_deadline = next_deadline
+def job(of):
+    os.kill(master, signal.SIGUSR1)
+    time.sleep(0.5)
+    of.write_text('x')
+"""
+
+
+def test_a_signal_that_is_the_scripts_own_does_not_keep_the_loop_from_waiting(script):
+    script.run(
+        OWN_SIGNAL
+        + "ppg.FileGeneratingJob('out', job)\n"
+        + "ppg.run_pipegraph()\n"
+        + "assert received == [signal.SIGUSR1]\n"
+        + "print(len(passes))\n"
+    )
+
+    passes = int((script.folder / "stdout.txt").read_text())
+    assert passes < 100  # else thousands

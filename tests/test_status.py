@@ -246,6 +246,77 @@ def test_a_record_is_one_write(path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         assert len(writes) == 1
 
 
+def test_what_is_noted_together_is_one_write_and_known_when_it_is_over(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes = []
+    real_write = os.write
+
+    def counting_write(descriptor: int, data: bytes) -> int:
+        writes.append(data)
+        return real_write(descriptor, data)
+
+    def note_a() -> None:
+        status.note_started("a", 1.0)
+        status.note_made("a", TRACE)
+
+    def note_b() -> None:
+        assert status.past("a") == Past()
+        status.note_declared("b\n", "FileGeneratingJob", Role.OUTPUT, ("script.py",))
+        status.note_started("b\n", 2.0)
+
+    with open_status(path) as status:
+        monkeypatch.setattr(store.os, "write", counting_write)
+        assert status.together([]) == 0
+        assert status.together([note_a, lambda: None, note_b]) == 3
+        monkeypatch.undo()
+        found = all_of(status), status.declared("b\n")
+
+        assert len(writes) == 1
+        assert [line.split("\t")[1:3] for line in path.read_text().splitlines()[1:]] == [
+            ["S", "a"],
+            ["M", "a"],
+            ["D", r"b\n"],
+            ["S", r"b\n"],
+        ]
+        assert status.past("a") == Past(TRACE)
+        status.note_started("c", 3.0)
+        assert status.past("b\n") == status.past("c") == Past(is_unfinished=True)
+        status.forget("c")
+    with open_status(path) as status:
+        assert (all_of(status), status.declared("b\n")) == found
+
+
+def test_what_is_explained_together_is_known_at_once_so_that_it_is_written_once(path: Path) -> None:
+    def explain() -> None:
+        if not status.has_explained("f" * 32):
+            status.note_explained("f" * 32, "[]")
+        if not status.has_text("e" * 32):
+            status.note_text("e" * 32, "text")
+
+    with open_status(path) as status:
+        assert status.together([explain, explain]) == 2
+
+        assert len(path.read_text().splitlines()) == 3
+        assert status.explanation("f" * 32) == "[]"
+        assert status.text("e" * 32) == "text"
+
+
+def test_of_what_is_noted_together_nothing_is_written_if_it_can_not_be_said(path: Path) -> None:
+    def fail() -> None:
+        status.note_explained("f" * 32, "[]")
+        raise ValueError("what is it?")
+
+    with open_status(path) as status:
+        with pytest.raises(ValueError, match="what is it"):
+            status.together([lambda: status.note_started("a", 1.0), fail])
+
+        assert list(status.jobs()) == []
+        assert not status.has_explained("f" * 32)
+        status.note_started("b", 1.0)
+        assert list(status.jobs()) == ["b"]
+
+
 def test_an_invariant_is_remembered_apart_from_jobs(path: Path) -> None:
     record = InvariantRecord("f" * 32, (OUTPUT,), "[1, 'x\ud800']")
     with open_status(path) as status:

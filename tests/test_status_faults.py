@@ -84,6 +84,81 @@ def test_a_record_that_finds_no_room_raises_and_the_next_one_with_room_is_whole(
         assert {job: status.past(job) for job in status.jobs()} == expected
 
 
+@pytest.mark.parametrize("is_torn", [False, True])
+@pytest.mark.parametrize("can_cut", [True, False])
+@pytest.mark.parametrize("room", [0, 1, 130, 3000, 3300, 3500, 5000])
+def test_of_what_is_noted_together_as_much_is_recorded_as_there_is_room_for(
+    path: Path, monkeypatch: pytest.MonkeyPatch, room: int, can_cut: bool, is_torn: bool
+) -> None:
+    def refuse(descriptor: int, length: int) -> None:
+        raise OSError(errno.EIO, "I/O error")
+
+    def note(number: int) -> Callable[[], None]:
+        def noted() -> None:
+            status.note_explained(f"{number:032}", "[" + " " * 800 + "]")
+            status.note_made(f"job {number}", TRACE)
+
+        return noted
+
+    notes = [note(number) for number in range(4)]
+    status = StatusFile.open(path, pytest.fail)
+    status.note_made("first", TRACE)
+    disk = FullDisk(monkeypatch, room)
+    if not can_cut:
+        monkeypatch.setattr(store.os, "ftruncate", refuse)
+    if is_torn:
+        disk.room = 10
+        with pytest.raises(StatusWriteError):
+            status.note_made("torn", TRACE)
+        disk.room = room
+
+    recorded = status.together(notes)
+    assert recorded == (0 if room < 2000 else 1 if room < 5000 else 2)
+    known = ["first", *(f"job {number}" for number in range(recorded))]
+    assert list(status.jobs()) == known
+    assert [status.past(job) for job in known] == [Past(TRACE)] * len(known)
+    with pytest.raises(StatusWriteError) as caught:
+        for _ in range(2):
+            notes[recorded]()
+    assert dict(caught.value.facts)["status file"] == str(path)
+    disk.room = 1 << 30
+    assert status.together(notes[recorded:]) == 4 - recorded
+    assert [status.explanation(f"{number:032}") for number in range(4)] == ["[" + " " * 800 + "]"] * 4
+    status.close()
+    monkeypatch.undo()
+
+    with StatusFile.open(path, lambda warned: None) as status:
+        assert sorted(status.jobs()) == ["first", *(f"job {number}" for number in range(4))]
+        assert all(status.past(job) == Past(TRACE) for job in status.jobs())
+
+
+@pytest.mark.parametrize("length", [10, 1000, 10_000])
+def test_an_interrupt_while_several_are_noted_costs_none_that_was_written(
+    path: Path, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    real_write = os.write
+
+    def interrupted_write(descriptor: int, data: bytes) -> int:
+        real_write(descriptor, data[:length])
+        raise KeyboardInterrupt
+
+    status = StatusFile.open(path, pytest.fail)
+    status.note_made("before", TRACE)
+    with monkeypatch.context() as patched:
+        patched.setattr(store.os, "write", interrupted_write)
+        with pytest.raises(KeyboardInterrupt):
+            status.together([lambda job=job: status.note_made(job, TRACE) for job in "abc"])  # type: ignore[misc]
+    status.note_made("behind", TRACE)
+    assert status.together([lambda: status.note_made("last", TRACE), lambda: status.note_started("last", 1.0)]) == 2
+    assert status.past("last") == Past(TRACE, is_unfinished=True)
+    status.close()
+
+    with StatusFile.open(path, lambda warned: None) as status:
+        written = {10: [], 1000: ["a"], 10_000: ["a", "b", "c"]}[length]
+        assert sorted(status.jobs()) == sorted(["before", "behind", "last", *written])
+        assert all(status.past(job).trace == TRACE for job in status.jobs())
+
+
 def test_a_torn_record_is_cut_off_before_the_next_or_ended_with_a_line_feed(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

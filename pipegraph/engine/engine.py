@@ -38,7 +38,21 @@ from ..events import (
 from ..model import Failure, FileRecord, Fingerprint, InputId, JobId, JobSpec, Reason, ReasonKind, Role, Trace
 from . import growth
 from .instructions import DropProduct, EndRun, Instruction, StartJob, WithdrawJob
-from .ledger import DONE, EPHEMERAL, GENERATOR, IN_VAIN, INVARIANT, NO_PAST, OUTPUT, WAITING, Ledger, State
+from .ledger import (
+    DONE,
+    EPHEMERAL,
+    GENERATOR,
+    IN_VAIN,
+    INVARIANT,
+    NO_PAST,
+    OUTPUT,
+    READY,
+    REQUIRED,
+    RUNNING,
+    WAITING,
+    Ledger,
+    State,
+)
 from .prospects import Prospect, prospects_of
 from .reasons import fingerprint_of_files, fingerprint_of_inputs, reasons_to_remake, reasons_to_run
 
@@ -114,7 +128,7 @@ class Engine:
         if isinstance(event, JobSucceeded):
             self._on_succeeded(event)
         elif isinstance(event, JobStarted):
-            self._ledger.state[self._ledger.number_of[event.job]] = State.RUNNING
+            self._ledger.state[self._ledger.number_of[event.job]] = RUNNING
             return []
         elif isinstance(event, JobFailed):
             self._on_failed(event)
@@ -219,7 +233,7 @@ class Engine:
     def _on_succeeded(self, event: JobSucceeded) -> None:
         ledger = self._ledger
         job = ledger.number_of[event.job]
-        if ledger.state[job] is not State.RUNNING:
+        if ledger.state[job] is not RUNNING:
             raise RuntimeException("a job ended that was not running", [("job", event.job)])
         self._active -= 1
         spec = ledger.spec[job]
@@ -236,7 +250,7 @@ class Engine:
             fingerprint = event.fingerprint
         else:
             fingerprint = fingerprint_of_inputs(self._inputs(job))
-        ledger.state[job] = State.DONE
+        ledger.state[job] = DONE
         ledger.reasons.pop(job, None)
         if job in ledger.open:
             ledger.is_present.add(job)
@@ -246,12 +260,12 @@ class Engine:
             self._settle(job, fingerprint)
         self._let_go(job)
         self._note_generator(job)
-        if spec.role is Role.EPHEMERAL and not ledger.open[job]:
+        if spec.role is EPHEMERAL and not ledger.open[job]:
             self._drop(job)
 
     def _on_failed(self, event: JobFailed) -> None:
         job = self._ledger.number_of[event.job]
-        if self._ledger.state[job] not in (State.READY, State.RUNNING):
+        if self._ledger.state[job] not in (READY, RUNNING):
             raise RuntimeException("a job failed that was not to run", [("job", event.job)])
         self._active -= 1
         self._has_failures = True
@@ -269,8 +283,8 @@ class Engine:
         self._is_stopping = True
         ledger = self._ledger
         for job, state in enumerate(ledger.state):
-            if state is State.READY:
-                ledger.state[job] = State.REQUIRED
+            if state is READY:
+                ledger.state[job] = REQUIRED
                 self._active -= 1
                 self._answers.append(WithdrawJob(ledger.spec[job].id))
 
@@ -280,7 +294,7 @@ class Engine:
             ledger.is_present.discard(ledger.number_of[name])
         # What a generator names may have come from any that ended before it: they run again in the order they ran in.
         memory = map(ledger.number_of.__getitem__, event.memory)
-        lost = [job for job in memory if ledger.spec[job].role is Role.GENERATOR]
+        lost = [job for job in memory if ledger.spec[job].role is GENERATOR]
         for earlier, later in pairwise(lost):
             self._put_behind(later, earlier)
         for later in ledger.generators_to_come if lost else ():
@@ -288,11 +302,11 @@ class Engine:
         for name in event.running:
             job = ledger.number_of[name]
             self._active -= 1
-            ledger.state[job] = State.REQUIRED
+            ledger.state[job] = REQUIRED
         for job, state in enumerate(ledger.state):
-            if state is State.REQUIRED:
+            if state is REQUIRED:
                 self._require(job, ledger.reasons[job])
-            elif state is State.READY and not self._has_products(job):
+            elif state is READY and not self._has_products(job):
                 self._withdraw(job)
                 self._require(job, ledger.reasons[job])
 
@@ -403,12 +417,12 @@ class Engine:
     def _require(self, job: int, reasons: tuple[Reason, ...]) -> None:
         """The job must run; so must those whose products it needs and that are not there."""
         ledger = self._ledger
-        ledger.state[job] = State.REQUIRED
+        ledger.state[job] = REQUIRED
         ledger.reasons[job] = reasons
         stack = [job]
         while stack:
             one = stack.pop()
-            if ledger.state[one] is not State.REQUIRED:
+            if ledger.state[one] is not REQUIRED:
                 continue
             self._hold(one)
             absent = [each for each in ledger.products.get(one, ()) if each not in ledger.is_present]
@@ -418,9 +432,9 @@ class Engine:
                 continue
             for each in absent:
                 ledger.waiters.setdefault(each, {})[one] = None
-                if ledger.state[each] in (State.VALID, State.DONE, State.UNWANTED):
-                    ledger.state[each] = State.REQUIRED
-                    why: tuple[Reason, ...] = _GENERATES if ledger.spec[each].role is Role.GENERATOR else ()
+                if ledger.state[each] in (State.VALID, DONE, State.UNWANTED):
+                    ledger.state[each] = REQUIRED
+                    why: tuple[Reason, ...] = _GENERATES if ledger.spec[each].role is GENERATOR else ()
                     if ledger.spec[each].keeps:
                         why = ledger.problems.pop(each, ())
                     need = Reason(ReasonKind.NEEDED, ledger.spec[one].id)
@@ -441,12 +455,12 @@ class Engine:
                 if waiters is None or one not in waiters:
                     continue
                 del waiters[one]
-                if waiters or ledger.spec[source].role is not Role.EPHEMERAL:
+                if waiters or ledger.spec[source].role is not EPHEMERAL:
                     continue
                 state = ledger.state[source]
-                if state is State.READY:
+                if state is READY:
                     self._withdraw(source)
-                if state in (State.READY, State.REQUIRED):
+                if state in (READY, REQUIRED):
                     ledger.state[source] = State.VALID
                     ledger.reasons.pop(source)
                     stack.append(source)
@@ -464,7 +478,7 @@ class Engine:
         if self._is_stopping:
             return
         self._ledger.missing.pop(job, None)
-        self._ledger.state[job] = State.READY
+        self._ledger.state[job] = READY
         self._active += 1
         self._answers.append(StartJob(self._ledger.spec[job].id, self._ledger.reasons[job]))
 
@@ -519,17 +533,17 @@ class Engine:
         """Nobody needs the product of this ephemeral job; true if it needs nothing itself any more."""
         ledger = self._ledger
         spec = ledger.spec[job]
-        if spec.role is not Role.EPHEMERAL:
+        if spec.role is not EPHEMERAL:
             return False
         state = ledger.state[job]
-        if state in (State.READY, State.REQUIRED):
+        if state in (READY, REQUIRED):
             # For its fingerprint: what was to be made for others is not any more (see `_stop_waiting`).
-            if state is State.READY:
+            if state is READY:
                 self._withdraw(job)
             ledger.state[job] = State.UNWANTED
             ledger.reasons[job] = tuple(why for why in ledger.reasons[job] if why.kind is not ReasonKind.NEEDED)
             self._stop_waiting(job)
-        elif state is State.RUNNING:
+        elif state is RUNNING:
             return False
         if (
             job in ledger.is_present
@@ -579,13 +593,13 @@ class Engine:
         stack = [job]
         while stack:
             one = stack.pop()
-            waiters = [each for each in ledger.waiters.pop(one, ()) if ledger.state[each] is State.REQUIRED]
+            waiters = [each for each in ledger.waiters.pop(one, ()) if ledger.state[each] is REQUIRED]
             stack.extend(each for each in (*ledger.dependents[one], *waiters) if self._block_one(each, culprit))
 
     def _block_one(self, job: int, culprit: int) -> bool:
         ledger = self._ledger
         state = ledger.state[job]
-        if state not in (State.WAITING, State.VALID, State.UNWANTED, State.REQUIRED):
+        if state not in (State.WAITING, State.VALID, State.UNWANTED, REQUIRED):
             return False
         ledger.state[job] = State.BLOCKED
         ledger.culprit[job] = culprit
@@ -670,6 +684,6 @@ class Engine:
                 self._answers.append(JobNotNeeded(ledger.spec[job].id))
                 if job in ledger.lies_about and job not in ledger.is_kept and not self._is_stopping:
                     self._answers.append(DropProduct(ledger.spec[job].id))
-            elif state in (State.WAITING, State.REQUIRED) and not self._is_stopping:
+            elif state in (State.WAITING, REQUIRED) and not self._is_stopping:
                 raise RuntimeException("the run can't go on", [("job", ledger.spec[job].id), ("state", state.name)])
         self._answers.append(EndRun())

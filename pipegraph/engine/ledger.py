@@ -35,7 +35,7 @@ class State(enum.IntEnum):
     STOPPED = 9
 
 
-WAITING, DONE = State.WAITING, State.DONE
+WAITING, REQUIRED, READY, RUNNING, DONE = State.WAITING, State.REQUIRED, State.READY, State.RUNNING, State.DONE
 """Looked up for each job: to ask an enum for a member takes longer than most of what is done with it."""
 INVARIANT, OUTPUT, EPHEMERAL, GENERATOR = Role.INVARIANT, Role.OUTPUT, Role.EPHEMERAL, Role.GENERATOR
 

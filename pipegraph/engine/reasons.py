@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..model import (
     FILES_PREFIX,
@@ -110,9 +110,9 @@ def fingerprint_of_inputs(inputs: Mapping[InputId, Fingerprint]) -> Fingerprint:
     return combine(text for pair in sorted(inputs.items()) for text in pair)
 
 
-def fingerprint_of_files(records: Iterable[FileRecord]) -> Fingerprint:
+def fingerprint_of_files(records: Sequence[FileRecord]) -> Fingerprint:
     """Of a job with one file: the file's. With several: of all, by their paths."""
+    if len(records) == 1:
+        return records[0].fingerprint
     pairs = sorted((record.path, record.fingerprint) for record in records)
-    if len(pairs) == 1:
-        return pairs[0][1]
     return combine(text for pair in pairs for text in pair)

@@ -79,7 +79,8 @@ class Followed:
     explained
         The same, for explanations.
     heads, accounts
-        Of functions that are alike (see `alike`), by the ids of code and globals, and whether what they use counts.
+        Of functions that are alike (see `alike`), by the ids of code and globals, whether what they use counts, and
+        whether they are called by a partial.
     """
 
     def __init__(self, known: Globals | None = None) -> None:
@@ -87,8 +88,8 @@ class Followed:
         self.explained = Followed(self.globals) if known is None else self
         # With the objects, as an id is good only while its owner lives.
         self._known: dict[tuple[object, ...], tuple[object, Seen]] = {}
-        self.heads: dict[tuple[int, int, bool], Head] = {}
-        self.accounts: dict[tuple[int, int, bool], Account] = {}
+        self.heads: dict[tuple[int, int, bool, bool], Head] = {}
+        self.accounts: dict[tuple[int, int, bool, bool], Account] = {}
 
     def look_again(self) -> None:
         """Names lead elsewhere."""

@@ -13,6 +13,7 @@ from ..masking import HIDDEN, is_secret, masked_text
 from .beginning import is_record
 from .values import type_name
 
+_new = tuple.__new__
 _MOST_ENTRIES = 200
 _DEEPEST = 8
 _SCALARS = frozenset((str, bytes, int, float, bool, complex, type(None)))
@@ -34,14 +35,17 @@ def value_parts(name: str, value: object, digest_of: Callable[[Any], str], is_hi
     is_hidden
         It has the name of a secret.
     """
-    entries = list(islice(_entries(name, value, is_hidden, ()), _MOST_ENTRIES + 1))
+    if type(value) in _SCALARS:
+        entries = [(name, value, is_hidden)]
+    else:
+        entries = list(islice(_entries(name, value, is_hidden, ()), _MOST_ENTRIES + 1))
     if len(entries) > _MOST_ENTRIES:
         entries = [(name, value, is_hidden)]
     for path, entry, is_hidden in entries:
         text = HIDDEN if is_hidden else shown_value(entry)
         # What is not shown completely, or says little of itself, is compared by more than its text.
         is_plain = type(entry) in _SCALARS and len(text) < _MOST_CHARACTERS and HIDDEN not in text
-        yield Part(path, text, "" if is_plain else digest_of(entry))
+        yield _new(Part, (path, text, "" if is_plain else digest_of(entry)))
 
 
 def shown_value(value: object) -> str:

@@ -679,7 +679,8 @@ class Job:
                 )
             elif name not in inputs:
                 inputs = (*inputs, name)
-        if unwatched or _rarely_set(self) != _USUALLY or self.graph.isolation == "shared":
+        # (Of a program, the line to paste is never empty, and takes long to put together.)
+        if unwatched or self.is_program or self.graph.isolation == "shared" or _rarely_set(self) != _USUALLY:
             spec = self._full_spec(inputs, unwatched)
         else:
             spec = usual_spec(job_id, self.role, type(self).__name__, self.place, self.spec_outputs, inputs)

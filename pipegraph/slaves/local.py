@@ -484,7 +484,8 @@ class LocalSlave:
         if report is None:
             usage = Usage(started_at, time.time() - started_at, cpu_seconds, 0)
         else:
-            usage = report.usage._replace(cpu_seconds=cpu_seconds)
+            started, seconds, _, peak_bytes = report.usage
+            usage = Usage(started, seconds, cpu_seconds, peak_bytes)
             if exit_code == 0 and report.failure is None:
                 return JobSucceeded(spec.id, report.outputs, usage, printed, *report[3:])
         if report is None and exit_code in (0, FAILED):

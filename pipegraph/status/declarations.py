@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Callable, Iterable, Set
+from functools import partial
 
 from ..model import JobId, JobSpec, Role
 from .records import Declaration
 from .store import StatusFile
+
+_AT_ONCE = 1000
 
 
 def declare(specs: Iterable[JobSpec], script: str, status: StatusFile) -> None:
@@ -19,6 +22,7 @@ def declare(specs: Iterable[JobSpec], script: str, status: StatusFile) -> None:
     """
     invariant = Role.INVARIANT
     last: tuple[object, ...] = ()
+    notes: list[Callable[[], None]] = []
     for spec in specs:
         if spec.role is invariant:
             continue
@@ -34,7 +38,16 @@ def declare(specs: Iterable[JobSpec], script: str, status: StatusFile) -> None:
         scripts = {script} if known is None else {*known.scripts, script}
         declared = Declaration(spec.class_name, role, tuple(sorted(scripts)), spec.keeps)
         if known != declared:
-            status.note_declared(spec.id, *declared)
+            notes.append(partial(status.note_declared, spec.id, *declared))
+            if len(notes) == _AT_ONCE:
+                _write(notes, status)
+                notes = []
+    _write(notes, status)
+
+
+def _write(notes: list[Callable[[], None]], status: StatusFile) -> None:
+    for note in notes[status.together(notes) :]:
+        note()
 
 
 def gone_of(script: str, declared: Set[JobId], status: StatusFile) -> list[JobId]:

@@ -1,7 +1,8 @@
 """The status file of a run: opened, asked, appended to. Owns its descriptors, its lock and its index.
 
-A record is one write(2) to a file opened for appending, so that whatever was written survives the death of the
-process, and a line that is torn (a full disk, a power cut) is cut off before the next one. What the records
+A record, or several that are noted `together`, is one write(2) to a file opened for appending, so that whatever was
+written survives the death of the process, and a line that is torn (a full disk, a power cut) is cut off before the next
+one. What the records
 mean for a run is decided elsewhere. Everything is opened beside the descriptor of the directory: a later change
 of the working directory, or a directory that is renamed, changes nothing.
 
@@ -16,7 +17,8 @@ import errno
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Set
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
@@ -67,6 +69,8 @@ class StatusFile(Recollection):
         self._end = opened.end
         self._is_new = self._is_dirty = opened.is_new
         self._clean_at: float | None = None
+        self._gathered: list[tuple[int, str, str]] | None = None
+        self._gathered_ids: set[str] = set()
 
     @classmethod
     def open(
@@ -170,14 +174,49 @@ class StatusFile(Recollection):
     def note_explained(self, fingerprint: Fingerprint, payload: str) -> None:
         """Record what a fingerprint is of, as JSON in ASCII on one line."""
         self._append(records.EXPLAINED, fingerprint, payload)
+        if self._gathered is not None:
+            self._gathered_ids.add(fingerprint)
 
     def note_text(self, digest: str, text: str) -> None:
         """Record the source text that has this digest."""
         self._append(records.TEXT, digest, records.encode_text(text))
+        if self._gathered is not None:
+            self._gathered_ids.add(digest)
 
     def forget(self, job: JobId) -> None:
         """Record that nothing is known of a job, or of an invariant of that id."""
         self._append(records.FORGOTTEN, job, "null")
+
+    def together(self, notes: Sequence[Callable[[], None]]) -> int:
+        """Have what each of these notes written by one write(2), in their order.
+
+        Nothing is raised if there is no room for all. What they note is known when this returns, and not before, but
+        for explanations and texts, of which each is noted once.
+
+        Returns
+        -------
+        How many of them are recorded, the first ones. Whoever calls one of the others hears what is in the way; nothing
+        of it is recorded, or what was may be recorded again.
+        """
+        gathered: list[tuple[int, str, str]] = []
+        ends = []
+        self._gathered = gathered
+        try:
+            for note in notes:
+                note()
+                ends.append(len(gathered))
+        finally:
+            self._gathered = None
+            self._gathered_ids.clear()
+        return bisect_right(ends, self._append_all(gathered))
+
+    def has_explained(self, fingerprint: Fingerprint) -> bool:
+        """Whether it is known what a fingerprint is of."""
+        return fingerprint in self._index.explained or fingerprint in self._gathered_ids
+
+    def has_text(self, digest: str) -> bool:
+        """Whether the source text with this digest is known."""
+        return digest in self._index.texts or digest in self._gathered_ids
 
     def drop_text(self) -> None:
         """Most records that are needed have been asked for."""
@@ -268,6 +307,9 @@ class StatusFile(Recollection):
         self._compact_if_worth_it()
 
     def _append(self, kind: int, record_id: str, payload: str) -> None:
+        if self._gathered is not None:
+            self._gathered.append((kind, record_id, payload))
+            return
         line = records.encode_line(kind, record_id, payload)
         try:
             # Asked, not remembered: an interrupt between a write and its bookkeeping would leave a wrong memory,
@@ -284,14 +326,51 @@ class StatusFile(Recollection):
                 raise
         except OSError as error:
             raise self._write_error(_UNWRITTEN, str(error.strerror), record_id) from error
+        self._note(kind, record_id, payload, offset + len(text) - len(line), len(line))
+        if text is line:
+            self._end = offset + len(line)
+
+    def _append_all(self, gathered: list[tuple[int, str, str]]) -> int:
+        """As many as there is room for, by one write; how many that were."""
+        if not gathered:
+            return 0
+        lines = [records.encode_line(*each) for each in gathered]
+        try:
+            offset = end = os.lseek(self._descriptor, 0, os.SEEK_END)  # as above
+        except OSError:
+            return 0
+        is_clean = offset == self._end
+        text = b"".join(lines) if is_clean else b"".join([b"\n", *lines])
+        try:
+            written = os.write(self._descriptor, text)
+        except OSError:
+            written = 0
+        last = offset + written
+        if not is_clean:
+            end += 1
+        whole = 0
+        for line, (kind, record_id, payload) in zip(lines, gathered):
+            size = len(line)
+            if end + size > last:
+                break
+            self._note(kind, record_id, payload, end, size)
+            end += size
+            whole += 1
+        if written != len(text):
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, end if whole else offset)
+        if is_clean:
+            self._end = end
+        return whole
+
+    def _note(self, kind: int, record_id: str, payload: str, offset: int, size: int) -> None:
+        """A line that was written is known."""
         self._is_dirty = True
-        where = location(offset + len(text) - len(line), len(line) - 1)
+        where = location(offset, size - 1)
         if kind == records.DECLARED:
             self._index.note_declared(record_id, payload.encode(), where)
         else:
             self._index.note(kind, record_id, where)
-        if text is line:
-            self._end = offset + len(line)
 
     def _write_error(self, headline: str, reason: str, record_id: str = "") -> StatusWriteError:
         job = [("job", records.escape_id(record_id))] if record_id else []

@@ -8,7 +8,18 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..errors import shown
-from ..events import Event, JobFailed, JobStopped, RunEnded, SlaveDied, StopRequested, Warned
+from ..events import (
+    Event,
+    JobFailed,
+    JobStarted,
+    JobStopped,
+    JobSucceeded,
+    JobsUpToDate,
+    RunEnded,
+    SlaveDied,
+    StopRequested,
+    Warned,
+)
 from .board import Board
 from .overview import FailedJob
 from .wording import duration, headline_of, named, own_frame, place_of, summary_of
@@ -16,6 +27,8 @@ from .wording import duration, headline_of, named, own_frame, place_of, summary_
 SHOWN_FAILURES = 10
 SHOWN_WARNINGS = 20
 _SHOWN_STOPPED = 5
+_SILENT = frozenset((JobStarted, JobSucceeded, JobsUpToDate))
+"""Nearly all that happens."""
 
 
 class Line(NamedTuple):
@@ -45,6 +58,8 @@ class Announcements:
 
     def lines_for(self, event: Event) -> list[Line]:
         """What to print of an event that the board has seen; most often nothing."""
+        if type(event) in _SILENT:
+            return []
         if isinstance(event, JobFailed):
             return self._failure(event)
         if isinstance(event, Warned):

@@ -50,6 +50,10 @@ class JobState(enum.Enum):
     __hash__ = object.__hash__  # Enum's own is written in Python, and is asked several times an event
 
 
+_WAITING, _RUNNING, _MADE, _GENERATOR = JobState.WAITING, JobState.RUNNING, JobState.MADE, Role.GENERATOR
+"""To ask an enum for a member takes as long as what is done with it."""
+
+
 class Board:
     """All facts of one run.
 
@@ -265,7 +269,7 @@ class Board:
         self._state[job] = state
         self._count[before] -= 1
         self._count[state] += 1
-        if before is JobState.RUNNING:
+        if before is _RUNNING:
             del self.running_jobs[job]
             del self._cores_of[job]
             self._sightings.pop(job, None)
@@ -301,15 +305,15 @@ class Board:
         self.reading = reading_of(event)
 
     def _on_started(self, event: JobStarted) -> None:
-        self._move(event.job, JobState.RUNNING)
+        self._move(event.job, _RUNNING)
         self.running_jobs[event.job] = event.at
         self._cores_of[event.job] = event.cores
         self.reasons_of[event.job] = event.reasons
 
     def _on_succeeded(self, event: JobSucceeded) -> None:
-        self._move(event.job, JobState.MADE, None if event.brought_back else event.usage.seconds)
+        self._move(event.job, _MADE, None if event.brought_back else event.usage.seconds)
         self._brought_back += bool(event.brought_back)
-        self._generators += self.specs[event.job].role is Role.GENERATOR
+        self._generators += self.specs[event.job].role is _GENERATOR
 
     def _on_failed(self, event: JobFailed) -> None:
         if event.job not in self._state:  # an invariant that could not be measured
@@ -353,4 +357,4 @@ class Board:
 
 
 def _is_open(state: JobState) -> bool:
-    return state is JobState.WAITING or state is JobState.RUNNING
+    return state is _WAITING or state is _RUNNING

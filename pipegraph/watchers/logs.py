@@ -20,7 +20,7 @@ from ..errors import shown
 from ..events import Event, GraphGrew, JobFailed, JobStarted, JobStopped, JobSucceeded, JobsUpToDate
 from ..explanations import Change
 from ..model import JobSpec, Printed, Role, Usage
-from .wording import Clock, because_of, describe_failure, headline_of, line_of, named, up_to_date
+from .wording import Clock, because_of, describe_failure, headline_of, line_of, made, named, started, up_to_date
 
 KEPT_RUNS = 20
 """How many earlier runs' logs are kept."""
@@ -87,7 +87,8 @@ class Logs:
         self._errors_size = 0
         self._not_before = 0.0
         self._is_broken = False
-        self._began: dict[str, tuple[float, str]] = {}
+        # When it was told to start, why, and its name with its place.
+        self._began: dict[str, tuple[float, str, str]] = {}
         self._failed: dict[str, str] = {}
         self._changed: dict[tuple[Change, ...], str] = {}
         try:
@@ -108,28 +109,24 @@ class Logs:
 
     def see(self, event: Event) -> None:
         """Write an event."""
-        if isinstance(event, JobsUpToDate):
-            self._add_up_to_date(event)
-            return
-        if isinstance(event, GraphGrew):
-            if self._dump_graph:
-                self._add_graph(event)
-            return
         if isinstance(event, JobStarted):
-            self._began[event.job] = event.at, because_of(event.reasons)
+            job, because = named(self._specs.get(event.job), event.job), because_of(event.reasons)
+            self._began[event.job] = event.at, because, job
             if event.changes:
                 self._add_changes(event)
-        line = line_of(event, self._specs)
-        if line:
-            line = f"{self._clock.now()} {line}\n"
-            if isinstance(event, JobStarted) and event.command:
-                line += f"    {shown(event.command)}\n"
-            self._add(_RUN, line)
-            if self._also is not None:
-                self._also(line)
-        if isinstance(event, JobSucceeded):
+            self._add_line(started(event, job, because), event.command)
+        elif isinstance(event, JobSucceeded):
+            known = self._began.get(event.job)
+            self._add_line(made(event, named(self._specs.get(event.job), event.job) if known is None else known[2]))
             self._add_runtime(event.job, event.usage, "brought back" if event.brought_back else "made")
-        elif isinstance(event, JobFailed):
+        elif isinstance(event, JobsUpToDate):
+            self._add_up_to_date(event)
+        elif isinstance(event, GraphGrew):
+            if self._dump_graph:
+                self._add_graph(event)
+        elif line := line_of(event, self._specs):
+            self._add_line(line)
+        if isinstance(event, JobFailed):
             self._add_runtime(event.job, event.usage, "failed")
             self._add_failure(event)
             self._write_if_due()
@@ -153,6 +150,14 @@ class Logs:
 
     # --- what is written
 
+    def _add_line(self, line: str, command: str = "") -> None:
+        line = f"{self._clock.now()} {line}\n"
+        if command:
+            line += f"    {shown(command)}\n"
+        self._add(_RUN, line)
+        if self._also is not None:
+            self._also(line)
+
     def _add_changes(self, event: JobStarted) -> None:
         """What has changed of the inputs of a job; once for all jobs of which the same has."""
         same_as = self._changed.setdefault(event.changes, event.job)
@@ -170,8 +175,6 @@ class Logs:
         if self._also is not None:
             for line in lines:
                 self._also(line)
-        if self._size > _COLLECTED:
-            self._write()
 
     def _add_graph(self, event: GraphGrew) -> None:
         parts = []
@@ -190,7 +193,7 @@ class Logs:
     def _add_runtime(self, job: str, usage: Usage, result: str) -> None:
         if job not in self._began:
             return  # it failed without having been started
-        told_at, because = self._began.pop(job)
+        told_at, because, _ = self._began.pop(job)
         start, seconds = usage.started_at, usage.seconds
         if not start:
             start, seconds = told_at, max(0.0, time.time() - told_at)

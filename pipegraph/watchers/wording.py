@@ -57,13 +57,9 @@ def _shown_place(place: Place) -> str:
 def line_of(event: Event, specs: Mapping[str, JobSpec]) -> str:
     """What, job, because; empty for events that are shown otherwise."""
     if isinstance(event, JobStarted):
-        adopted = "; its files are there and are adopted" if event.is_adopted else ""
-        return f"started     {named(specs.get(event.job), event.job)} because {because_of(event.reasons)}{adopted}"
+        return started(event, named(specs.get(event.job), event.job), because_of(event.reasons))
     if isinstance(event, JobSucceeded):
-        job, seconds = named(specs.get(event.job), event.job), event.usage.seconds
-        if event.brought_back:
-            return f"brought back {job} from {shown(event.brought_back)}, in {seconds:.3f} s"
-        return f"made        {job} in {seconds:.3f} s"
+        return made(event, named(specs.get(event.job), event.job))
     if isinstance(event, JobFailed):
         return (
             f"failed      {named(specs.get(event.job), event.job)} because it {event.failure.kind.value}: "
@@ -104,6 +100,19 @@ def line_of(event: Event, specs: Mapping[str, JobSpec]) -> str:
     return ""
 
 
+def started(event: JobStarted, job: str, because: str) -> str:
+    """The line of a job, by its name and reasons, that was started."""
+    adopted = "; its files are there and are adopted" if event.is_adopted else ""
+    return f"started     {job} because {because}{adopted}"
+
+
+def made(event: JobSucceeded, job: str) -> str:
+    """The line of a job, by its name, that succeeded."""
+    if event.brought_back:
+        return f"brought back {job} from {shown(event.brought_back)}, in {event.usage.seconds:.3f} s"
+    return f"made        {job} in {event.usage.seconds:.3f} s"
+
+
 def up_to_date(spec: JobSpec | None, job: str) -> str:
     """The line of a job that is."""
     return f"up to date  {named(spec, job)}"
@@ -138,6 +147,8 @@ def _listed(paths: Sequence[str]) -> str:
 
 def because_of(reasons: Sequence[Reason], most: int = _SHOWN_REASONS) -> str:
     """All reasons, or the first of them and how many more there are."""
+    if len(reasons) == 1 and not reasons[0].subject:
+        return reasons[0].kind.value  # of most jobs
     because = "; ".join([shown(str(reason)) for reason in reasons[:most]])
     if len(reasons) > most:
         because += f"; and {len(reasons) - most} more reasons"

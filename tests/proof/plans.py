@@ -113,16 +113,21 @@ def write(path, text, ms=0):
 
 
 def die_around_record(number, when):
-    """Kill this process before, within or after the write of that record of the status file."""
+    """Kill this process when the status file has got all before that record, or half of it, or all of it.
+
+    Where several are written by one call, a kill can't come between them, but a full disk or a power cut can.
+    """
     write, master, left = os.write, os.getpid(), [number]
 
     def dying_write(file, data):
         if os.getpid() == master and os.readlink(f"/proc/self/fd/{{file}}").endswith("/.pipegraph_status"):
-            left[0] -= 1
-            if not left[0]:
-                if when != "before":
-                    write(file, data if when == "after" else data[: len(data) // 2])
-                os.kill(master, signal.SIGKILL)
+            lines = data.splitlines(keepends=True)
+            for at, line in enumerate(lines):
+                left[0] -= 1
+                if not left[0]:
+                    part = dict(before=0, within=len(line) // 2, after=len(line))[when]
+                    write(file, b"".join(lines[:at]) + line[:part])
+                    os.kill(master, signal.SIGKILL)
         return write(file, data)
 
     os.write = dying_write
