@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from pipegraph.model import Fingerprint, InvariantRecord, JobId, Past, Trace
 
 from . import records
 from .index import Index
 from .records import Declaration, MalformedRecord
+
+if TYPE_CHECKING:
+    import os
 
 PAST_UNKNOWN: Final = Past()
 
@@ -55,6 +58,16 @@ class Recollection(ABC):
             return None
         try:
             return records.decode_measured(id, self._payload(where))
+        except MalformedRecord:
+            return None
+
+    def measured_if(self, id: str, now: os.stat_result) -> Fingerprint | None:  # noqa: A002
+        """The content of the one file that is measured under its own name, if that has not changed by its stamp."""
+        where = self._index.measured.get(id)
+        if where is None:
+            return None
+        try:
+            return records.fingerprint_if_stamped(self._payload(where), now)
         except MalformedRecord:
             return None
 
