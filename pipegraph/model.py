@@ -296,6 +296,10 @@ class Trace(NamedTuple):
     written: tuple[str, ...] = ()
     brought_back: str = ""
 
+    def used(self, inputs: Mapping[InputId, Fingerprint]) -> bool:
+        """Whether it was made from just these inputs, as they are."""
+        return self.inputs == inputs
+
 
 class Past(NamedTuple):
     """What the status file knows of a job.

@@ -338,10 +338,7 @@ class Engine:
             self._answers.append(_new(JobUpToDate, (spec.id,)))
             if len(spec.outputs) > 1:
                 self._note_files(trace)
-            if ledger.dependents[job]:
-                self._settle(job, trace.fingerprint)
-            else:
-                ledger.fingerprint[job] = trace.fingerprint
+            self._settle(job, trace.fingerprint)
             if job in ledger.products:
                 self._let_go(job)
             else:

@@ -28,6 +28,8 @@ BROKEN = ".broken"
 
 Callback = Callable[..., object]
 
+_new = object.__new__
+
 _NOTHING: frozenset[str] = frozenset()
 """One for all: each call makes another, of 216 bytes."""
 
@@ -162,7 +164,7 @@ class Job:
                 return known
             if not graph.is_between_runs:
                 cls._refuse_other_class(known, graph)
-        self = object.__new__(cls)
+        self = _new(cls)
         self.job_id = key
         self.graph = graph
         return self

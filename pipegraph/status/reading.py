@@ -106,7 +106,9 @@ class Reading:
             now = os.stat(path)
         except OSError:
             return None
-        self.patience.spend(_now() - began)
+        took = _now() - began
+        if took > self.patience.quick_seconds or self.patience.lag:
+            self.patience.spend(took)
         return now
 
     def _read_now(self, path: str) -> FileRecord:

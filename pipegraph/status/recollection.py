@@ -46,7 +46,12 @@ class Recollection(ABC):
         is_unfinished = job in index.started
         has_failed = job in index.failed
         if made is not None:
-            return _new(Past, (self._trace(job, made), is_unfinished, has_failed))
+            if index.seen:
+                return _new(Past, (self._trace(job, made), is_unfinished, has_failed))
+            try:
+                return _new(Past, (records.decode_trace(job, self._payload(made)), is_unfinished, has_failed))
+            except MalformedRecord:
+                return _new(Past, (None, is_unfinished, has_failed))
         if is_unfinished or has_failed:
             return Past(None, is_unfinished, has_failed)
         return PAST_UNKNOWN
@@ -114,7 +119,7 @@ class Recollection(ABC):
             trace = records.decode_trace(job, self._payload(made))
         except MalformedRecord:
             return None
-        seen = self._index.seen.get(job) if self._index.seen else None
+        seen = self._index.seen.get(job)
         if seen is None:
             return trace
         outputs = self._decoded(seen, lambda payload: records.decode_files(job, payload))

@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from xxhash import xxh3_64_hexdigest
 
-from pipegraph.model import FileRecord, Fingerprint, InputId, InvariantRecord, Reason, ReasonKind, Role, Trace
+from pipegraph.model import FileRecord, Fingerprint, InputId, InvariantRecord, JobId, Reason, ReasonKind, Role, Trace
 
 if TYPE_CHECKING:
     import os
@@ -124,7 +124,7 @@ class RecordedInputs(Mapping[InputId, Fingerprint]):
 
     def __eq__(self, other: object) -> bool:
         if type(other) is dict and self._decoded is None:
-            same = ",".join([f'"{name}":"{fingerprint}"' for name, fingerprint in other.items()])
+            same = _written_plainly(other)
             # As many quotes as are written around names: so there is none in a name, which could be read otherwise.
             if same == self._text and same.count('"') == 4 * len(other):
                 return True
@@ -153,15 +153,22 @@ class RecordedInputs(Mapping[InputId, Fingerprint]):
         return self._decoded
 
 
+def _written_plainly(inputs: Mapping[InputId, Fingerprint]) -> str:
+    """As inputs are written whose names need no escapes."""
+    return ",".join([f'"{name}":"{fingerprint}"' for name, fingerprint in inputs.items()])
+
+
 class UsualTrace(Trace):
     """A trace as nearly all are, which is most often only compared: the rest of its line is decoded when it is asked for.
 
     Of a job that was never made before, and left one file. It equals the `Trace` of the same fields; what is kept is
-    its inputs, its fingerprint, the job, and the text of what stands before the inputs.
+    the job, the payload of its line, and where in that the inputs begin.
     """
 
     __slots__ = ()
 
+    inputs = property(lambda self: RecordedInputs(self[1][self[2] : -len(_USUAL_END)]))  # type: ignore[assignment]
+    fingerprint = property(lambda self: self[1][_FINGERPRINT])  # type: ignore[assignment]
     reasons = property(lambda self: _NEVER_MADE)  # type: ignore[assignment]
     read = property(lambda self: ())  # type: ignore[assignment]
     written = property(lambda self: ())  # type: ignore[assignment]
@@ -171,20 +178,29 @@ class UsualTrace(Trace):
     peak_bytes = property(lambda self: self.whole().peak_bytes)  # type: ignore[assignment]
     ended_at = property(lambda self: self.whole().ended_at)  # type: ignore[assignment]
 
+    def used(self, inputs: Mapping[InputId, Fingerprint]) -> bool:
+        """As `RecordedInputs` compares, without one."""
+        text = _written_plainly(inputs)
+        if text == self[1][self[2] : -len(_USUAL_END)] and text.count('"') == 4 * len(inputs):
+            return True
+        return bool(self.inputs == inputs)
+
     def is_stamped(self, now: os.stat_result) -> bool:
         """Whether its file, with this size, time and inode, is as it was when it was read."""
-        text: str = self[3]  # type: ignore[assignment]
-        return text.endswith(f",[[0,0,0,{now.st_size},{now.st_mtime_ns},{now.st_ino},0]],{{")
+        payload: str = self[1]
+        text = f",[[0,0,0,{now.st_size},{now.st_mtime_ns},{now.st_ino},0]],{{"
+        return payload.startswith(text, self[2] - len(text))  # type: ignore[operator]
 
     def whole(self) -> Trace:
         """All of it, decoded."""
-        inputs, _, job, text = tuple(self)
-        usual = _USUAL_BEGINNING.fullmatch(text)  # type: ignore[call-overload]
+        job: JobId
+        payload: str
+        job, payload, _ = tuple(self)  # type: ignore[assignment, misc]
+        usual = _USUAL_BEGINNING.match(payload)
         assert usual is not None
         fingerprint, seconds, peak_bytes, ended_at, size, mtime_ns, inode = usual.groups()
-        file = FileRecord(job, fingerprint, fingerprint, int(size), int(mtime_ns), int(inode), False)  # type: ignore[arg-type]
-        how = float(seconds), int(peak_bytes), float(ended_at), _NEVER_MADE
-        return Trace(inputs, fingerprint, (file,), *how)  # type: ignore[arg-type]
+        file = FileRecord(job, fingerprint, fingerprint, int(size), int(mtime_ns), int(inode), False)
+        return Trace(self.inputs, fingerprint, (file,), float(seconds), int(peak_bytes), float(ended_at), _NEVER_MADE)
 
     def __eq__(self, other: object) -> bool:
         if type(other) is UsualTrace:
@@ -311,9 +327,7 @@ def decode_trace(job: str, payload: str) -> Trace:
     try:
         usual = _USUAL_BEGINNING.match(payload) if "\\" not in payload else None
         if usual is not None and payload.endswith(_USUAL_END):
-            at = usual.end()
-            inputs = RecordedInputs(payload[at : -len(_USUAL_END)])
-            return _new(UsualTrace, (inputs, usual[1], job, payload[:at]))
+            return _new(UsualTrace, (job, payload, usual.end()))
         (fingerprint, seconds, peak_bytes, ended_at, files, inputs, *more), _ = _decode_json(payload)
         outputs = _decode_files(job, fingerprint, files)
         if type(inputs) is not dict:
