@@ -39,6 +39,9 @@ _USUAL_OLD = 10
 _JOBS_A_LOOK = 5000
 """Jobs. A graph grown by as many makes about 1.4 units of that threshold, of 7000 objects each."""
 
+_SHARED_VALUES = 1024
+"""So many parameters are kept once for all jobs that have the same."""
+
 INTERACTIVE = "<interactive>"
 """The script, where there is none."""
 
@@ -126,6 +129,7 @@ class Graph:
         self._places: dict[tuple[int, int], tuple[CodeType, Place]] = {}
         self._own_files: set[str] = set()
         self._names: dict[str, str] = {}
+        self._values: dict[Fingerprint, tuple[Fingerprint, dict[str, Any], bool]] = {}
         self._thresholds: tuple[int, int, int] | None = None
         self._seldom = (0, 0, 0)
         self._growing: tuple[JobId, int] | None = None
@@ -172,6 +176,18 @@ class Graph:
         if not name.startswith("In["):  # a cell may be executed again, under another number
             self._places[at] = code, place
         return place
+
+    def shared_value(self, fingerprint: Fingerprint, value: dict[str, Any]) -> tuple[Fingerprint, dict[str, Any]]:
+        """A small flat value and its fingerprint, to be kept; one copy of it for all that are given the same."""
+        first = self._values.get(fingerprint)
+        if first is None:
+            if len(self._values) < _SHARED_VALUES:
+                self._values[fingerprint] = fingerprint, value, False
+            return fingerprint, value
+        if not first[2]:
+            # The script may change its own later.
+            first = self._values[fingerprint] = first[0], value.copy(), True
+        return first[:2]
 
     def script_name(self) -> str:
         """The file that Python was begun with; empty where there is none: notebooks, the prompt."""

@@ -52,7 +52,7 @@ from .events import (
     Warned,
 )
 from .graph import INTERACTIVE, Graph
-from .model import NOTHING_OPENED, Failure, FailureKind, JobId, JobSpec, Opened, Place, Printed, ReasonKind, Role
+from .model import NOTHING_OPENED, Failure, FailureKind, JobId, JobSpec, Opened, Place, Printed, ReasonKind, Role, Specs
 from .outcomes import error_of_run
 from .placeholders import filled, numbers_of
 from .remarks import Remarks
@@ -95,7 +95,7 @@ class Run:
         self._where = where
         self._log_folder = log_folder
         self._script = graph.script_name() or INTERACTIVE
-        self._specs: dict[JobId, JobSpec] = {spec.id: spec for spec in self._declared}
+        self._specs = Specs(self._declared)
         self._coordinator = Coordinator(graph.rc.cores, memory_of_this_machine())
         self._engine = Engine()
         self._began_at = began_at
@@ -399,8 +399,7 @@ class Run:
         if grew is not None:
             # Another generator need not wait for what the engine makes of this one's jobs.
             self._start_what_fits()
-            for new in grew.jobs:
-                self._specs[new.id] = new
+            self._specs.grow(grew.jobs)
             self._caches.grow(grew.jobs)
             self._remarks.show_on(grew.jobs)
             self._tell(grew)
@@ -571,7 +570,9 @@ class Run:
         Not yet: the script may run other graphs.
         """
         declared = self._graph.declared
-        declared.jobs |= self._status.declared_jobs() & self._specs.keys()
+        known = self._status.declared_jobs()
+        others = {job for job in known - self._specs.jobs() if job not in self._specs}
+        declared.jobs.update(known - others if others else known)
         is_complete = self._is_whole and not (self._failures or self._stops or self._ends_early or self._write_error)
         (declared.incomplete.discard if is_complete else declared.incomplete.add)(self._graph.mark)
         declared.gone = []

@@ -304,13 +304,15 @@ def _note_piece(index: Index, data: bytes, start: int, end: int) -> bool:
             record_id = unescape_id(record_id)
         if kind == _STARTED and not index.to_adopt:
             started[record_id] = where
-        elif kind == _MADE and not (index.seen or index.failed or index.to_adopt):
+            continue
+        if kind == _EXPLAINED:
+            explaining.append((record_id, where))
+            continue
+        if kind == _MADE and not (index.seen or index.failed or index.to_adopt):
             made[record_id] = where
             started.pop(record_id, None)
         elif kind == _MEASURED:
             measured[record_id] = where
-        elif kind == _EXPLAINED:
-            explaining.append((record_id, where))
         elif kind == _DECLARED:
             index.note_declared(record_id, payload, where)
         else:

@@ -46,6 +46,10 @@ class Estimates:
                     self._recorded[each] = trace.seconds
         return self._recorded.get(job)
 
+    def forget(self) -> None:
+        """What was not looked at yet; nothing is to come any more."""
+        self._unread.clear()
+
     def begin(self, specs: Iterable[JobSpec], open_jobs: Iterable[JobSpec]) -> None:
         """Keep the sums from now on.
 
