@@ -151,8 +151,8 @@ class Graph:
     # --- declaring
 
     def place_of_caller(self) -> Place:
-        """The nearest line that is not pipegraph's own."""
-        frame: FrameType | None = sys._getframe(1)
+        """The nearest line that is not pipegraph's own; whoever calls this is."""
+        frame: FrameType | None = sys._getframe(2)
         own = self._own_files
         while frame is not None:
             code = frame.f_code

@@ -32,6 +32,7 @@ _FEW = 8
 """Inputs. Looked for one after the other; a dict of two takes three times the room."""
 
 _new = object.__new__
+getpid = os.getpid
 
 _NOTHING: frozenset[str] = frozenset()
 """One for all: each call makes another, of 216 bytes."""
@@ -390,7 +391,8 @@ class Job:
         if job is self or self.job_id in job._inputs:
             raise_cycle([self] if job is self else [self, job])
         self._check_may_need(job)
-        graph.note_edge(self.job_id, name)
+        if graph.running or graph._growing is not None or getpid() != graph.pid:
+            graph.note_edge(self.job_id, name)
         if self._is_needed:
             graph.is_in_order = False
         if not job._is_needed:

@@ -45,8 +45,7 @@ _MADE, _STARTED, _MEASURED, _EXPLAINED, _DECLARED = (
     b"%c" % kind for kind in (MADE, STARTED, MEASURED, EXPLAINED, DECLARED)
 )
 _KINDS: Final = frozenset(
-    b"%c" % kind
-    for kind in (STARTED, MADE, FAILED, SEEN, MEASURED, FORGOTTEN, DECLARED, TO_ADOPT, EXPLAINED, TEXT)
+    b"%c" % kind for kind in (STARTED, MADE, FAILED, SEEN, MEASURED, FORGOTTEN, DECLARED, TO_ADOPT, EXPLAINED, TEXT)
 )
 _TAB: Final = b"\t"
 _LINE_FEED: Final = b"\n"
@@ -287,7 +286,9 @@ def _note_piece(index: Index, data: bytes, start: int, end: int) -> bool:
     if b"".join([line[:BODY] for line in lines]) != sums:
         return False
     try:
-        parts = [(kind, escaped.decode(), payload) for kind, escaped, payload in [each.split(_TAB, 2) for each in bodies]]
+        parts = [
+            (kind, escaped.decode(), payload) for kind, escaped, payload in [each.split(_TAB, 2) for each in bodies]
+        ]
     except ValueError:
         return False
     if not _KINDS.issuperset([part[0] for part in parts]):

@@ -98,7 +98,7 @@ class Reading:
         return files.with_fingerprint_of(known, self._read_now(path))
 
     def stamp(self, path: str) -> os.stat_result | None:
-        """The stamp of a file, if that alone may tell that it is unchanged, as of nearly all; else `look` has to say."""
+        """The stamp of a file, if that alone may tell that it is unchanged; else `look` has to say."""
         if self._came or self._seen:
             return None
         began = _now()

@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from xxhash import xxh3_64_hexdigest
 
-from pipegraph.model import FileRecord, Fingerprint, InputId, InvariantRecord, JobId, Reason, ReasonKind, Role, Trace
+from pipegraph.model import FileRecord, Fingerprint, InputId, InvariantRecord, Reason, ReasonKind, Role, Trace
 
 if TYPE_CHECKING:
     import os
@@ -159,7 +159,7 @@ def _written_plainly(inputs: Mapping[InputId, Fingerprint]) -> str:
 
 
 class UsualTrace(Trace):
-    """A trace as nearly all are, which is most often only compared: the rest of its line is decoded when it is asked for.
+    """A trace as nearly all are, which is most often only compared: its line is decoded when more is asked for.
 
     Of a job that was never made before, and left one file. It equals the `Trace` of the same fields; what is kept is
     the job, the payload of its line, and where in that the inputs begin.
@@ -167,35 +167,36 @@ class UsualTrace(Trace):
 
     __slots__ = ()
 
-    inputs = property(lambda self: RecordedInputs(self[1][self[2] : -len(_USUAL_END)]))  # type: ignore[assignment]
-    fingerprint = property(lambda self: self[1][_FINGERPRINT])  # type: ignore[assignment]
-    reasons = property(lambda self: _NEVER_MADE)  # type: ignore[assignment]
-    read = property(lambda self: ())  # type: ignore[assignment]
-    written = property(lambda self: ())  # type: ignore[assignment]
-    brought_back = property(lambda self: "")  # type: ignore[assignment]
-    outputs = property(lambda self: self.whole().outputs)  # type: ignore[assignment]
-    seconds = property(lambda self: self.whole().seconds)  # type: ignore[assignment]
-    peak_bytes = property(lambda self: self.whole().peak_bytes)  # type: ignore[assignment]
-    ended_at = property(lambda self: self.whole().ended_at)  # type: ignore[assignment]
+    inputs = property(lambda self: RecordedInputs(self[1][self[2] : -len(_USUAL_END)]))
+    fingerprint = property(lambda self: self[1][_FINGERPRINT])
+    reasons = property(lambda self: _NEVER_MADE)
+    read = property(lambda self: ())
+    written = property(lambda self: ())
+    brought_back = property(lambda self: "")
+    outputs = property(lambda self: self.whole().outputs)
+    seconds = property(lambda self: self.whole().seconds)
+    peak_bytes = property(lambda self: self.whole().peak_bytes)
+    ended_at = property(lambda self: self.whole().ended_at)
 
     def used(self, inputs: Mapping[InputId, Fingerprint]) -> bool:
         """As `RecordedInputs` compares, without one."""
+        kept: Any = self
         text = _written_plainly(inputs)
-        if text == self[1][self[2] : -len(_USUAL_END)] and text.count('"') == 4 * len(inputs):
+        if text == kept[1][kept[2] : -len(_USUAL_END)] and text.count('"') == 4 * len(inputs):
             return True
         return bool(self.inputs == inputs)
 
     def is_stamped(self, now: os.stat_result) -> bool:
         """Whether its file, with this size, time and inode, is as it was when it was read."""
-        payload: str = self[1]
+        kept: Any = self
         text = f",[[0,0,0,{now.st_size},{now.st_mtime_ns},{now.st_ino},0]],{{"
-        return payload.startswith(text, self[2] - len(text))  # type: ignore[operator]
+        is_same: bool = kept[1].startswith(text, kept[2] - len(text))
+        return is_same
 
     def whole(self) -> Trace:
         """All of it, decoded."""
-        job: JobId
-        payload: str
-        job, payload, _ = tuple(self)  # type: ignore[assignment, misc]
+        kept: Any = self
+        job, payload, _ = kept
         usual = _USUAL_BEGINNING.match(payload)
         assert usual is not None
         fingerprint, seconds, peak_bytes, ended_at, size, mtime_ns, inode = usual.groups()

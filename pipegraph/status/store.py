@@ -45,7 +45,7 @@ COMPACT_DEAD_SHARE: Final = 2 / 3
 
 _BLOCK_BITS: Final = 16
 _BLOCK_MASK: Final = (1 << _BLOCK_BITS) - 1
-"""What is read at once of the file while a run begins, when nearly all is asked for, mostly in the order of the file."""
+"""What is read at once while a run begins, when nearly all is asked for, mostly in the order of the file."""
 _KEPT_BLOCKS: Final = 64
 
 _UNWRITTEN: Final = "a record could not be written"

@@ -33,7 +33,7 @@ class Estimates:
         self._all_times = (0, 0.0)
 
     def remember(self, pasts: Mapping[JobId, Past]) -> None:
-        """What jobs took in earlier runs; looked at when somebody asks, which in most runs with nothing to do nobody does."""
+        """What jobs took in earlier runs; looked at when somebody asks, and where nothing is to do, nobody does."""
         self._unread.append(pasts)
 
     def _seconds(self, job: JobId) -> float | None:
