@@ -20,7 +20,7 @@ from .events import Event, JobFailed
 from .explanations import Explanation
 from .invariants.findings import Followed
 from .invariants.origins import shown_file
-from .model import NO_USAGE, Growth, InputId, JobId, JobSpec, Place, Role
+from .model import NO_USAGE, Fingerprint, Growth, InputId, JobId, JobSpec, Place, Role
 from .outcomes import FATES, INDIRECT, NO_OUTCOME, Outcome, outcome_after
 from .patterns import matcher
 from .targets import Targets
@@ -38,6 +38,9 @@ _USUAL_OLD = 10
 """Python's own threshold of the oldest generation."""
 _JOBS_A_LOOK = 5000
 """Jobs. A graph grown by as many makes about 1.4 units of that threshold, of 7000 objects each."""
+
+_SHARED_VALUES = 1024
+"""So many parameters are kept once for all jobs that have the same."""
 
 INTERACTIVE = "<interactive>"
 """The script, where there is none."""
@@ -126,6 +129,7 @@ class Graph:
         self._places: dict[tuple[int, int], tuple[CodeType, Place]] = {}
         self._own_files: set[str] = set()
         self._names: dict[str, str] = {}
+        self._values: dict[Fingerprint, tuple[Fingerprint, dict[str, Any], bool]] = {}
         self._thresholds: tuple[int, int, int] | None = None
         self._seldom = (0, 0, 0)
         self._growing: tuple[JobId, int] | None = None
@@ -147,8 +151,8 @@ class Graph:
     # --- declaring
 
     def place_of_caller(self) -> Place:
-        """The nearest line that is not pipegraph's own."""
-        frame: FrameType | None = sys._getframe(1)
+        """The nearest line that is not pipegraph's own; whoever calls this is."""
+        frame: FrameType | None = sys._getframe(2)
         own = self._own_files
         while frame is not None:
             code = frame.f_code
@@ -172,6 +176,18 @@ class Graph:
         if not name.startswith("In["):  # a cell may be executed again, under another number
             self._places[at] = code, place
         return place
+
+    def shared_value(self, fingerprint: Fingerprint, value: dict[str, Any]) -> tuple[Fingerprint, dict[str, Any]]:
+        """A small flat value and its fingerprint, to be kept; one copy of it for all that are given the same."""
+        first = self._values.get(fingerprint)
+        if first is None:
+            if len(self._values) < _SHARED_VALUES:
+                self._values[fingerprint] = fingerprint, value, False
+            return fingerprint, value
+        if not first[2]:
+            # The script may change its own later.
+            first = self._values[fingerprint] = first[0], value.copy(), True
+        return first[:2]
 
     def script_name(self) -> str:
         """The file that Python was begun with; empty where there is none: notebooks, the prompt."""

@@ -7,7 +7,7 @@ making one costs a fifth, and the module dataclasses brings half of the size tha
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 from xxhash import xxh3_128_hexdigest
@@ -215,6 +215,83 @@ for _name, _value in zip(_LEFT_OUT, _USUAL):
     setattr(UsualSpec, _name, _value)  # On the class is what its tuples are too short for.
 
 
+class Specs(dict[JobId, JobSpec]):
+    """Jobs and invariants by id; of equal ids the last counts.
+
+    There may be three invariants to a job, and most runs ask for none: they are sorted in when somebody asks for more
+    than a job.
+    """
+
+    __slots__ = ("_unsorted",)
+
+    def __init__(self, specs: Iterable[JobSpec] = ()) -> None:
+        super().__init__()
+        self._unsorted: list[Iterable[JobSpec]] = []
+        self.grow(specs)
+
+    def grow(self, specs: Iterable[JobSpec]) -> None:
+        """These arrive, which the caller keeps."""
+        invariant = Role.INVARIANT
+        if self._unsorted:
+            self._sort()
+            self.update({spec.id: spec for spec in specs})
+            return
+        self.update({spec.id: spec for spec in specs if spec.role is not invariant})
+        self._unsorted.append(specs)
+
+    def jobs(self) -> Set[JobId]:
+        """The ids of all jobs; it may be that some of invariants are among them."""
+        return super().keys()
+
+    def _sort(self) -> None:
+        invariant = Role.INVARIANT
+        while self._unsorted:
+            self.update({spec.id: spec for spec in self._unsorted.pop() if spec.role is invariant})
+
+    def __missing__(self, name: JobId) -> JobSpec:
+        if not self._unsorted:
+            raise KeyError(name)
+        self._sort()
+        return self[name]
+
+    def __contains__(self, name: object) -> bool:
+        if super().__contains__(name):
+            return True
+        self._sort()
+        return super().__contains__(name)
+
+    def get(self, name: JobId, default: Any = None) -> Any:
+        """As of a dict."""
+        found = super().get(name)
+        if found is None and self._unsorted:
+            self._sort()
+            found = super().get(name)
+        return default if found is None else found
+
+    def __iter__(self) -> Iterator[JobId]:
+        self._sort()
+        return super().__iter__()
+
+    def __len__(self) -> int:
+        self._sort()
+        return super().__len__()
+
+    def keys(self) -> Any:
+        """As of a dict."""
+        self._sort()
+        return super().keys()
+
+    def values(self) -> Any:
+        """As of a dict."""
+        self._sort()
+        return super().values()
+
+    def items(self) -> Any:
+        """As of a dict."""
+        self._sort()
+        return super().items()
+
+
 class Grant(NamedTuple):
     """What a job may use while it runs.
 
@@ -292,6 +369,10 @@ class Trace(NamedTuple):
     read: tuple[str, ...] = ()
     written: tuple[str, ...] = ()
     brought_back: str = ""
+
+    def used(self, inputs: Mapping[InputId, Fingerprint]) -> bool:
+        """Whether it was made from just these inputs, as they are."""
+        return self.inputs == inputs
 
 
 class Past(NamedTuple):

@@ -66,6 +66,7 @@ from .model import (
     Printed,
     ReasonKind,
     Role,
+    Specs,
 )
 from .outcomes import error_of_run
 from .placeholders import filled, numbers_of
@@ -109,7 +110,7 @@ class Run:
         self._where = where
         self._log_folder = log_folder
         self._script = graph.script_name() or INTERACTIVE
-        self._specs: dict[JobId, JobSpec] = {spec.id: spec for spec in self._declared}
+        self._specs = Specs(self._declared)
         self._coordinator = Coordinator(graph.rc.cores, memory_of_this_machine())
         self._engine = Engine()
         self._began_at = began_at
@@ -486,8 +487,7 @@ class Run:
         if grew is None:
             self._follow(event)
         else:
-            for new in grew.jobs:
-                self._specs[new.id] = new
+            self._specs.grow(grew.jobs)
             self._caches.grow(grew.jobs)
             self._remarks.show_on(grew.jobs)
             self._tell(grew)
@@ -667,7 +667,9 @@ class Run:
         Not yet: the script may run other graphs.
         """
         declared = self._graph.declared
-        declared.jobs |= self._status.declared_jobs() & self._specs.keys()
+        known = self._status.declared_jobs()
+        others = {job for job in known - self._specs.jobs() if job not in self._specs}
+        declared.jobs.update(known - others if others else known)
         is_complete = self._is_whole and not (self._failures or self._stops or self._ends_early or self._write_error)
         (declared.incomplete.discard if is_complete else declared.incomplete.add)(self._graph.mark)
         declared.gone = []

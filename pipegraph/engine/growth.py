@@ -16,27 +16,29 @@ def objection_to(ledger: Ledger, by: int, growth: Growth) -> Failure | None:
     new: dict[JobId, JobSpec] = {}
     files: dict[str, JobSpec] = {}
     for spec in growth.jobs:
-        known = ledger.number_of.get(spec.id)
-        if known is None:
+        if spec.id not in ledger.number_of and spec.id not in ledger.settled:
             new[spec.id] = spec
             if spec.role is not Role.INVARIANT:
                 files.update(dict.fromkeys(spec.outputs, spec))
-        elif ledger.spec[known]._replace(place=spec.place) != spec:
+            continue
+        known = ledger.spec_of(spec.id)
+        assert known is not None
+        if known._replace(place=spec.place) != spec:
             return _refusal(
                 "JobContractError",
                 "a generator made a job again, and differently",
                 ("generator", _shown(ledger.spec[by])),
                 ("job", _shown(spec)),
-                ("first", _shown(ledger.spec[known])),
+                ("first", _shown(known)),
             )
     for path, spec in files.items():
-        maker = ledger.number(path)
-        if maker is not None and ledger.spec[maker].id != spec.id:
+        maker = ledger.spec_of(path)
+        if maker is not None and maker.id != spec.id:
             return _refusal(
                 "DuplicateOutputError",
                 "two jobs promise the same file",
                 ("file", path),
-                ("first", _shown(ledger.spec[maker])),
+                ("first", _shown(maker)),
                 ("second", _shown(spec)),
                 ("generator", _shown(ledger.spec[by])),
             )
@@ -61,7 +63,7 @@ def objection_to(ledger: Ledger, by: int, growth: Growth) -> Failure | None:
     for dependent, name in edges:
         if dependent not in new and dependent not in number_of:
             return _unknown(ledger, by, dependent)
-        if name not in new and name not in files and ledger.number(name) is None:
+        if name not in new and name not in files and name not in ledger.settled and ledger.number(name) is None:
             return _unknown(ledger, by, name)
     is_below = _below(ledger, by)
     for dependent, name in edges:
@@ -138,8 +140,8 @@ def _cycle(
                 found.append(files[name].id)
             else:
                 number_ = ledger.number(name)
-                assert number_ is not None
-                found.append(ledger.spec[number_].id)
+                if number_ is not None:
+                    found.append(ledger.spec[number_].id)
         return found
 
     finished: set[JobId] = set()

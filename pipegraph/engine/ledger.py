@@ -1,13 +1,16 @@
 """The graph as the engine keeps it: jobs by number, who depends on whom, what each is in the middle of.
 
 Owns the columns and their plain bookkeeping; decides nothing. Jobs are numbered in the order in which they
-arrive, since lists indexed by number are the smallest and fastest thing that Python has for this.
+arrive, since lists indexed by number are the smallest and fastest thing that Python has for this. Invariants, of which
+there are several for each job, have a fingerprint when they arrive, and nothing becomes of them: they have no number,
+unless they could not be measured.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from itertools import chain
 
 from ..model import Fingerprint, InputId, JobId, JobSpec, Past, Reason, Role
 
@@ -48,6 +51,10 @@ class Ledger:
 
     Attributes
     ----------
+    settled
+        The fingerprints of invariants.
+    arrived, invariants
+        All that came, in pieces, until it is sorted out: the invariants among it.
     fingerprint
         None until the job is settled.
     unsettled
@@ -75,6 +82,9 @@ class Ledger:
 
     def __init__(self) -> None:
         self.number_of: dict[JobId, int] = {}
+        self.settled: dict[InputId, Fingerprint] = {}
+        self.arrived: list[tuple[JobSpec, ...]] = []
+        self.invariants: dict[JobId, JobSpec] = {}
         self.maker_of_file: dict[str, int] = {}
         self.file_fingerprint: dict[str, Fingerprint] = {}
         self.spec: list[JobSpec] = []
@@ -100,7 +110,7 @@ class Ledger:
         self.put_behind: dict[int, list[int]] = {}
 
     def add_all(
-        self, specs: Iterable[JobSpec], pasts: Mapping[JobId, Past], measured: Mapping[JobId, Fingerprint]
+        self, specs: tuple[JobSpec, ...], pasts: Mapping[JobId, Past], measured: Mapping[JobId, Fingerprint]
     ) -> list[tuple[int, JobSpec]]:
         """Those of these jobs that are new; their edges come with `connect_all`, when all are there.
 
@@ -113,19 +123,26 @@ class Ledger:
         """
         jobs: list[tuple[int, JobSpec]] = []
         failed, past_of, measured_of = State.FAILED, pasts.get, measured.get
-        number_of = self.number_of
+        number_of, settled = self.number_of, self.settled
         first = number = len(self.spec)
+        self.arrived.append(specs)
         for spec in specs:
             name, role = spec.id, spec.role
             if name in number_of:
                 continue
+            if role is INVARIANT:
+                if name in settled:
+                    continue
+                fingerprint = measured_of(name) or spec.fingerprint
+                if fingerprint is not None:
+                    settled[name] = fingerprint
+                    continue
             number_of[name] = number
             self.spec.append(spec)
             self.inputs.append(spec.inputs)
             if role is INVARIANT:
-                fingerprint = measured_of(name) or spec.fingerprint
-                self.fingerprint.append(fingerprint)
-                self.state.append(failed if fingerprint is None else DONE)
+                self.fingerprint.append(None)
+                self.state.append(failed)
                 self.past.append(NO_PAST)
             else:
                 jobs.append((number, spec))
@@ -145,12 +162,28 @@ class Ledger:
         return jobs
 
     def number(self, name: InputId) -> int | None:
-        """The job with this id, or that makes this file."""
+        """The job with this id, or that makes this file; None of invariants that are settled."""
         number = self.number_of.get(name)
         return self.maker_of_file.get(name) if number is None else number
 
-    def connect(self, dependent: int, name: InputId) -> int:
-        """One edge. The input must be there."""
+    def spec_of(self, name: InputId) -> JobSpec | None:
+        """Of the job or invariant with this id, or that makes this file."""
+        number = self.number(name)
+        if number is not None:
+            return self.spec[number]
+        if name not in self.settled:
+            return None
+        # Only generators that declare an invariant again have anybody ask.
+        arrived, self.arrived = self.arrived, []
+        for spec in chain.from_iterable(arrived):
+            if spec.role is INVARIANT:
+                self.invariants.setdefault(spec.id, spec)
+        return self.invariants[name]
+
+    def connect(self, dependent: int, name: InputId) -> int | None:
+        """One edge. The input must be there. None if that is an invariant which is settled."""
+        if name in self.settled:
+            return None
         source = self.number_of.get(name)
         if source is None:
             source = self.maker_of_file[name]
@@ -167,13 +200,16 @@ class Ledger:
         """All edges of a new job, and whose products it needs; as `connect`, for each job of a large graph."""
         number_of, dependents_of, fingerprint, opened = self.number_of, self.dependents, self.fingerprint, self.open
         unsettled = 0
+        settled = self.settled
         for name in names:
+            if name in settled:
+                continue
             source = number_of.get(name)
             if source is None:
                 source = self.maker_of_file[name]
             dependents = dependents_of[source]
             if not dependents:
-                dependents_of[source] = (dependent,)  # most invariants have one, and a list would take more room
+                dependents_of[source] = (dependent,)  # most have one, and a list would take more room
             elif type(dependents) is list:
                 dependents.append(dependent)
             else:
@@ -193,16 +229,19 @@ class Ledger:
 
     def current_inputs(self, job: int) -> dict[InputId, Fingerprint]:
         """The fingerprint of each input of a job whose inputs are all settled."""
-        number_of, fingerprint = self.number_of, self.fingerprint
+        settled, number_of, fingerprint = self.settled, self.number_of, self.fingerprint
+        names = self.inputs[job]
         try:
-            return {name: fingerprint[number_of[name]] for name in self.inputs[job]}  # type: ignore[misc]
-        except KeyError:  # one file of several
+            return {name: settled[name] for name in names}
+        except KeyError:  # not only invariants
             pass
         found: dict[InputId, Fingerprint] = {}
-        for name in self.inputs[job]:
+        for name in names:
             number = number_of.get(name)
-            if number is None:
-                found[name] = self.file_fingerprint[name]
-            else:
+            if number is not None:
                 found[name] = fingerprint[number]  # type: ignore[assignment]
+            elif name in settled:
+                found[name] = settled[name]
+            else:
+                found[name] = self.file_fingerprint[name]
         return found

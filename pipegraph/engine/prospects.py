@@ -155,7 +155,10 @@ class _Prospects:
         found = {}
         for name in names:
             number = ledger.number_of.get(name)
-            now = ledger.file_fingerprint.get(name) if number is None else ledger.fingerprint[number]
+            if number is None:
+                now = ledger.settled.get(name) or ledger.file_fingerprint.get(name)
+            else:
+                now = ledger.fingerprint[number]
             found[name] = before.get(name, "") if now is None else now
         return found
 

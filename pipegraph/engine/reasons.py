@@ -40,7 +40,7 @@ def reasons_to_run(
     trace = past.trace
     if (
         trace is not None
-        and trace.inputs == inputs
+        and trace.used(inputs)
         and not (past.is_unfinished or past.has_failed or problems or spec.forced)
     ):
         return ()

@@ -30,23 +30,25 @@ class Patience:
     ----------
     is_over
         It pays to call side by side.
+    lag
+        So many seconds longer than quick ones calls have taken so far.
     """
 
-    __slots__ = ("_lag", "_quick_seconds", "is_over")
+    __slots__ = ("is_over", "lag", "quick_seconds")
 
     def __init__(self, quick_seconds: float = QUICK_SECONDS) -> None:
-        self._quick_seconds = quick_seconds
-        self._lag = 0.0
+        self.quick_seconds = quick_seconds
+        self.lag = 0.0
         self.is_over = False
 
     def spend(self, seconds: float) -> None:
         """A call took as long; that it was held up once, by whatever else runs, says little."""
-        lag = self._lag + seconds - self._quick_seconds
+        lag = self.lag + seconds - self.quick_seconds
         if lag <= 0.0:  # as nearly always
-            self._lag = 0.0
+            self.lag = 0.0
             return
-        self._lag = min(lag, self._lag + _MOST_SECONDS)
-        self.is_over = self._lag >= LAG_SECONDS
+        self.lag = min(lag, self.lag + _MOST_SECONDS)
+        self.is_over = self.lag >= LAG_SECONDS
 
 
 def side_by_side(

@@ -1,7 +1,7 @@
 """What all jobs are: singletons by id that know where they were made, what they need, and how they ended.
 
-A job is small, since there may be a million: what is rarely set stands on the class. Inputs are kept by id, in one
-dict that is made when the first comes. Longer than other files, since it is the one class that scripts subclass.
+A job is small, since there may be a million: what is rarely set stands on the class. Inputs are kept by id, in a tuple
+while they are few, and else in a dict. Longer than other files, since it is the one class that scripts subclass.
 """
 
 from __future__ import annotations
@@ -27,6 +27,12 @@ BROKEN = ".broken"
 """What is left by a job that failed is called so, behind its own name, where that is wished."""
 
 Callback = Callable[..., object]
+
+_FEW = 8
+"""Inputs. Looked for one after the other; a dict of two takes three times the room."""
+
+_new = object.__new__
+getpid = os.getpid
 
 _NOTHING: frozenset[str] = frozenset()
 """One for all: each call makes another, of 216 bytes."""
@@ -145,7 +151,7 @@ class Job:
     _was_code_ignored = False
     _cores = 1
     _memory = -1
-    _inputs: dict[InputId, None] | None = None
+    _inputs: tuple[InputId, ...] | dict[InputId, None] = ()
     _later: list[Callable[[], Any]] | None = None
     _store: Store | None = None
     _is_whole = False
@@ -162,7 +168,7 @@ class Job:
                 return known
             if not graph.is_between_runs:
                 cls._refuse_other_class(known, graph)
-        self = object.__new__(cls)
+        self = _new(cls)
         self.job_id = key
         self.graph = graph
         return self
@@ -281,7 +287,7 @@ class Job:
                 "Give one of them another id."
                 + (" (Callbacks that differ only in default values are different.)" if what == "callback" else ""),
             )
-        self._inputs = None
+        self._inputs = ()
         self._later = None
 
     def _require_type(self, name: str, value: object, wanted: type | tuple[type, ...], words: str) -> None:
@@ -296,7 +302,7 @@ class Job:
     @property
     def input_ids(self) -> Iterable[InputId]:
         """Ids of the inputs, each once."""
-        return self._inputs if self._inputs is not None else ()
+        return self._inputs
 
     def depends_on(self: _Self, *jobs: Any) -> _Self:
         """Add inputs.
@@ -373,7 +379,7 @@ class Job:
 
     def _add_input(self, job: Job, name: InputId) -> None:
         inputs = self._inputs
-        if inputs is not None and name in inputs:
+        if name in inputs:
             return
         graph = self.graph
         if job.graph is not graph:
@@ -382,20 +388,27 @@ class Job:
                 [("job", f"{self.job_id} ({self.place})"), ("input", f"{job.job_id} ({job.place})")],
                 "Make all jobs after the call of new_pipegraph() that belongs to this run.",
             )
-        if job is self or (job._inputs is not None and self.job_id in job._inputs):
+        if job is self or self.job_id in job._inputs:
             raise_cycle([self] if job is self else [self, job])
         self._check_may_need(job)
-        graph.note_edge(self.job_id, name)
+        if graph.running or graph._growing is not None or getpid() != graph.pid:
+            graph.note_edge(self.job_id, name)
         if self._is_needed:
             graph.is_in_order = False
         if not job._is_needed:
             job._is_needed = True
-        if inputs is None:
-            self._inputs = {name: None}
-        else:
+        if type(inputs) is dict:
             inputs[name] = None
+        elif len(inputs) < _FEW:
+            self._inputs = (*inputs, name)
+        else:
+            self._inputs = dict.fromkeys((*inputs, name))
         for reader in job._readers:
             self._add_input(reader, reader.job_id)
+
+    def _remove_input(self, name: InputId) -> None:
+        inputs = self._inputs
+        self._inputs = tuple([each for each in inputs if each != name])
 
     def _check_may_need(self, job: Job) -> None:
         if job.is_final:
@@ -657,7 +670,7 @@ class Job:
     def specs(self) -> Iterable[JobSpec]:
         """This job, and the invariant of its callback, as plain data."""
         job_id = self.job_id
-        inputs: tuple[InputId, ...] = () if self._inputs is None else tuple(self._inputs)
+        inputs: tuple[InputId, ...] = tuple(self._inputs)
         unwatched = _NOTHING
         code: JobSpec | None = None
         if self._has_code:

@@ -163,8 +163,11 @@ class ParameterInvariant(Invariant):
                     "Give one of them another name, or put both into one value.",
                 )
         self.place = place
+        if is_small:
+            fingerprint, self._value = self.graph.shared_value(fingerprint, parameters)
+        else:
+            self._value = None if too_large(parameters) else parameters
         self._fingerprint = fingerprint
-        self._value = parameters if is_small or not too_large(parameters) else None
         if accept_as_unchanged_func is not None:
             self._accept = accept_as_unchanged_func
             self._value_text = value_text(parameters)

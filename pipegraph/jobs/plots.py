@@ -75,7 +75,7 @@ class RenderingJob(FileGeneratingJob):
             self._unwatch(f"{self.job_id} fiddle {number}")
 
     def _unwatch(self, name: str) -> None:
-        (self._inputs or {}).pop(f"FI{name}", None)
+        self._remove_input(f"FI{name}")
 
     def ignore_code_changes(self) -> Job:
         """Watch neither the code of the plot function nor that of fiddles; gives back the job."""

@@ -49,6 +49,10 @@ class Glance(Knowledge):
         """What was noted, or is known."""
         return self._measured.get(id) or super().invariant(id)
 
+    def measured_if(self, id: str, now: os.stat_result) -> Fingerprint | None:  # noqa: A002
+        """As it is recorded, unless something else was noted."""
+        return None if id in self._measured else super().measured_if(id, now)
+
     def explanation(self, fingerprint: Fingerprint) -> str | None:
         """What was noted, or is known."""
         return self._explained.get(fingerprint) or super().explanation(fingerprint)

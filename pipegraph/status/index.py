@@ -7,6 +7,7 @@ without reading their lines again: these say few different things, each of which
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Set
 from itertools import chain
 from typing import Final, NamedTuple
@@ -34,25 +35,30 @@ from .records import (
     unescape_id,
 )
 
-_LENGTH_BITS: Final = 32
+LENGTH_BITS: Final = 32
 """A line is written by one write(2), which takes no more than 2 GiB."""
-_LENGTH_MASK: Final = (1 << _LENGTH_BITS) - 1
+LENGTH_MASK: Final = (1 << LENGTH_BITS) - 1
 _OFFSET_MASK: Final = (1 << 64) - 1
-_NUMBER_SHIFT: Final = 64 + _LENGTH_BITS
+_NUMBER_SHIFT: Final = 64 + LENGTH_BITS
 """Above offset and length, in the locations of declarations: the number of what they say."""
-_DECLARED: Final = b"%c" % DECLARED
+_MADE, _STARTED, _MEASURED, _EXPLAINED, _DECLARED = (
+    b"%c" % kind for kind in (MADE, STARTED, MEASURED, EXPLAINED, DECLARED)
+)
+_KINDS: Final = frozenset(
+    b"%c" % kind for kind in (STARTED, MADE, FAILED, SEEN, MEASURED, FORGOTTEN, DECLARED, TO_ADOPT, EXPLAINED, TEXT)
+)
 _TAB: Final = b"\t"
 _LINE_FEED: Final = b"\n"
 
 
 def location(offset: int, length: int) -> int:
     """Pack where a line is; the length leaves out the line feed."""
-    return offset << _LENGTH_BITS | length
+    return offset << LENGTH_BITS | length
 
 
 def unpack(packed: int) -> tuple[int, int]:
     """Offset and length of a location."""
-    return packed >> _LENGTH_BITS & _OFFSET_MASK, packed & _LENGTH_MASK
+    return packed >> LENGTH_BITS & _OFFSET_MASK, packed & LENGTH_MASK
 
 
 class Index:
@@ -71,7 +77,8 @@ class Index:
         self.to_adopt: dict[str, int] = {}
         self.measured: dict[str, int] = {}
         self.declared: dict[str, int] = {}
-        self.explained: dict[str, int] = {}
+        self._explained: dict[str, int] = {}
+        self._explaining: list[tuple[str, array[int]]] = []
         self.texts: dict[str, int] = {}
         self._until_made = self.started, self.failed, self.seen, self.to_adopt
         self._declarations: list[Declaration] = []
@@ -109,18 +116,47 @@ class Index:
             return False
         return True
 
+    @property
+    def explained(self) -> dict[str, int]:
+        """Locations of explanations, by the fingerprints that they are of."""
+        if self._explaining:
+            packed, self._explaining = self._explaining, []
+            for digits, numbers in packed:
+                for at in range(len(numbers) // 2):
+                    record_id = digits[_DIGITS * at : _DIGITS * (at + 1)]
+                    self._explained[record_id] = location(numbers[2 * at], numbers[2 * at + 1])
+        return self._explained
+
+    def note_explaining(self, records: list[tuple[str, int]]) -> None:
+        """Take in the next explanations, packed: there may be one for each job, and most runs ask for none."""
+        if {len(record_id) for record_id, _ in records} == {_DIGITS}:
+            numbers = array("Q", chain.from_iterable([unpack(where) for _, where in records]))
+            self._explaining.append(("".join([record_id for record_id, _ in records]), numbers))
+        else:
+            self.explained.update(records)
+
+    def is_declaration(self, payload: bytes) -> bool:
+        """Whether this is what is said of a declared job."""
+        return self._number_of_declaration(payload) is not None
+
     def note_declared(self, job: str, payload: bytes, where: int) -> bool:
         """Take in the next line where it is a declaration; False if it says nothing that can be understood."""
+        number = self._number_of_declaration(payload)
+        if number is None:
+            return False
+        self.declared[job] = number << _NUMBER_SHIFT | where
+        return True
+
+    def _number_of_declaration(self, payload: bytes) -> int | None:
         number = self._number_of.get(payload)
         if number is None:
             try:
                 declaration = decode_declaration(payload.decode())
             except (MalformedRecord, UnicodeDecodeError):
-                return False
+                return None
             number = self._number_of[payload] = len(self._declarations)
             self._declarations.append(declaration)
-        self.declared[job] = number << _NUMBER_SHIFT | where
-        return True
+        return number
 
     def declaration(self, job: str) -> Declaration | None:
         """What a job is declared as; the same object for all that are declared alike."""
@@ -141,11 +177,11 @@ class Index:
 
     def live_bytes(self) -> int:
         """What those lines take in a file."""
-        return sum(1 + (where & _LENGTH_MASK) for where in self.live())
+        return sum(1 + (where & LENGTH_MASK) for where in self.live())
 
     def explaining_bytes(self) -> int:
         """The part of `live_bytes` that may explain what nothing refers to any more."""
-        return sum(1 + (where & _LENGTH_MASK) for group in (self.explained, self.texts) for where in group.values())
+        return sum(1 + (where & LENGTH_MASK) for group in (self.explained, self.texts) for where in group.values())
 
     def keep_explained(self, referred: Set[str]) -> None:
         """Of explanations and texts, keep only those of these ids."""
@@ -160,7 +196,7 @@ class Index:
         offset = len(HEADER)
         for group, moved_group in zip(self._groups(), moved._groups()):
             for record_id, where in group.items():
-                length = where & _LENGTH_MASK
+                length = where & LENGTH_MASK
                 moved_group[record_id] = where >> _NUMBER_SHIFT << _NUMBER_SHIFT | location(offset, length)
                 offset += length + 1
         return moved
@@ -197,6 +233,11 @@ class Reading(NamedTuple):
     end: int
 
 
+_PIECE_BYTES: Final = 1 << 16
+_DIGITS: Final = 32
+"""Of a fingerprint."""
+
+
 def read(data: bytes) -> Reading:
     """Check and index every line. Linear, and about a microsecond a line.
 
@@ -209,7 +250,14 @@ def read(data: bytes) -> Reading:
     damaged = first_damaged = 0
     position = len(HEADER) if data.startswith(HEADERS) else 0
     size = len(data)
+    piece_end = 0
     while position < size:
+        if position >= piece_end and size - position > _PIECE_BYTES:
+            piece_end = data.rfind(_LINE_FEED, position, position + _PIECE_BYTES)
+            if piece_end > position and _note_piece(index, data, position, piece_end):
+                has_records = True
+                position = piece_end + 1
+                continue
         end = find(_LINE_FEED, position)
         is_ended = end >= 0
         if not is_ended:
@@ -227,6 +275,53 @@ def read(data: bytes) -> Reading:
     return Reading(index, has_records, damaged, first_damaged, size)
 
 
+def _note_piece(index: Index, data: bytes, start: int, end: int) -> bool:
+    """Index the records of these lines, if all are as nearly all lines are; else False, and nothing done.
+
+    The same as `_note_record` for each, in half the time: all checksums are compared at once.
+    """
+    lines = data[start:end].split(_LINE_FEED)
+    bodies = [line[BODY:] for line in lines]
+    sums = "\t".join(map(xxh3_64_hexdigest, bodies)).encode() + _TAB
+    if b"".join([line[:BODY] for line in lines]) != sums:
+        return False
+    try:
+        parts = [
+            (kind, escaped.decode(), payload) for kind, escaped, payload in [each.split(_TAB, 2) for each in bodies]
+        ]
+    except ValueError:
+        return False
+    if not _KINDS.issuperset([part[0] for part in parts]):
+        return False
+    if not all(index.is_declaration(payload) for payload in {part[2] for part in parts if part[0] == _DECLARED}):
+        return False
+    made, started, measured = index.made, index.started, index.measured
+    explaining: list[tuple[str, int]] = []
+    for (kind, record_id, payload), line in zip(parts, lines):
+        length = len(line)
+        where = start << LENGTH_BITS | length  # a location, without the call: this is done once a line
+        start += length + 1
+        if "\\" in record_id:
+            record_id = unescape_id(record_id)
+        if kind == _STARTED and not index.to_adopt:
+            started[record_id] = where
+            continue
+        if kind == _EXPLAINED:
+            explaining.append((record_id, where))
+            continue
+        if kind == _MADE and not (index.seen or index.failed or index.to_adopt):
+            made[record_id] = where
+            started.pop(record_id, None)
+        elif kind == _MEASURED:
+            measured[record_id] = where
+        elif kind == _DECLARED:
+            index.note_declared(record_id, payload, where)
+        else:
+            index.note(kind[0], record_id, where)
+    index.note_explaining(explaining)
+    return True
+
+
 def _note_record(index: Index, data: bytes, start: int, end: int) -> bool:
     """Index the record that stands there; False, and nothing done, if it is not one that is whole."""
     body = data[start + BODY : end]
@@ -239,7 +334,7 @@ def _note_record(index: Index, data: bytes, start: int, end: int) -> bool:
         return False
     if "\\" in record_id:
         record_id = unescape_id(record_id)
-    where = start << _LENGTH_BITS | end - start  # a location, without the call: this is done once a line
+    where = start << LENGTH_BITS | end - start  # a location, without the call: this is done once a line
     if kind == _DECLARED:
         return index.note_declared(record_id, payload, where)
     return len(kind) == 1 and index.note(kind[0], record_id, where)

@@ -39,8 +39,6 @@ class Opened(NamedTuple):
     ----------
     descriptor
         For reading and appending.
-    text
-        What was read.
     end
         Where the last record ends; None if its line feed, or what was torn behind it, is still there to be seen to.
     is_damaged
@@ -55,7 +53,6 @@ class Opened(NamedTuple):
     descriptor: int
     name: str
     path: str
-    text: bytes
     reading: Reading
     end: int | None
     is_damaged: bool
@@ -219,7 +216,7 @@ def _cut(descriptor: int, name: str, path: str, data: bytes) -> Opened:
     is_damaged = not has_header or reading.damaged_lines > (is_cut and not is_torn)
     is_new = len(data) == len(HEADER)
     is_old = data.startswith(HEADERS[1:])
-    return Opened(descriptor, name, path, data, reading, None if is_torn else end, is_damaged, is_new, is_old)
+    return Opened(descriptor, name, path, reading, None if is_torn else end, is_damaged, is_new, is_old)
 
 
 def _unusable(path: str, error: OSError, mend: str) -> StatusError:

@@ -97,17 +97,19 @@ class Reading:
                 return files.with_fingerprint_of(known, other)
         return files.with_fingerprint_of(known, self._read_now(path))
 
-    def is_as_recorded(self, known: FileRecord) -> bool:
-        """Whether its stamp alone tells that a file is unchanged, as of nearly all; else `look` has to say."""
-        if known.is_racy or self._came or self._seen:
-            return False
+    def stamp(self, path: str) -> os.stat_result | None:
+        """The stamp of a file, if that alone may tell that it is unchanged; else `look` has to say."""
+        if self._came or self._seen:
+            return None
         began = _now()
         try:
-            now = os.stat(known.path)
+            now = os.stat(path)
         except OSError:
-            return False
-        self.patience.spend(_now() - began)
-        return files.is_as_recorded(now, known)
+            return None
+        took = _now() - began
+        if took > self.patience.quick_seconds or self.patience.lag:
+            self.patience.spend(took)
+        return now
 
     def _read_now(self, path: str) -> FileRecord:
         if self._is_alone:

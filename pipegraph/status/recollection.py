@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from pipegraph.model import Fingerprint, InvariantRecord, JobId, Past, Trace
 
 from . import records
 from .index import Index
 from .records import Declaration, MalformedRecord
+
+if TYPE_CHECKING:
+    import os
 
 PAST_UNKNOWN: Final = Past()
 
@@ -43,7 +46,12 @@ class Recollection(ABC):
         is_unfinished = job in index.started
         has_failed = job in index.failed
         if made is not None:
-            return _new(Past, (self._trace(job, made), is_unfinished, has_failed))
+            if index.seen:
+                return _new(Past, (self._trace(job, made), is_unfinished, has_failed))
+            try:
+                return _new(Past, (records.decode_trace(job, self._payload(made)), is_unfinished, has_failed))
+            except MalformedRecord:
+                return _new(Past, (None, is_unfinished, has_failed))
         if is_unfinished or has_failed:
             return Past(None, is_unfinished, has_failed)
         return PAST_UNKNOWN
@@ -55,6 +63,16 @@ class Recollection(ABC):
             return None
         try:
             return records.decode_measured(id, self._payload(where))
+        except MalformedRecord:
+            return None
+
+    def measured_if(self, id: str, now: os.stat_result) -> Fingerprint | None:  # noqa: A002
+        """The content of the one file that is measured under its own name, if that has not changed by its stamp."""
+        where = self._index.measured.get(id)
+        if where is None:
+            return None
+        try:
+            return records.fingerprint_if_stamped(self._payload(where), now)
         except MalformedRecord:
             return None
 
@@ -101,7 +119,7 @@ class Recollection(ABC):
             trace = records.decode_trace(job, self._payload(made))
         except MalformedRecord:
             return None
-        seen = self._index.seen.get(job) if self._index.seen else None
+        seen = self._index.seen.get(job)
         if seen is None:
             return trace
         outputs = self._decoded(seen, lambda payload: records.decode_files(job, payload))

@@ -35,11 +35,14 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from json.encoder import encode_basestring_ascii as quoted
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from xxhash import xxh3_64_hexdigest
 
 from pipegraph.model import FileRecord, Fingerprint, InputId, InvariantRecord, Reason, ReasonKind, Role, Trace
+
+if TYPE_CHECKING:
+    import os
 
 VERSION: Final = 2
 MAGIC: Final = b"pipegraph-status "
@@ -80,12 +83,11 @@ _QUOTED_KINDS = {kind: quoted(kind.value) for kind in ReasonKind}
 # What most lines look like; whatever does not is decoded as JSON. These take a third of the time, of a million lines.
 _ONE_FILE = r"\[\[0,0,0,([0-9]+),([0-9]+),([0-9]+),0\]\]"
 _USUAL_MEASURED = re.compile(rf'\["([0-9a-f]{{32}})",{_ONE_FILE},""\]')
-_USUAL_TRACE = re.compile(
-    r'\["([0-9a-f]{32})",([0-9.]+(?:e-[0-9]+)?),([0-9]+),([0-9.]+),'
-    rf"{_ONE_FILE},"
-    r'\{((?:"[^"\\\x00-\x1f]*":"[0-9a-f]{32}"(?:,(?=")|(?=\})))*)\},'
-    r'\[\["never made here","","",""\]\]\]'
-)
+_NUMBER = r"[0-9]+(?:\.[0-9]+)?(?:e-[0-9]+)?"
+_USUAL_BEGINNING = re.compile(rf'\["([0-9a-f]{{32}})",({_NUMBER}),([0-9]+),({_NUMBER}),{_ONE_FILE},\{{')
+_USUAL_END = '},[["never made here","","",""]]]'
+_FINGERPRINT = slice(len('["'), len('["') + 32)
+"""Where in a payload that begins with one its digits are."""
 _new = tuple.__new__
 _NEVER_MADE: tuple[Reason, ...] = (Reason(ReasonKind.NEVER_MADE),)
 _MADE_FIRST = [[[ReasonKind.NEVER_MADE.value, "", "", ""]]]
@@ -112,7 +114,7 @@ class RecordedInputs(Mapping[InputId, Fingerprint]):
     Parameters
     ----------
     text
-        What stands between the braces; without escapes.
+        What stands between the braces; without a backslash. If it is not what is written there, nothing equals it.
     """
 
     __slots__ = ("_decoded", "_text")
@@ -123,7 +125,7 @@ class RecordedInputs(Mapping[InputId, Fingerprint]):
 
     def __eq__(self, other: object) -> bool:
         if type(other) is dict and self._decoded is None:
-            same = ",".join([f'"{name}":"{fingerprint}"' for name, fingerprint in other.items()])
+            same = _written_plainly(other)
             # As many quotes as are written around names: so there is none in a name, which could be read otherwise.
             if same == self._text and same.count('"') == 4 * len(other):
                 return True
@@ -145,8 +147,84 @@ class RecordedInputs(Mapping[InputId, Fingerprint]):
 
     def _inputs(self) -> dict[InputId, Fingerprint]:
         if self._decoded is None:
-            self._decoded = json.loads(f"{{{self._text}}}")
+            try:
+                self._decoded = json.loads(f"{{{self._text}}}")
+            except ValueError:
+                self._decoded = {"": ""}
         return self._decoded
+
+
+def _written_plainly(inputs: Mapping[InputId, Fingerprint]) -> str:
+    """As inputs are written whose names need no escapes."""
+    return ",".join([f'"{name}":"{fingerprint}"' for name, fingerprint in inputs.items()])
+
+
+class UsualTrace(Trace):
+    """A trace as nearly all are, which is most often only compared: its line is decoded when more is asked for.
+
+    Of a job that was never made before, and left one file. It equals the `Trace` of the same fields; what is kept is
+    the job, the payload of its line, and where in that the inputs begin.
+    """
+
+    __slots__ = ()
+
+    inputs = property(lambda self: RecordedInputs(self[1][self[2] : -len(_USUAL_END)]))
+    fingerprint = property(lambda self: self[1][_FINGERPRINT])
+    reasons = property(lambda self: _NEVER_MADE)
+    read = property(lambda self: ())
+    written = property(lambda self: ())
+    brought_back = property(lambda self: "")
+    outputs = property(lambda self: self.whole().outputs)
+    seconds = property(lambda self: self.whole().seconds)
+    peak_bytes = property(lambda self: self.whole().peak_bytes)
+    ended_at = property(lambda self: self.whole().ended_at)
+
+    def used(self, inputs: Mapping[InputId, Fingerprint]) -> bool:
+        """As `RecordedInputs` compares, without one."""
+        kept: Any = self
+        text = _written_plainly(inputs)
+        if text == kept[1][kept[2] : -len(_USUAL_END)] and text.count('"') == 4 * len(inputs):
+            return True
+        return bool(self.inputs == inputs)
+
+    def is_stamped(self, now: os.stat_result) -> bool:
+        """Whether its file, with this size, time and inode, is as it was when it was read."""
+        kept: Any = self
+        text = f",[[0,0,0,{now.st_size},{now.st_mtime_ns},{now.st_ino},0]],{{"
+        is_same: bool = kept[1].startswith(text, kept[2] - len(text))
+        return is_same
+
+    def whole(self) -> Trace:
+        """All of it, decoded."""
+        kept: Any = self
+        job, payload, _ = kept
+        usual = _USUAL_BEGINNING.match(payload)
+        assert usual is not None
+        fingerprint, seconds, peak_bytes, ended_at, size, mtime_ns, inode = usual.groups()
+        file = FileRecord(job, fingerprint, fingerprint, int(size), int(mtime_ns), int(inode), False)
+        return Trace(self.inputs, fingerprint, (file,), float(seconds), int(peak_bytes), float(ended_at), _NEVER_MADE)
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is UsualTrace:
+            other = other.whole()
+        return tuple(self.whole()) == other
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return repr(self.whole())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Trace, tuple(self.whole())
+
+    def _replace(self, **fields: Any) -> Trace:  # type: ignore[override]
+        return self.whole()._replace(**fields)
+
+    def _asdict(self) -> dict[str, Any]:
+        return self.whole()._asdict()
 
 
 def encode_line(kind: int, record_id: str, payload: str) -> bytes:
@@ -249,12 +327,9 @@ def encode_trace(job: str, trace: Trace) -> str:
 def decode_trace(job: str, payload: str) -> Trace:
     """Undo `encode_trace`; raises MalformedRecord."""
     try:
-        usual = _USUAL_TRACE.fullmatch(payload)
-        if usual is not None:
-            fingerprint, seconds, peak_bytes, ended_at, size, mtime_ns, inode, text = usual.groups()
-            file = _new(FileRecord, (job, fingerprint, fingerprint, int(size), int(mtime_ns), int(inode), False))
-            how = float(seconds), int(peak_bytes), float(ended_at), _NEVER_MADE
-            return _new(Trace, (RecordedInputs(text), fingerprint, (file,), *how, (), (), ""))
+        usual = _USUAL_BEGINNING.match(payload) if "\\" not in payload else None
+        if usual is not None and payload.endswith(_USUAL_END):
+            return _new(UsualTrace, (job, payload, usual.end()))
         (fingerprint, seconds, peak_bytes, ended_at, files, inputs, *more), _ = _decode_json(payload)
         outputs = _decode_files(job, fingerprint, files)
         if type(inputs) is not dict:
@@ -290,6 +365,19 @@ def decode_measured(record_id: str, payload: str) -> InvariantRecord:
         return InvariantRecord(fingerprint, _decode_files(record_id, fingerprint, files), value_text)
     except (ValueError, TypeError, RecursionError) as error:
         raise MalformedRecord from error
+
+
+def fingerprint_if_stamped(payload: str, now: os.stat_result) -> Fingerprint | None:
+    """Of an I: what its one file was read as, if it is not racy and has this size, time and inode; else None."""
+    fingerprint = payload[_FINGERPRINT]
+    if (
+        payload[_FINGERPRINT.stop :] != f'",[[0,0,0,{now.st_size},{now.st_mtime_ns},{now.st_ino},0]],""]'
+        or payload[:2] != '["'
+        or '"' in fingerprint
+        or "\\" in fingerprint
+    ):
+        return None
+    return fingerprint
 
 
 def encode_files(record_id: str, fingerprint: Fingerprint, files: Iterable[FileRecord]) -> str:

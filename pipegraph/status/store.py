@@ -6,8 +6,9 @@ one. What the records
 mean for a run is decided elsewhere. Everything is opened beside the descriptor of the directory: a later change
 of the working directory, or a directory that is renamed, changes nothing.
 
-The file's text is kept in memory only until all jobs have been declared (`drop_text`), since by then most records have
-been asked for. Later a record is read again, and checked again, when it is asked for.
+A record is read again, and checked again, when it is asked for; until all jobs have been declared (`drop_text`),
+together with what stands around it, since most are asked for by then. The whole text would take as much room as the
+jobs.
 """
 
 from __future__ import annotations
@@ -22,18 +23,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
+from xxhash import xxh3_64_hexdigest
+
 from pipegraph.errors import StatusError, StatusWriteError
 from pipegraph.events import Warned
 from pipegraph.model import FileRecord, Fingerprint, InvariantRecord, JobId, Role, Trace
 
 from . import records
 from .compaction import replace_with
-from .index import location, unpack
+from .index import LENGTH_BITS, LENGTH_MASK, location, unpack
 from .lock import Lock, free, is_taken
 from .mends import MEND_NO_ROOM, mend_for
 from .opening import Opened, open_file, refuse_what_is_no_file
 from .recollection import Recollection
-from .records import BEFORE_ID, Declaration, MalformedRecord
+from .records import BEFORE_ID, BODY, CHECKSUM_LENGTH, Declaration, MalformedRecord
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,8 +46,10 @@ COMPACT_FROM_BYTES: Final = 1 << 20
 COMPACT_DEAD_SHARE: Final = 2 / 3
 """A file that is larger, and of whose bytes more than this share is superseded, is written anew."""
 
-KEPT_BYTES: Final = 256 << 20
-"""A file's text that is longer is not kept at all."""
+_BLOCK_BITS: Final = 16
+_BLOCK_MASK: Final = (1 << _BLOCK_BITS) - 1
+"""What is read at once while a run begins, when nearly all is asked for, mostly in the order of the file."""
+_KEPT_BLOCKS: Final = 64
 
 _UNWRITTEN: Final = "a record could not be written"
 _FINGERPRINT: Final = re.compile(rb"[0-9a-f]{32}")
@@ -64,7 +69,7 @@ class StatusFile(Recollection):
         self._name = opened.name
         self._path = opened.path
         self._index = opened.reading.found
-        self._text = opened.text if len(opened.text) <= KEPT_BYTES else b""
+        self._blocks: dict[int, bytes] | None = {}
         # As far as the index knows the file: what stands behind is torn, or was written before an interrupt.
         self._end = opened.end
         self._is_new = self._is_dirty = opened.is_new
@@ -220,7 +225,7 @@ class StatusFile(Recollection):
 
     def drop_text(self) -> None:
         """Most records that are needed have been asked for."""
-        self._text = b""
+        self._blocks = None
 
     def sync(self) -> None:
         """Have all records on the disk before this returns; raises StatusWriteError if they may not be."""
@@ -377,19 +382,31 @@ class StatusFile(Recollection):
         return StatusWriteError(headline, [*job, ("status file", self._path), ("because", reason)], MEND_NO_ROOM)
 
     def _payload(self, where: int) -> str:
-        text = self._text
-        offset, length = unpack(where)
-        end = offset + length
-        if end > len(text):
+        blocks = self._blocks
+        if blocks is None:
             return super()._payload(where)
-        # It was checked when it was indexed.
+        offset, length = where >> LENGTH_BITS, where & LENGTH_MASK  # unpacked, without the call
+        number = offset >> _BLOCK_BITS
+        block = blocks.get(number)
+        if block is None:
+            if len(blocks) >= _KEPT_BLOCKS:
+                blocks.clear()
+            block = blocks[number] = self._read(number << _BLOCK_BITS, 1 << _BLOCK_BITS)
+        start = offset & _BLOCK_MASK
+        line = block[start : start + length]
+        # Else it goes on in the next block, or was written later.
+        if len(line) < length or line[:CHECKSUM_LENGTH] != xxh3_64_hexdigest(line[BODY:]).encode():
+            return super()._payload(where)
         try:
-            return text[text.index(b"\t", offset + BEFORE_ID) + 1 : end].decode()
+            return line[line.index(b"\t", BEFORE_ID) + 1 :].decode()
         except UnicodeDecodeError as error:
             raise MalformedRecord from error
 
     def _line(self, where: int) -> bytes:
         offset, length = unpack(where)
+        return self._read(offset, length)
+
+    def _read(self, offset: int, length: int) -> bytes:
         try:
             return os.pread(self._descriptor, length, offset)
         except OSError as error:
@@ -442,7 +459,7 @@ class StatusFile(Recollection):
             self._warn(Warned(f"{self._path} could not be compacted ({reason}); it is used as it is"))
             return False
         is_taken(new)  # takes it
-        self._text = b""
+        self._blocks = None if self._blocks is None else {}
         os.close(self._descriptor)
         self._descriptor = new
         self._index = self._index.compacted()

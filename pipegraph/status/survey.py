@@ -35,6 +35,7 @@ from .explaining import note_replaced
 from .glance import Glance
 from .reading import Awaited, Reading
 from .recollection import PAST_UNKNOWN
+from .records import UsualTrace
 from .store import StatusFile
 
 Accepts = Callable[[JobId, str], bool]
@@ -197,10 +198,15 @@ class Survey:
         self._missing[spec.id] = len(awaited)
 
     def _measure(self, spec: JobSpec) -> None:
-        known = self._status.invariant(spec.id)
-        if known is not None and self._is_unchanged(spec, known):
-            self._measured[spec.id] = known.files[0].content
-            return
+        name, paths = spec.id, spec.outputs
+        if spec.watch is _CONTENT and len(paths) == 1 and paths[0] == name:
+            # As of nearly all: what is recorded is compared with the stamp as it stands there, and not decoded.
+            now = self._reading.stamp(name)
+            fingerprint = None if now is None else self._status.measured_if(name, now)
+            if fingerprint is not None:
+                self._measured[name] = fingerprint
+                return
+        known = self._status.invariant(name)
         records: list[FileRecord] = []
         awaited: list[Awaited] = []
         try:
@@ -233,13 +239,6 @@ class Survey:
             self._status.note_measured(spec.id, measured)
         self._measured[spec.id] = fingerprint
 
-    def _is_unchanged(self, spec: JobSpec, known: InvariantRecord) -> bool:
-        """The case of nearly all: one file, as it was."""
-        if len(known.files) != 1 or len(spec.outputs) != 1 or spec.watch is not _CONTENT:
-            return False
-        record = known.files[0]
-        return record.path == spec.outputs[0] and bool(record.content) and self._reading.is_as_recorded(record)
-
     def _kept(self, path: str) -> FileRecord | None:
         """What is known of a file by itself, and not only as one of several."""
         known = self._status.invariant(path)
@@ -260,9 +259,12 @@ class Survey:
             # A temporary file may have outlasted a run that was cut; nothing else is asked of what was never made.
             missing = [path for path in spec.outputs if not os.path.lexists(path)]
             return tuple(Reason(ReasonKind.OUTPUT_MISSING, path) for path in missing)
-        outputs = past.trace.outputs
-        if len(outputs) == 1 and self._reading.is_as_recorded(outputs[0]) and outputs[0].size:
-            return ()  # as of nearly all
+        trace = past.trace
+        if type(trace) is UsualTrace:
+            now_there = self._reading.stamp(spec.id)
+            if now_there is not None and trace.is_stamped(now_there) and now_there.st_size:
+                return ()  # as of nearly all
+        outputs = trace.outputs
         found = []
         seen: list[FileRecord] = []
         awaited: list[Awaited] = []

@@ -338,6 +338,8 @@ class Board:
             self._estimates.change(self.specs[job], -1)
         state_of.update(dict.fromkeys(event.jobs, up_to_date))
         self._count[waiting] -= len(event.jobs)
+        if not self._count[waiting] and not self.running_jobs:
+            self._estimates.forget()
         self._count[up_to_date] += len(event.jobs)
 
     def _on_lost(self, event: JobsLost) -> None:

@@ -25,6 +25,7 @@ class Estimates:
         self.cores = 1
         self.is_begun = False
         self._recorded: dict[JobId, float] = {}
+        self._unread: list[Mapping[JobId, Past]] = []
         self._known_seconds = 0.0
         self._known_jobs = 0
         self._unknown_jobs: dict[Place, int] = {}
@@ -32,12 +33,22 @@ class Estimates:
         self._all_times = (0, 0.0)
 
     def remember(self, pasts: Mapping[JobId, Past]) -> None:
-        """What jobs took in earlier runs."""
-        for job, past in pasts.items():
-            trace = past.trace
-            # How long it takes to bring something back says nothing of how long it takes to make it.
-            if trace is not None and not trace.brought_back:
-                self._recorded[job] = trace.seconds
+        """What jobs took in earlier runs; looked at when somebody asks, and where nothing is to do, nobody does."""
+        self._unread.append(pasts)
+
+    def _seconds(self, job: JobId) -> float | None:
+        """What it took in an earlier run, or else in this one."""
+        while self._unread:
+            for each, past in self._unread.pop().items():
+                trace = past.trace
+                # How long it takes to bring something back says nothing of how long it takes to make it.
+                if trace is not None and not trace.brought_back:
+                    self._recorded[each] = trace.seconds
+        return self._recorded.get(job)
+
+    def forget(self) -> None:
+        """What was not looked at yet; nothing is to come any more."""
+        self._unread.clear()
 
     def begin(self, specs: Iterable[JobSpec], open_jobs: Iterable[JobSpec]) -> None:
         """Keep the sums from now on.
@@ -51,7 +62,7 @@ class Estimates:
         """
         self.is_begun = True
         for spec in specs:
-            seconds = self._recorded.get(spec.id)
+            seconds = self._seconds(spec.id)
             if seconds is not None:
                 self._count_time(spec.place, seconds)
         for spec in open_jobs:
@@ -59,7 +70,7 @@ class Estimates:
 
     def change(self, spec: JobSpec, by: int) -> None:
         """Something is to come of one more job, or (-1) nothing more of this one."""
-        recorded = self._recorded.get(spec.id)
+        recorded = self._seconds(spec.id)
         if recorded is not None:
             self._known_jobs += by
             self._known_seconds += by * recorded * self._cores(spec)
@@ -68,7 +79,7 @@ class Estimates:
 
     def seconds_of(self, spec: JobSpec) -> float | None:
         """What a job will take, or None if nothing like it was ever made."""
-        recorded = self._recorded.get(spec.id)
+        recorded = self._seconds(spec.id)
         return recorded if recorded is not None else self._mean(spec.place)
 
     def expected(self, spec: JobSpec) -> float | None:
@@ -108,7 +119,8 @@ class Estimates:
 
     def learn(self, spec: JobSpec, seconds: float) -> None:
         """What a job took just now; nothing is to come of it."""
-        self._recorded.setdefault(spec.id, seconds)
+        if self._seconds(spec.id) is None:
+            self._recorded[spec.id] = seconds
         if self.is_begun:
             self._count_time(spec.place, seconds)
 

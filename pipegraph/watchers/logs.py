@@ -43,7 +43,7 @@ _UNFOLDERED = re.compile(r"ppg_(run|errors|graph|runtimes)(\.\d+)?\.(txt|tsv)|pp
 _OURS_OF_FAILED = re.compile(r"\d{4,}_.*\.txt")
 
 _PIECE_BYTES = 1 << 20
-_COLLECTED = 64 << 20
+_COLLECTED = 8 << 20
 """Characters; more are written although it is not time yet."""
 _PAUSES = 20
 """After a writing that took one second, none for twenty: at most a twentieth of the run is lost to a slow disk."""

@@ -619,6 +619,9 @@ def copied(thing: Any) -> Any:
     return thing
 
 
+_WHAT_JOBS_ARE = "arrived", "invariants", "spec", "past"
+
+
 def frozen(thing: Any) -> Hashable:
     """The same for two engines of one graph only if nothing in them differs."""
     kind = type(thing)
@@ -634,5 +637,5 @@ def frozen(thing: Any) -> Hashable:
         return tuple(thing)
     if kind is Engine or kind is Ledger:
         # What jobs are follows from which generators have ended.
-        return tuple([frozen(value) for key, value in thing.__dict__.items() if key not in ("spec", "past")])
+        return tuple([frozen(value) for key, value in thing.__dict__.items() if key not in _WHAT_JOBS_ARE])
     return thing
