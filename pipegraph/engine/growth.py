@@ -47,12 +47,12 @@ def objection_to(ledger: Ledger, by: int, growth: Growth) -> Failure | None:
         for dependent, name in growth.edges
         if dependent in new or not _is_edge(ledger, dependent, name)
     ]
-    number_of = ledger.number_of
+    number_of, settled = ledger.number_of, ledger.settled
     is_in_order = True
     seen: set[InputId] = set()
     for spec in new.values():
         for name in spec.inputs:
-            if name in seen or name in number_of:
+            if name in seen or name in number_of or name in settled:
                 continue
             if name not in new and name not in files and ledger.number(name) is None:
                 return _unknown(ledger, by, name)
@@ -63,7 +63,7 @@ def objection_to(ledger: Ledger, by: int, growth: Growth) -> Failure | None:
     for dependent, name in edges:
         if dependent not in new and dependent not in number_of:
             return _unknown(ledger, by, dependent)
-        if name not in new and name not in files and name not in ledger.settled and ledger.number(name) is None:
+        if name not in new and name not in files and name not in settled and ledger.number(name) is None:
             return _unknown(ledger, by, name)
     is_below = _below(ledger, by)
     for dependent, name in edges:
