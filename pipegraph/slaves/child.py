@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import marshal
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from ..invariants import files
 from ..model import NO_GROWTH, NOTHING_OPENED, Failure, FailureKind, FileRecord, Growth, Opened, Usage
 from ..programs import line_of
 from .memory import peak_private_bytes
-from .messages import Gone, send
+from .messages import End, Gone, send
 from .opened import Openings, opened_by_command
 from .protocol import Order, Runnable, Workload
 
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
 
 PEAK_FROM_SECONDS = 1.0
 """Memory is measured of jobs that ran as long; it takes up to 20 ms (proc(5), smaps_rollup)."""
+
+_TICK_SECONDS = 0.01
 
 FAILED = 93
 """Exit status of a job that reported how it failed. One that reported success leaves with 0."""
@@ -88,7 +89,7 @@ class ReportChannel:
     Jobs wait here when the master is behind; slaves never do.
     """
 
-    def __init__(self, end: socket.socket, folder: str) -> None:
+    def __init__(self, end: End, folder: str) -> None:
         self._end = end
         self._descriptor = end.fileno()
         self._folder = folder
@@ -234,7 +235,16 @@ def run_job(
     if claim is not None:
         claim.release()
         kept = claim.brought_back, claim.remarks
-    return failure, records, (started_at, seconds, 0.0, peak), growth, opened, kept
+    return failure, records, (started_at, seconds, _cpu_seconds(seconds), peak), growth, opened, kept
+
+
+def _cpu_seconds(seconds: float) -> float:
+    """Of this process so far, and of its children, if it had time for any: those are counted in ticks."""
+    used = time.process_time()
+    if seconds >= _TICK_SECONDS:
+        times = os.times()
+        used += times.children_user + times.children_system
+    return used
 
 
 def make_room(job: Runnable) -> None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]
 import os
 import signal
-import socket
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from . import messages, sweep
 from .capture import Slot
-from .child import FAILED, ReportChannel, packed, run_job
+from .child import FAILED, ReportChannel, Told, packed, run_job
 from .memory import anonymous_bytes
 from .opened import Openings
 from .processes import Used
@@ -26,6 +25,11 @@ if TYPE_CHECKING:
 
 # Without the enums of the module signal, which touch sixty pages in the process of each job.
 _set_signal = _signal.signal
+# What is called from code that no process runs twice, and so is never specialised: an attribute's name is touched, too.
+_set_wakeup_fd = _signal.set_wakeup_fd
+_setpgid = os.setpgid
+_exit = os._exit
+_die_with_parent = sweep.die_with_parent
 _SIGCHLD = int(signal.SIGCHLD)
 _DEFAULT = int(signal.SIG_DFL)
 
@@ -49,7 +53,7 @@ class Succession(Exception):
         The end that the successor listens to.
     """
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: messages.End) -> None:
         self.control = control
 
 
@@ -111,8 +115,9 @@ class Forks:
         pid = os.fork()
         if pid == 0:
             try:
-                self._begin_group(slot)
-                around, queue = self._around, socket.socket(fileno=queue_end)
+                os.setpgid(0, 0)
+                self._leave_slave(slot)
+                around, queue = self._around, messages.End(fileno=queue_end)
                 ways = queue, self._channel, self.openings, slot
                 worker.work(around.workload, around.directory, around.log_directory, self.inherited_bytes, *ways)
             except BaseException:
@@ -135,15 +140,24 @@ class Forks:
                 _leave_with_traceback()
         return pid
 
+    def rehearse(self, job: Runnable, slot: Slot, order: Order) -> Told:
+        """Do what the process of a job does in this one, as far as that changes nothing here."""
+        self._pid = os.getppid()
+        self._control_descriptor = os.dup(0)
+        self._leave_slave(slot, _IGNORED)
+        sweep.outlive_parent()
+        told = self._call(job, order, False)
+        self._channel.send(order.token, told)
+        return told
+
     # --- in the fork
 
-    def _begin_group(self, slot: Slot) -> None:
-        """Leave behind what is the slave's."""
-        os.setpgid(0, 0)
-        sweep.die_with_parent(self._pid)
-        signal.set_wakeup_fd(-1)
+    def _leave_slave(self, slot: Slot, ending: int = _DEFAULT) -> None:
+        """Leave behind what is the slave's; what signals that are to end it do is told."""
+        _die_with_parent(self._pid)
+        _set_wakeup_fd(-1)
         _set_signal(_SIGCHLD, _DEFAULT)
-        _answer_ending_signals(_DEFAULT)
+        _answer_ending_signals(ending)
         # Whoever holds it hides the death of the slave.
         os.close(self._control_descriptor)
         if self._terminal is not None:
@@ -153,23 +167,19 @@ class Forks:
 
     def _run(
         self, job: Runnable, slot: Slot, order: Order, successor_end: int | None, before: Used | None
-    ) -> socket.socket:
+    ) -> messages.End:
         """Comes back only where the slave was changed, with the end that the successor listens to."""
-        self._begin_group(slot)
-        _, token, _, _, _, caches, _, followers = order
-        if caches:
-            for cache, content in caches.items():
-                self._workload.job(cache).recorded_content = content
-        # What a fork that stays gave up, all jobs after it would have to do without.
-        confine = self._confined if self._is_strict and successor_end is None else None
-        told = run_job(self._workload, job, self._directory, self.inherited_bytes, order, self.openings, confine)
+        _setpgid(0, 0)
+        self._leave_slave(slot)
+        told = self._call(job, order, successor_end is not None)
         if before is not None:
             told = (*told[:2], before, *told[3:])
+        _, token, _, _, _, _, _, followers = order
         if successor_end is None or told[0] is not None:
             self._channel.send(token, told)
-            os._exit(0 if told[0] is None else FAILED)
+            _exit(0 if told[0] is None else FAILED)
         remarks = self._gather(followers)
-        control = socket.socket(fileno=successor_end)
+        control = messages.End(fileno=successor_end)
         threads = len(os.listdir("/proc/self/task"))
         printed = slot.take(None)
         # From here on the end of its socket is what ends it: the slave that forked it may end first.
@@ -179,6 +189,15 @@ class Forks:
         messages.send(control, ("loaded", token, *how))
         slot.close()
         return control
+
+    def _call(self, job: Runnable, order: Order, is_to_stay: bool) -> Told:
+        caches = order[5]
+        if caches:
+            for cache, content in caches.items():
+                self._workload.job(cache).recorded_content = content
+        # What a fork that stays gave up, all jobs after it would have to do without.
+        confine = self._confined if self._is_strict and not is_to_stay else None
+        return run_job(self._workload, job, self._directory, self.inherited_bytes, order, self.openings, confine)
 
     def _confined(self, job: Runnable, store: str) -> Confinement:
         from .strict import Confinement

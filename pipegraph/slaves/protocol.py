@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from ..model import Fingerprint, Grant, Growth, InputId, JobId, Place
 from ..programs import Launch
+from .messages import End
 from .terminal import Mode
 
 
@@ -112,7 +112,7 @@ class Surroundings(NamedTuple):
     directory: str
     log_directory: str | None
     folder: str
-    reports: socket.socket
+    reports: End
     grace_seconds: float
     is_strict: bool
     terminal: Mode | None

@@ -11,10 +11,11 @@ import os
 from collections.abc import Callable, Iterable
 
 from ..model import ALONE, Grant, Growth, InputId, JobId, Place
-from . import messages, sweep
-from .child import ReportChannel, run_job
+from . import messages
+from .capture import Slot
+from .forks import Forks
 from .opened import Openings
-from .protocol import Order
+from .protocol import Order, Surroundings
 
 TIMES = 16
 """Twice what CPython 3.11 waits before it specialises a function's bytecode; later versions wait less."""
@@ -57,6 +58,13 @@ class _Rehearsed:
         pass
 
 
+class _Streams(Slot):
+    """Those of this process."""
+
+    def __init__(self) -> None:
+        self.stdout, self.stderr = 1, 2
+
+
 class _Stage:
     """A graph of that one job."""
 
@@ -76,29 +84,17 @@ class _Stage:
         raise AssertionError
 
 
-def rehearse(folder: str, directory: str, openings: Openings) -> None:
-    """Leaves nothing behind; what goes wrong is of no consequence.
-
-    Parameters
-    ----------
-    folder
-        Where files may be made.
-    directory
-        The run's, in which this process is.
-    """
-    job = _Rehearsed(os.path.join(folder, "rehearsal"))
-    stage = _Stage(job)
+def rehearse(around: Surroundings, openings: Openings) -> None:
+    """Leaves nothing behind; what goes wrong is of no consequence. Called in the run's directory."""
+    job = _Rehearsed(os.path.join(around.folder, "rehearsal"))
     reader, writer = messages.pair()
     try:
-        channel = ReportChannel(writer, folder)
+        forks = Forks(around._replace(workload=_Stage(job), reports=writer, terminal=None), -1, openings, 0)
         for _ in range(TIMES):
-            sweep.outlive_parent()  # as each job calls prctl(2) for the opposite
-            told = run_job(stage, job, directory, 0, Order(job.job_id, 0), openings)
-            if told[0] is not None:
+            if forks.rehearse(job, _Streams(), Order(job.job_id, 0))[0] is not None:
                 return  # a full disk; jobs will say so
-            channel.send(0, told)
             messages.receive(reader)
-        os.unlink(job.outputs[0])
+            os.unlink(job.outputs[0])
     except (OSError, messages.Gone):
         pass
     finally:

@@ -12,7 +12,6 @@ import gc
 import os
 import select
 import signal
-import socket
 import time
 
 from ..model import NOTHING_PRINTED, Grant, JobId
@@ -41,7 +40,7 @@ class Slave:
     """
 
     def __init__(
-        self, around: Surroundings, control: socket.socket, openings: Openings, gathered_bytes: int = 0
+        self, around: Surroundings, control: messages.End, openings: Openings, gathered_bytes: int = 0
     ) -> None:
         # Looked up for each job: an attribute of this object costs a tenth of one of a named tuple.
         self._workload, self._is_strict = around.workload, around.is_strict
@@ -302,7 +301,7 @@ class Slave:
 
     # --- in a fork that changed the slave
 
-    def successor(self, control: socket.socket) -> Slave:
+    def successor(self, control: messages.End) -> Slave:
         """Wait for the master's word, then take over, with what was loaded here."""
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 1)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import _ctypes
 import contextlib
-import ctypes
 import os
 import signal
 import time
@@ -17,7 +17,19 @@ SLAVE_MARK = "PIPEGRAPH_SLAVE"
 
 _KILL = int(signal.SIGKILL)
 
-_prctl = ctypes.CDLL(None).prctl
+
+class _Int(_ctypes._SimpleCData):  # type: ignore[type-arg]
+    _type_ = "i"
+
+
+class _Function(_ctypes.CFuncPtr):
+    _flags_ = _ctypes.FUNCFLAG_CDECL
+    _restype_ = _Int
+
+
+# Without the module ctypes, which brings another library: five memory areas, to be copied by each fork.
+_prctl = _Function(_ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl"))
+
 
 
 def die_with_parent(parent: int) -> None:
@@ -34,8 +46,8 @@ def outlive_parent() -> None:
 
 def adopt_orphans(is_wanted: bool = True) -> bool:
     """Become the parent of descendants whose parent dies (PR_SET_CHILD_SUBREAPER); says whether it was so before."""
-    before = ctypes.c_int(0)
-    _prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(before), 0, 0, 0)
+    before = _Int(0)
+    _prctl(_PR_GET_CHILD_SUBREAPER, _ctypes.byref(before), 0, 0, 0)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1 if is_wanted else 0, 0, 0, 0)
     return bool(before.value)
 
