@@ -27,6 +27,8 @@ STALE_TRIES = 3
 # O_NOCTTY: a terminal may not become ours. With O_NONBLOCK opening a FIFO does not wait for somebody who writes.
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY
 
+_new_tuple = tuple.__new__
+
 
 class TooLarge(Exception):
     """A file has more bytes than were to be read."""
@@ -101,7 +103,8 @@ def read(
     finally:
         os.close(file)
     is_racy = count != size or after.st_mtime_ns != mtime_ns or clocks.is_racy(path, before.st_dev, mtime_ns, began_ns)
-    return FileRecord(path, content, content, size, mtime_ns, before.st_ino, is_racy)
+    # As FileRecord(…), which is written in Python: each job's process would copy what that touches.
+    return _new_tuple(FileRecord, (path, content, content, size, mtime_ns, before.st_ino, is_racy))
 
 
 def look(path: str, known: FileRecord | None, *, clocks: FileClocks = FILE_CLOCKS) -> FileRecord:

@@ -57,10 +57,9 @@ def packed(told: Told) -> tuple[Any, ...]:
     """As plain values."""
     failure, outputs, usage, growth, opened, kept = told
     if failure is None and growth is NO_GROWTH:
-        files = [
-            (path, content, size, mtime_ns, inode, is_racy)
-            for path, _, content, size, mtime_ns, inode, is_racy in outputs
-        ]
+        files = []  # not by a comprehension, which is a function that is made and called
+        for path, _, content, size, mtime_ns, inode, is_racy in outputs:
+            files.append((path, content, size, mtime_ns, inode, is_racy))
         if kept is not NOT_KEPT:
             return usage, files, tuple(opened), kept
         return (usage, files) if opened is NOTHING_OPENED else (usage, files, tuple(opened))

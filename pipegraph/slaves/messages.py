@@ -17,8 +17,8 @@ from collections import deque
 from typing import Any
 
 End = _socket.socket
-"""One end of a pair. The module `socket` wraps it, and brings three libraries, each of five memory areas, and an enum of
-each constant: every fork would copy them."""
+"""One end of a pair. The module `socket` wraps it, and brings an enum of each constant and three libraries, each of
+which is five areas of memory: every fork would copy them."""
 
 LARGE_BYTES = 100_000
 _DESCRIPTOR_BYTES = 4

@@ -28,8 +28,7 @@ class _Function(_ctypes.CFuncPtr):
 
 
 # Without the module ctypes, which brings another library: five memory areas, to be copied by each fork.
-_prctl = _Function(_ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl"))
-
+_prctl = _Function(_ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl"))  # type: ignore[arg-type]
 
 
 def die_with_parent(parent: int) -> None:
