@@ -7,6 +7,7 @@ Owns what they inherit and need; never comes back in one, but where a job change
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
+import contextlib
 import os
 import signal
 import sys
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from . import messages, sweep
 from .capture import Slot
-from .child import FAILED, ReportChannel, Told, packed, run_job
+from .child import FAILED, ReportChannel, packed, run_job
 from .memory import anonymous_bytes
 from .opened import Openings
 from .processes import Used
@@ -25,13 +26,10 @@ if TYPE_CHECKING:
 
 # Without the enums of the module signal, which touch sixty pages in the process of each job.
 _set_signal = _signal.signal
-# What is called from code that no process runs twice, and so is never specialised: an attribute's name is touched, too.
-_set_wakeup_fd = _signal.set_wakeup_fd
 _setpgid = os.setpgid
-_exit = os._exit
-_die_with_parent = sweep.die_with_parent
 _SIGCHLD = int(signal.SIGCHLD)
 _DEFAULT = int(signal.SIG_DFL)
+_KILL = int(signal.SIGKILL)
 
 _IGNORED = int(signal.SIG_IGN)
 _ENDING = tuple(map(int, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)))
@@ -84,6 +82,9 @@ class Forks:
         self._pid = os.getpid()
         self.inherited_bytes = anonymous_bytes()
         self.gathered_bytes = gathered_bytes
+        self._run_there = self._run  # looked up once, and not in each fork
+        self._is_rehearsal = False
+        self._ending, self._death_signal = _DEFAULT, _KILL
 
     # --- each returns the process id, and may raise OSError
 
@@ -97,10 +98,12 @@ class Forks:
         successor_end
             Of a job that changes the slave: what the successor is to listen to; closed once it is forked.
         """
+        run = self._run_there
         pid = os.fork()
         if pid == 0:
             try:
-                control = self._run(job, slot, order, successor_end, before)
+                control = run(job, slot, order, successor_end, before)
+                assert control is not None
             except BaseException:
                 _leave_with_traceback()
             raise Succession(control)
@@ -115,8 +118,7 @@ class Forks:
         pid = os.fork()
         if pid == 0:
             try:
-                os.setpgid(0, 0)
-                self._leave_slave(slot)
+                self._begin_group(slot)
                 around, queue = self._around, messages.End(fileno=queue_end)
                 ways = queue, self._channel, self.openings, slot
                 worker.work(around.workload, around.directory, around.log_directory, self.inherited_bytes, *ways)
@@ -140,24 +142,26 @@ class Forks:
                 _leave_with_traceback()
         return pid
 
-    def rehearse(self, job: Runnable, slot: Slot, order: Order) -> Told:
+    def rehearse(self, job: Runnable, slot: Slot, order: Order) -> None:
         """Do what the process of a job does in this one, as far as that changes nothing here."""
+        self._is_rehearsal = True
+        self._ending, self._death_signal = _IGNORED, 0
         self._pid = os.getppid()
         self._control_descriptor = os.dup(0)
-        self._leave_slave(slot, _IGNORED)
-        sweep.outlive_parent()
-        told = self._call(job, order, False)
-        self._channel.send(order.token, told)
-        return told
+        with contextlib.suppress(OSError):
+            _setpgid(0, -1)  # which is never right; but now the C library's function is looked up
+        self._run(job, slot, order, None, None)
 
     # --- in the fork
 
-    def _leave_slave(self, slot: Slot, ending: int = _DEFAULT) -> None:
-        """Leave behind what is the slave's; what signals that are to end it do is told."""
-        _die_with_parent(self._pid)
-        _set_wakeup_fd(-1)
+    def _begin_group(self, slot: Slot) -> None:
+        """Leave behind what is the slave's."""
+        if not self._is_rehearsal:
+            _setpgid(0, 0)
+        sweep.die_with_parent(self._pid, self._death_signal)
+        _signal.set_wakeup_fd(-1)
         _set_signal(_SIGCHLD, _DEFAULT)
-        _answer_ending_signals(ending)
+        _answer_ending_signals(self._ending)
         # Whoever holds it hides the death of the slave.
         os.close(self._control_descriptor)
         if self._terminal is not None:
@@ -167,17 +171,23 @@ class Forks:
 
     def _run(
         self, job: Runnable, slot: Slot, order: Order, successor_end: int | None, before: Used | None
-    ) -> messages.End:
-        """Comes back only where the slave was changed, with the end that the successor listens to."""
-        _setpgid(0, 0)
-        self._leave_slave(slot)
-        told = self._call(job, order, successor_end is not None)
+    ) -> messages.End | None:
+        """Comes back where the slave was changed, with the end that the successor listens to, and in a rehearsal."""
+        self._begin_group(slot)
+        _, token, _, _, _, caches, _, followers = order
+        if caches:
+            for cache, content in caches.items():
+                self._workload.job(cache).recorded_content = content
+        # What a fork that stays gave up, all jobs after it would have to do without.
+        confine = self._confined if self._is_strict and successor_end is None else None
+        told = run_job(self._workload, job, self._directory, self.inherited_bytes, order, self.openings, confine)
         if before is not None:
             told = (*told[:2], before, *told[3:])
-        _, token, _, _, _, _, _, followers = order
         if successor_end is None or told[0] is not None:
             self._channel.send(token, told)
-            _exit(0 if told[0] is None else FAILED)
+            if self._is_rehearsal:
+                return None
+            sweep.leave(0 if told[0] is None else FAILED)
         remarks = self._gather(followers)
         control = messages.End(fileno=successor_end)
         threads = len(os.listdir("/proc/self/task"))
@@ -189,15 +199,6 @@ class Forks:
         messages.send(control, ("loaded", token, *how))
         slot.close()
         return control
-
-    def _call(self, job: Runnable, order: Order, is_to_stay: bool) -> Told:
-        caches = order[5]
-        if caches:
-            for cache, content in caches.items():
-                self._workload.job(cache).recorded_content = content
-        # What a fork that stays gave up, all jobs after it would have to do without.
-        confine = self._confined if self._is_strict and not is_to_stay else None
-        return run_job(self._workload, job, self._directory, self.inherited_bytes, order, self.openings, confine)
 
     def _confined(self, job: Runnable, store: str) -> Confinement:
         from .strict import Confinement

@@ -25,6 +25,8 @@ _DESCRIPTOR_BYTES = 4
 # Without the table of references that later versions build.
 _MARSHAL_VERSION = 2
 _LARGE = b"large"
+# For the message that is read, by one thread at a time: to ask for as much each time touches ten pages.
+_ROOM = [memoryview(bytearray(LARGE_BYTES))]
 
 
 class Gone(Exception):
@@ -126,15 +128,17 @@ def receive(end: End, waits: bool = False) -> tuple[tuple[Any, ...], int | None]
         The other side has ended, and all that it sent was read.
     """
     try:
-        data, ancillary, _, _ = end.recvmsg(LARGE_BYTES, _ANCILLARY_BYTES, _WAITING if waits else _NOT_WAITING)
+        size, ancillary, _, _ = end.recvmsg_into(_ROOM, _ANCILLARY_BYTES, _WAITING if waits else _NOT_WAITING)
     except BlockingIOError:
         return None
     except ConnectionError as error:
         raise Gone from error
-    if not data:
+    if not size:
         raise Gone
+    data = _ROOM[0][:size]  # no more, since it is copied for whoever listens by an audit hook, as ours does
+    is_large = size == len(_LARGE) and data == _LARGE
     if not ancillary:
-        if data == _LARGE:  # its descriptor was sent, and there was no room for it
+        if is_large:  # its descriptor was sent, and there was no room for it
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         message: tuple[Any, ...] = marshal.loads(data)
         return message, None
@@ -143,13 +147,14 @@ def receive(end: End, waits: bool = False) -> tuple[tuple[Any, ...], int | None]
         if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
             ends = range(_DESCRIPTOR_BYTES, len(content) + 1, _DESCRIPTOR_BYTES)
             found += [int.from_bytes(content[end - _DESCRIPTOR_BYTES : end], sys.byteorder) for end in ends]
-    if data == _LARGE:
+    if is_large:
         large = found.pop()
         try:
-            data = _content_of(large)
+            message = marshal.loads(_content_of(large))
         finally:
             os.close(large)
-    message = marshal.loads(data)
+    else:
+        message = marshal.loads(data)
     return message, found[0] if found else None
 
 

@@ -58,13 +58,6 @@ class _Rehearsed:
         pass
 
 
-class _Streams(Slot):
-    """Those of this process."""
-
-    def __init__(self) -> None:
-        self.stdout, self.stderr = 1, 2
-
-
 class _Stage:
     """A graph of that one job."""
 
@@ -87,13 +80,16 @@ class _Stage:
 def rehearse(around: Surroundings, openings: Openings) -> None:
     """Leaves nothing behind; what goes wrong is of no consequence. Called in the run's directory."""
     job = _Rehearsed(os.path.join(around.folder, "rehearsal"))
+    slot = Slot.__new__(Slot)
+    slot.stdout, slot.stderr = 1, 2
     reader, writer = messages.pair()
     try:
         forks = Forks(around._replace(workload=_Stage(job), reports=writer, terminal=None), -1, openings, 0)
         for _ in range(TIMES):
-            if forks.rehearse(job, _Streams(), Order(job.job_id, 0))[0] is not None:
-                return  # a full disk; jobs will say so
-            messages.receive(reader)
+            forks.rehearse(job, slot, Order(job.job_id, 0))
+            received = messages.receive(reader)
+            if received is None or len(received[0]) < 3:
+                return  # it failed, for instance by a full disk; jobs will say so
             os.unlink(job.outputs[0])
     except (OSError, messages.Gone):
         pass

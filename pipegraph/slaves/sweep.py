@@ -28,12 +28,23 @@ class _Function(_ctypes.CFuncPtr):
 
 
 # Without the module ctypes, which brings another library: five memory areas, to be copied by each fork.
-_prctl = _Function(_ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl"))  # type: ignore[arg-type]
+_C = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]
+_prctl = _Function(_ctypes.dlsym(_C, "prctl"))
 
 
-def die_with_parent(parent: int) -> None:
-    """Be killed when the process that forked this one dies; end at once if it already has (prctl(2))."""
-    _prctl(_PR_SET_PDEATHSIG, _KILL, 0, 0, 0)
+leave = _Function(_ctypes.dlsym(_C, "_exit"))
+"""As `os._exit`, which looks that up in each process anew, since no process gets to call it twice: ten pages."""
+
+
+def die_with_parent(parent: int, number: int = _KILL) -> None:
+    """Be killed when the process that forked this one dies; end at once if it already has (prctl(2)).
+
+    Parameters
+    ----------
+    number
+        0: only do what is done.
+    """
+    _prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
 
