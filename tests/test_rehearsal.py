@@ -85,3 +85,31 @@ def test_a_rehearsal_that_fails_is_given_up_without_a_word(tmp_path, monkeypatch
     assert len(done) == 1 and done[0][0]
     assert after["descriptors"] and after["ignored"]
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_job_inherits_no_libraries_that_only_others_need(script):
+    """Each is five areas of memory, which every fork copies."""
+    script.write(
+        "import sys\nimport pipegraph as ppg\nppg.new_pipegraph(quiet=True)\n"
+        "def show(output):\n"
+        "    output.write_text(' '.join(sorted(sys.modules)))\n"
+        "ppg.FileGeneratingJob('first', lambda output: output.write_text('x'))\n"
+        "ppg.FileGeneratingJob('shown', show).depends_on('first')\n"
+        "ppg.run_pipegraph()\n"
+    )
+    script.run()
+
+    loaded = set(script.lines("shown")[0].split())
+    assert "_socket" in loaded
+    assert not loaded & {
+        "socket",
+        "selectors",
+        "array",
+        "math",
+        "ctypes",
+        "struct",
+        "_struct",
+        "resource",
+        "pickle",
+        "inspect",
+    }
