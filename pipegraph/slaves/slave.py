@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import operator
 import os
 import select
 import signal
@@ -30,8 +31,8 @@ from .protocol import Order, Runnable, Surroundings
 _new_tuple = tuple.__new__
 
 
-def _hear(number: int, frame: object) -> None:
-    """A child has ended. A function that stays: in the process of each job it is given up as the signal's handler."""
+_hear = operator.is_
+"""A child has ended: there is nothing to do but to wake up. No function in Python, of which more would be touched."""
 
 
 class Slave:
