@@ -84,7 +84,9 @@ def rehearse(around: Surroundings, openings: Openings) -> None:
     slot.stdout, slot.stderr = 1, 2
     reader, writer = messages.pair()
     try:
-        forks = Forks(around._replace(workload=_Stage(job), reports=writer, terminal=None), -1, openings, 0)
+        # Not strict: what a process gives up, it never gets back.
+        stage = around._replace(workload=_Stage(job), reports=writer, terminal=None, is_strict=False)
+        forks = Forks(stage, -1, openings, 0)
         for _ in range(TIMES):
             forks.rehearse(job, slot, Order(job.job_id, 0))
             received = messages.receive(reader)
