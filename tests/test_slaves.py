@@ -232,3 +232,68 @@ def test_what_was_loaded_is_lost_if_the_slaves_die_before_it_was_adopted(bench: 
     bench.slave.start(spec)
     bench.until(JobSucceeded("load"))
     bench.slave.adopt("load")
+
+
+SPUN_SECONDS = 0.05
+
+
+def spin() -> None:
+    """Use that much of the processor, however long it takes."""
+    until = time.process_time() + SPUN_SECONDS
+    while time.process_time() < until:
+        pass
+
+
+def spin_in_a_child() -> None:
+    child = os.fork()
+    if child == 0:
+        spin()
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+def spin_and_fail() -> None:
+    spin()
+    raise ValueError
+
+
+def spin_and_die() -> None:
+    spin()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("callback", "end"),
+    [
+        (spin, JobSucceeded),
+        (spin_in_a_child, JobSucceeded),
+        (spin_and_fail, JobFailed),
+        (spin_and_die, JobFailed),
+    ],
+)
+def test_the_processor_time_of_a_job_is_told_however_it_ends(
+    bench: Bench, callback: Callable[[], None], end: Callable[..., Event]
+) -> None:
+    spec = bench.add("busy", callback)
+    bench.slave.begin()
+
+    bench.slave.start(spec)
+    events = bench.until(JobSucceeded("busy") if end is JobSucceeded else JobFailed("busy", None))  # type: ignore[arg-type]
+
+    (event,) = events
+    # A child's is counted in ticks, the last of which may not be whole.
+    assert event.usage.cpu_seconds >= SPUN_SECONDS - 0.011  # type: ignore[union-attr]
+
+
+def test_many_messages_at_once_are_all_obeyed(bench: Bench) -> None:
+    specs = [bench.add(f"job {number}") for number in range(30)]
+    bench.slave.begin()
+    for spec in specs:
+        bench.slave.start(spec)
+
+    ended: set[str] = set()
+    while len(ended) < len(specs):
+        select.select(bench.slave.fileno(), [], [], 20)
+        ended |= {event.job for event in bench.slave.receive() if isinstance(event, JobSucceeded)}
+
+    assert ended == {spec.id for spec in specs}

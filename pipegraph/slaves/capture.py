@@ -41,9 +41,10 @@ class Slot:
         keep_as
             A directory and a job id, where all is to be kept if the tail is not all; None: only the tail.
         """
-        sizes = os.lseek(self.stdout, 0, os.SEEK_END), os.lseek(self.stderr, 0, os.SEEK_END)
-        if sizes == (0, 0):
+        # By one number, and not by two in a tuple: as all that a slave does for each job, it is done in few pages.
+        if not os.lseek(self.stdout, 0, os.SEEK_END) + os.lseek(self.stderr, 0, os.SEEK_END):
             return NOTHING_PRINTED
+        sizes = os.lseek(self.stdout, 0, os.SEEK_END), os.lseek(self.stderr, 0, os.SEEK_END)
         texts, paths = [], []
         for descriptor, size, name in zip((self.stdout, self.stderr), sizes, ("stdout", "stderr")):
             tail = os.pread(descriptor, TAIL_BYTES, max(0, size - TAIL_BYTES))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import marshal
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from ..invariants import files
 from ..model import NO_GROWTH, NOTHING_OPENED, Failure, FailureKind, FileRecord, Growth, Opened, Usage
 from ..programs import line_of
 from .memory import peak_private_bytes
-from .messages import Gone, send
+from .messages import End, Gone, send
 from .opened import Openings, opened_by_command
 from .protocol import Order, Runnable, Workload
 
@@ -29,6 +28,10 @@ if TYPE_CHECKING:
 
 PEAK_FROM_SECONDS = 1.0
 """Memory is measured of jobs that ran as long; it takes up to 20 ms (proc(5), smaps_rollup)."""
+
+_SIZE = FileRecord._fields.index("size")
+_TICK_SECONDS = 0.01
+"""The time that children took is counted in these (times(2)): a shorter job has none to tell of."""
 
 FAILED = 93
 """Exit status of a job that reported how it failed. One that reported success leaves with 0."""
@@ -56,10 +59,9 @@ def packed(told: Told) -> tuple[Any, ...]:
     """As plain values."""
     failure, outputs, usage, growth, opened, kept = told
     if failure is None and growth is NO_GROWTH:
-        files = [
-            (path, content, size, mtime_ns, inode, is_racy)
-            for path, _, content, size, mtime_ns, inode, is_racy in outputs
-        ]
+        files = []  # not by a comprehension, which is a function that is made and called
+        for path, _, content, size, mtime_ns, inode, is_racy in outputs:
+            files.append((path, content, size, mtime_ns, inode, is_racy))
         if kept is not NOT_KEPT:
             return usage, files, tuple(opened), kept
         return (usage, files) if opened is NOTHING_OPENED else (usage, files, tuple(opened))
@@ -88,12 +90,11 @@ class ReportChannel:
     Jobs wait here when the master is behind; slaves never do.
     """
 
-    def __init__(self, end: socket.socket, folder: str) -> None:
+    def __init__(self, end: End, folder: str) -> None:
         self._end = end
         self._descriptor = end.fileno()
         self._folder = folder
-        status = os.fstat(self._descriptor)
-        self._identity = status.st_dev, status.st_ino
+        self._identity = os.fstat(self._descriptor)[1:3]  # inode and device; of names, more would be touched
 
     def send(self, token: int, told: Told) -> None:
         """Once, from the job's process."""
@@ -115,7 +116,7 @@ class ReportChannel:
             status = os.fstat(self._descriptor)
         except OSError:
             return False
-        return (status.st_dev, status.st_ino) == self._identity
+        return status[1:3] == self._identity
 
     def pass_on(self, message: tuple[Any, ...]) -> None:
         """Send what is made up already.
@@ -229,12 +230,16 @@ def run_job(
     if failure is not None:
         put_away(outputs, job.rename_broken)
     peak = 0
-    if seconds >= PEAK_FROM_SECONDS:
-        peak = peak_private_bytes(inherited_bytes)
+    cpu_seconds = time.process_time()
+    if seconds >= _TICK_SECONDS:
+        times = os.times()
+        cpu_seconds += times.children_user + times.children_system
+        if seconds >= PEAK_FROM_SECONDS:
+            peak = peak_private_bytes(inherited_bytes)
     if claim is not None:
         claim.release()
         kept = claim.brought_back, claim.remarks
-    return failure, records, (started_at, seconds, 0.0, peak), growth, opened, kept
+    return failure, records, (started_at, seconds, cpu_seconds, peak), growth, opened, kept
 
 
 def make_room(job: Runnable) -> None:
@@ -270,7 +275,7 @@ def measured(
     for path in job.outputs:
         record = read(path, True)
         records.append(record)
-        if not record.size and path not in job.empty_ok:
+        if not record[_SIZE] and path not in job.empty_ok:
             failure = broken_contract(job)
     return records, failure
 

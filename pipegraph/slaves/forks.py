@@ -7,9 +7,9 @@ Owns what they inherit and need; never comes back in one, but where a job change
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
+import contextlib
 import os
 import signal
-import socket
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
 # Without the enums of the module signal, which touch sixty pages in the process of each job.
 _set_signal = _signal.signal
+_setpgid = os.setpgid
 _SIGCHLD = int(signal.SIGCHLD)
 _DEFAULT = int(signal.SIG_DFL)
+_KILL = int(signal.SIGKILL)
 
 _IGNORED = int(signal.SIG_IGN)
 _ENDING = tuple(map(int, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)))
@@ -49,7 +51,7 @@ class Succession(Exception):
         The end that the successor listens to.
     """
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: messages.End) -> None:
         self.control = control
 
 
@@ -80,6 +82,9 @@ class Forks:
         self._pid = os.getpid()
         self.inherited_bytes = anonymous_bytes()
         self.gathered_bytes = gathered_bytes
+        self._run_there = self._run  # looked up once, and not in each fork
+        self._is_rehearsal = False
+        self._ending, self._death_signal = _DEFAULT, _KILL
 
     # --- each returns the process id, and may raise OSError
 
@@ -93,10 +98,12 @@ class Forks:
         successor_end
             Of a job that changes the slave: what the successor is to listen to; closed once it is forked.
         """
+        run = self._run_there
         pid = os.fork()
         if pid == 0:
             try:
-                control = self._run(job, slot, order, successor_end, before)
+                control = run(job, slot, order, successor_end, before)
+                assert control is not None
             except BaseException:
                 _leave_with_traceback()
             raise Succession(control)
@@ -112,7 +119,7 @@ class Forks:
         if pid == 0:
             try:
                 self._begin_group(slot)
-                around, queue = self._around, socket.socket(fileno=queue_end)
+                around, queue = self._around, messages.End(fileno=queue_end)
                 ways = queue, self._channel, self.openings, slot
                 worker.work(around.workload, around.directory, around.log_directory, self.inherited_bytes, *ways)
             except BaseException:
@@ -135,15 +142,26 @@ class Forks:
                 _leave_with_traceback()
         return pid
 
+    def rehearse(self, job: Runnable, slot: Slot, order: Order) -> None:
+        """Do what the process of a job does in this one, as far as that changes nothing here."""
+        self._is_rehearsal = True
+        self._ending, self._death_signal = _IGNORED, 0
+        self._pid = os.getppid()
+        self._control_descriptor = os.dup(0)
+        with contextlib.suppress(OSError):
+            _setpgid(0, -1)  # which is never right; but now the C library's function is looked up
+        self._run(job, slot, order, None, None)
+
     # --- in the fork
 
     def _begin_group(self, slot: Slot) -> None:
         """Leave behind what is the slave's."""
-        os.setpgid(0, 0)
-        sweep.die_with_parent(self._pid)
-        signal.set_wakeup_fd(-1)
+        if not self._is_rehearsal:
+            _setpgid(0, 0)
+        sweep.die_with_parent(self._pid, self._death_signal)
+        _signal.set_wakeup_fd(-1)
         _set_signal(_SIGCHLD, _DEFAULT)
-        _answer_ending_signals(_DEFAULT)
+        _answer_ending_signals(self._ending)
         # Whoever holds it hides the death of the slave.
         os.close(self._control_descriptor)
         if self._terminal is not None:
@@ -153,8 +171,8 @@ class Forks:
 
     def _run(
         self, job: Runnable, slot: Slot, order: Order, successor_end: int | None, before: Used | None
-    ) -> socket.socket:
-        """Comes back only where the slave was changed, with the end that the successor listens to."""
+    ) -> messages.End | None:
+        """Comes back where the slave was changed, with the end that the successor listens to, and in a rehearsal."""
         self._begin_group(slot)
         _, token, _, _, _, caches, _, followers = order
         if caches:
@@ -167,9 +185,11 @@ class Forks:
             told = (*told[:2], before, *told[3:])
         if successor_end is None or told[0] is not None:
             self._channel.send(token, told)
-            os._exit(0 if told[0] is None else FAILED)
+            if self._is_rehearsal:
+                return None
+            sweep.leave(0 if told[0] is None else FAILED)
         remarks = self._gather(followers)
-        control = socket.socket(fileno=successor_end)
+        control = messages.End(fileno=successor_end)
         threads = len(os.listdir("/proc/self/task"))
         printed = slot.take(None)
         # From here on the end of its socket is what ends it: the slave that forked it may end first.

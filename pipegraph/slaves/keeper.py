@@ -10,7 +10,6 @@ import faulthandler
 import gc
 import os
 import signal
-import socket
 import sys
 import time
 import warnings
@@ -43,8 +42,8 @@ class KeeperProcess:
         The end at which arrives what jobs' processes report.
     """
 
-    reports: socket.socket
-    _reports_writer: socket.socket
+    reports: messages.End
+    _reports_writer: messages.End
 
     def __init__(
         self, workload: Workload, run_id: str, log_directory: str | None, grace_seconds: float, is_strict: bool
@@ -78,7 +77,7 @@ class KeeperProcess:
         self._spared = frozenset(sweep.descendants(os.getpid()))
         self._terminal = saved_mode()
 
-    def fork(self, close_in_fork: Iterable[Callable[[], None]]) -> socket.socket:
+    def fork(self, close_in_fork: Iterable[Callable[[], None]]) -> messages.End:
         """The end by which the master speaks with it; may raise OSError."""
         for stream in (sys.stdout, sys.stderr):
             try:
@@ -173,7 +172,7 @@ def _reap(pid: int, wait_seconds: float = 5.0) -> bool:
         pause = min(0.02, pause * 1.5)
 
 
-def _be_keeper(around: Surroundings, control: socket.socket) -> NoReturn:
+def _be_keeper(around: Surroundings, control: messages.End) -> NoReturn:
     """In the fork of the master: become the first slave, and never come back."""
     code = 1
     keeper = os.getpid()
@@ -204,7 +203,7 @@ def _be_keeper(around: Surroundings, control: socket.socket) -> NoReturn:
 
             strict.landlock_version()  # asked once, and not by each job
         openings = Openings(around.directory)
-        rehearse(around.folder, around.directory, openings)
+        rehearse(around, openings)
         gc.enable()
         gc.freeze()
         slave = Slave(around, control, openings)

@@ -9,7 +9,6 @@ and each rule must know of the others.
 from __future__ import annotations
 
 import select
-import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -55,7 +54,7 @@ class _Slave:
 
     __slots__ = ("end", "inherited_bytes", "is_asked", "is_retired", "number", "outbox", "processes", "running")
 
-    def __init__(self, end: socket.socket, number: int = 0) -> None:
+    def __init__(self, end: messages.End, number: int = 0) -> None:
         self.end = end
         self.number = number
         self.running: dict[int, JobSpec] = {}
@@ -183,7 +182,7 @@ class LocalSlave:
             How many jobs have not begun.
         """
         assert self._current is not None
-        theirs: socket.socket | None = None
+        theirs: messages.End | None = None
         if job.in_memory or job.role is Role.GENERATOR:
             try:
                 ours, theirs = messages.pair()
@@ -478,14 +477,14 @@ class LocalSlave:
         parts: tuple[Any, ...] | None,
         told: tuple[Any, ...] | None,
     ) -> Event:
-        """What the end of a job's process means."""
+        """What the end of a job's process means; no processor seconds: those that it reported."""
         printed = NOTHING_PRINTED if parts is None else Printed._make(parts)
         report = self._report_of(token) if told is None else unpacked(told)
         if report is None:
             usage = Usage(started_at, time.time() - started_at, cpu_seconds, 0)
         else:
-            started, seconds, _, peak_bytes = report.usage
-            usage = Usage(started, seconds, cpu_seconds, peak_bytes)
+            started, seconds, own_cpu_seconds, peak_bytes = report.usage
+            usage = Usage(started, seconds, cpu_seconds or own_cpu_seconds, peak_bytes)
             if exit_code == 0 and report.failure is None:
                 return JobSucceeded(spec.id, report.outputs, usage, printed, *report[3:])
         if report is None and exit_code in (0, FAILED):
@@ -585,7 +584,7 @@ class LocalSlave:
         self._slaves.pop(slave.end.fileno(), None)
         slave.outbox.close()
 
-    def _say(self, slave: _Slave, message: tuple[object, ...], end: socket.socket | None = None) -> None:
+    def _say(self, slave: _Slave, message: tuple[object, ...], end: messages.End | None = None) -> None:
         """Send, and with it an end of a socket, which is closed then; never waits."""
         slave.outbox.say(message, end)
 

@@ -8,31 +8,37 @@ forks of one process, and nobody else can write here.
 
 from __future__ import annotations
 
+import _socket
 import errno
 import marshal
 import os
-import socket
 import sys
 from collections import deque
 from typing import Any
+
+End = _socket.socket
+"""One end of a pair. The module `socket` wraps it, and brings an enum of each constant and three libraries, each of
+which is five areas of memory: every fork would copy them."""
 
 LARGE_BYTES = 100_000
 _DESCRIPTOR_BYTES = 4
 # Without the table of references that later versions build.
 _MARSHAL_VERSION = 2
 _LARGE = b"large"
+# For the message that is read, by one thread at a time: to ask for as much each time touches ten pages.
+_ROOM = [memoryview(bytearray(LARGE_BYTES))]
 
 
 class Gone(Exception):
     """The other side has ended."""
 
 
-def pair() -> tuple[socket.socket, socket.socket]:
+def pair() -> tuple[End, End]:
     """Two connected ends."""
-    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    return _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
 
 
-def send(end: socket.socket, message: tuple[Any, ...], descriptor: int | None = None, flags: int = 0) -> None:
+def send(end: End, message: tuple[Any, ...], descriptor: int | None = None, flags: int = 0) -> None:
     """Send one message, with a descriptor if one is given.
 
     Raises
@@ -63,11 +69,11 @@ class Outbox:
 
     __slots__ = ("_end", "unsent")
 
-    def __init__(self, end: socket.socket) -> None:
+    def __init__(self, end: End) -> None:
         self._end = end
-        self.unsent: deque[tuple[tuple[Any, ...], socket.socket | None]] = deque()
+        self.unsent: deque[tuple[tuple[Any, ...], End | None]] = deque()
 
-    def say(self, message: tuple[Any, ...], end: socket.socket | None = None) -> None:
+    def say(self, message: tuple[Any, ...], end: End | None = None) -> None:
         """Send, and with it an end of a socket, which is closed then; never waits."""
         self.unsent.append((message, end))
         self.flush()
@@ -77,7 +83,7 @@ class Outbox:
         while self.unsent:
             message, end = self.unsent[0]
             try:
-                send(self._end, message, None if end is None else end.fileno(), socket.MSG_DONTWAIT)
+                send(self._end, message, None if end is None else end.fileno(), _socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return
             except (Gone, OSError):
@@ -95,7 +101,7 @@ class Outbox:
         self.unsent.clear()
 
 
-def _send_with_descriptors(end: socket.socket, data: bytes, descriptor: int | None, flags: int) -> None:
+def _send_with_descriptors(end: End, data: bytes, descriptor: int | None, flags: int) -> None:
     descriptors = [] if descriptor is None else [descriptor]
     large = -1
     try:
@@ -107,13 +113,13 @@ def _send_with_descriptors(end: socket.socket, data: bytes, descriptor: int | No
             data = _LARGE
             descriptors.append(large)
         packed = b"".join([each.to_bytes(_DESCRIPTOR_BYTES, sys.byteorder) for each in descriptors])
-        end.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, packed)], flags)
+        end.sendmsg([data], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, packed)], flags)
     finally:
         if large >= 0:
             os.close(large)
 
 
-def receive(end: socket.socket, waits: bool = False) -> tuple[tuple[Any, ...], int | None] | None:
+def receive(end: End, waits: bool = False) -> tuple[tuple[Any, ...], int | None] | None:
     """One message and the descriptor that came with it; None if there is none now, and it is not waited for.
 
     Raises
@@ -122,30 +128,33 @@ def receive(end: socket.socket, waits: bool = False) -> tuple[tuple[Any, ...], i
         The other side has ended, and all that it sent was read.
     """
     try:
-        data, ancillary, _, _ = end.recvmsg(LARGE_BYTES, _ANCILLARY_BYTES, _WAITING if waits else _NOT_WAITING)
+        size, ancillary, _, _ = end.recvmsg_into(_ROOM, _ANCILLARY_BYTES, _WAITING if waits else _NOT_WAITING)
     except BlockingIOError:
         return None
     except ConnectionError as error:
         raise Gone from error
-    if not data:
+    if not size:
         raise Gone
+    data = _ROOM[0][:size]  # no more, since it is copied for whoever listens by an audit hook, as ours does
+    is_large = size == len(_LARGE) and data == _LARGE
     if not ancillary:
-        if data == _LARGE:  # its descriptor was sent, and there was no room for it
+        if is_large:  # its descriptor was sent, and there was no room for it
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         message: tuple[Any, ...] = marshal.loads(data)
         return message, None
     found: list[int] = []
     for level, kind, content in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+        if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
             ends = range(_DESCRIPTOR_BYTES, len(content) + 1, _DESCRIPTOR_BYTES)
             found += [int.from_bytes(content[end - _DESCRIPTOR_BYTES : end], sys.byteorder) for end in ends]
-    if data == _LARGE:
+    if is_large:
         large = found.pop()
         try:
-            data = _content_of(large)
+            message = marshal.loads(_content_of(large))
         finally:
             os.close(large)
-    message = marshal.loads(data)
+    else:
+        message = marshal.loads(data)
     return message, found[0] if found else None
 
 
@@ -172,6 +181,6 @@ def _content_of(descriptor: int) -> bytes:
     return b"".join(parts)
 
 
-_ANCILLARY_BYTES = 4 * socket.CMSG_SPACE(_DESCRIPTOR_BYTES)
-_WAITING = socket.MSG_CMSG_CLOEXEC
-_NOT_WAITING = socket.MSG_DONTWAIT | _WAITING
+_ANCILLARY_BYTES = 4 * _socket.CMSG_SPACE(_DESCRIPTOR_BYTES)
+_WAITING = _socket.MSG_CMSG_CLOEXEC
+_NOT_WAITING = _socket.MSG_DONTWAIT | _WAITING

@@ -14,10 +14,15 @@ from typing import TYPE_CHECKING
 from ..model import JobId
 from ..programs import Launch
 from .capture import Slot
+from .child import FAILED
 from .protocol import Runnable
 
 if TYPE_CHECKING:
     import resource
+
+_KILL = int(signal.SIGKILL)
+_REPORTED = (0, FAILED)
+"""No signal has the number of either."""
 
 Used = tuple[float, float, float, int]
 """As `Usage`, made of less."""
@@ -48,6 +53,8 @@ class Child:
     ----------
     before
         What its program had used before this process, which only reads what that made.
+    cpu_seconds
+        0 of one that has reported itself.
     """
 
     __slots__ = (
@@ -215,45 +222,51 @@ class Processes:
 
     def reap(self) -> Child | Worker | Reader | None:
         """One that has ended, of a pipe once all of it has; None: nobody else has."""
-        while pid := self._next_ended():
+        while (found := self._next_ended()) is not None:
+            pid = found.si_pid
             child = self._children.get(pid)
             if child is None:
                 ended = self._reap_other(pid)
                 if ended is not None:
                     return ended
             elif child.pipe is None or self._have_ended(child.pipe):
-                return self._reap_child(child)
+                return self._reap_child(child, found.si_status in _REPORTED)
             else:
                 self._kept.add(pid)
         return None
 
-    def _next_ended(self) -> int:
-        """Who ended; 0: nobody. It is reaped later."""
+    def _next_ended(self) -> os.waitid_result | None:
+        """Who ended; None: nobody. It is reaped later."""
         try:
             found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            if found is None or found.si_pid not in self._kept:
-                return 0 if found is None else found.si_pid
+            if found is None or not self._kept or found.si_pid not in self._kept:
+                return found
             # It is found again and again, and hides others.
             for pid in (*self._part_of, *self._children, *self._workers, *self._readers):
-                if pid not in self._kept and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-                    return pid
+                if pid not in self._kept:
+                    found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                    if found is not None:
+                        return found
         except ChildProcessError:
             pass
-        return 0
+        return None
 
-    def _reap_child(self, child: Child) -> Child:
+    def _reap_child(self, child: Child, has_reported: bool = False) -> Child:
         """With all that it left in its group."""
         pid = child.pid
         del self._children[pid]
-        _signal_group(pid, signal.SIGKILL)
-        _, status, used = os.wait4(pid, 0)
+        _signal_group(pid, _KILL)
         if self.kill_at:
             self.kill_at.pop(pid, None)
-        child.status = status
+        if has_reported and child.launch is None and child.before is None:
+            # It has told of the time that it used. wait4 imports a library for that, each time.
+            child.status = os.waitpid(pid, 0)[1]
+            return child
+        _, child.status, used = os.wait4(pid, 0)
         if child.pipe is None:
             child.cpu_seconds, child.peak_bytes = used.ru_utime + used.ru_stime, used.ru_maxrss * 1024
         else:
-            child.pipe.note(pid, status, used)
+            child.pipe.note(pid, child.status, used)
             child.cpu_seconds, child.peak_bytes = child.pipe.cpu_seconds, child.pipe.peak_bytes
         return child
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from ..explanations import Explanation
 from ..model import Fingerprint, Grant, Growth, InputId, JobId, Place
 from ..programs import Launch
+from .messages import End
 from .terminal import Mode
 
 
@@ -116,7 +116,7 @@ class Surroundings(NamedTuple):
     directory: str
     log_directory: str | None
     folder: str
-    reports: socket.socket
+    reports: End
     grace_seconds: float
     is_strict: bool
     terminal: Mode | None

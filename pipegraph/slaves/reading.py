@@ -6,7 +6,6 @@ It makes, changes and removes nothing, however it ends: what it reads is the use
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
@@ -14,6 +13,7 @@ from typing import TypeVar
 from ..invariants import files
 from ..invariants.waiting import THREADS, Patience, side_by_side
 from ..model import FileRecord
+from . import messages
 from .messages import Gone, send
 
 SHARE_BYTES = 100_000_000
@@ -36,7 +36,7 @@ Request = tuple[str, int]
 class _Teller:
     """Gathers what was found."""
 
-    def __init__(self, end: socket.socket, token: int) -> None:
+    def __init__(self, end: messages.End, token: int) -> None:
         self._end = end
         self._token = token
         self._records: list[tuple[object, ...]] = []
@@ -78,7 +78,7 @@ class _Teller:
         self._next = time.monotonic() + TELL_SECONDS
 
 
-def read_files(requests: Sequence[Request], end: socket.socket, token: int) -> None:
+def read_files(requests: Sequence[Request], end: messages.End, token: int) -> None:
     """Small ones first, then the large ones, each to its end."""
     teller = _Teller(end, token)
     large = [path for path, size in requests if size >= files.LARGE_BYTES]

@@ -11,10 +11,11 @@ import os
 from collections.abc import Callable, Iterable
 
 from ..model import ALONE, Grant, Growth, InputId, JobId, Place
-from . import messages, sweep
-from .child import ReportChannel, run_job
+from . import messages
+from .capture import Slot
+from .forks import Forks
 from .opened import Openings
-from .protocol import Order
+from .protocol import Order, Surroundings
 
 TIMES = 16
 """Twice what CPython 3.11 waits before it specialises a function's bytecode; later versions wait less."""
@@ -79,29 +80,22 @@ class _Stage:
         raise AssertionError
 
 
-def rehearse(folder: str, directory: str, openings: Openings) -> None:
-    """Leaves nothing behind; what goes wrong is of no consequence.
-
-    Parameters
-    ----------
-    folder
-        Where files may be made.
-    directory
-        The run's, in which this process is.
-    """
-    job = _Rehearsed(os.path.join(folder, "rehearsal"))
-    stage = _Stage(job)
+def rehearse(around: Surroundings, openings: Openings) -> None:
+    """Leaves nothing behind; what goes wrong is of no consequence. Called in the run's directory."""
+    job = _Rehearsed(os.path.join(around.folder, "rehearsal"))
+    slot = Slot.__new__(Slot)
+    slot.stdout, slot.stderr = 1, 2
     reader, writer = messages.pair()
     try:
-        channel = ReportChannel(writer, folder)
+        # Not strict: what a process gives up, it never gets back.
+        stage = around._replace(workload=_Stage(job), reports=writer, terminal=None, is_strict=False)
+        forks = Forks(stage, -1, openings, 0)
         for _ in range(TIMES):
-            sweep.outlive_parent()  # as each job calls prctl(2) for the opposite
-            told = run_job(stage, job, directory, 0, Order(job.job_id, 0), openings)
-            if told[0] is not None:
-                return  # a full disk; jobs will say so
-            channel.send(0, told)
-            messages.receive(reader)
-        os.unlink(job.outputs[0])
+            forks.rehearse(job, slot, Order(job.job_id, 0))
+            received = messages.receive(reader)
+            if received is None or len(received[0]) < 3:
+                return  # it failed, for instance by a full disk; jobs will say so
+            os.unlink(job.outputs[0])
     except (OSError, messages.Gone):
         pass
     finally:

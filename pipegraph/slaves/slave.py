@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import errno
 import gc
+import operator
 import os
 import select
 import signal
-import socket
 import time
 
 from ..explanations import Explanation
@@ -32,6 +32,10 @@ from .protocol import Order, Runnable, Surroundings
 _new_tuple = tuple.__new__
 
 
+_hear = operator.is_
+"""A child has ended: there is nothing to do but to wake up. No function in Python, of which more would be touched."""
+
+
 class Slave:
     """One slave, from its first message to its last child.
 
@@ -42,10 +46,10 @@ class Slave:
     """
 
     def __init__(
-        self, around: Surroundings, control: socket.socket, openings: Openings, gathered_bytes: int = 0
+        self, around: Surroundings, control: messages.End, openings: Openings, gathered_bytes: int = 0
     ) -> None:
         # Looked up for each job: an attribute of this object costs a tenth of one of a named tuple.
-        self._workload, self._is_strict = around.workload, around.is_strict
+        self._job, self._is_strict = around.workload.job, around.is_strict
         self._around = around
         self._control = control
         self._forks = Forks(around, control.fileno(), openings, gathered_bytes)
@@ -55,6 +59,7 @@ class Slave:
         # What was told ahead, to begin when others end, by token.
         self._ahead: dict[int, Order] = {}
         self._slots: list[Slot] = []
+        self._known: set[type[Runnable]] = set()
         self._slot_folders = tuple(each for each in (around.log_directory, around.folder) if each)
         self._environment: dict[bytes, bytes] = {}
         self._is_retired = False
@@ -62,7 +67,7 @@ class Slave:
         self.is_told = False
         self._wake_reader, self._wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.signal(signal.SIGCHLD, _hear)
 
     def work(self) -> None:
         """Until the master says so, or is gone; a slave that was succeeded: until its last job ended."""
@@ -86,46 +91,52 @@ class Slave:
     # --- what the master says
 
     def _obey(self) -> None:
+        # One at a time: to ask for one that is not there takes longer than to wait for it.
         try:
-            while (received := messages.receive(self._control)) is not None:
-                message, descriptor = received
-                word = message[0]
-                if word == "start":
-                    self._start(_new_tuple(Order, message[1:]), descriptor)
-                elif word == "ahead":
-                    self._ahead[message[2]] = _new_tuple(Order, message[1:])
-                elif word == "go":
-                    if message[1] in self._ahead:
-                        self._start_ahead(message[1])
-                elif word == "worker":
-                    self._start_worker(message[1], descriptor)
-                elif word == "had":
-                    self._finish_worker(*message[1:])
-                elif word == "stop":
-                    self._stop(*message[1:])
-                elif word == "release":
-                    self._around.workload.job(message[1]).release()
-                    self._forks.note_release()
-                elif word == "succeeded":
-                    self._slots += self._processes.let_go(message[1])
-                elif word == "read":
-                    self._read(message[1], message[2])
-                elif word == "who":
-                    self._tell(("who", self._forks.inherited_bytes, self._processes.who()))
-                elif word == "put away":
-                    job = self._around.workload.job(message[1])
-                    put_away(job.outputs, job.rename_broken)
-                elif word == "retire":
-                    self._is_retired = True
-                elif word == "end":
-                    self.is_told = True
-                    self._is_ending = True
+            received = messages.receive(self._control)
         except messages.Gone:
+            self._is_ending = True
+            return
+        if received is None:
+            return
+        message, descriptor = received
+        word = message[0]
+        if word == "start":
+            self._start(_new_tuple(Order, message[1:]), descriptor)
+        elif word == "ahead":
+            self._ahead[message[2]] = _new_tuple(Order, message[1:])
+        elif word == "go":
+            if message[1] in self._ahead:
+                self._start_ahead(message[1])
+        elif word == "worker":
+            self._start_worker(message[1], descriptor)
+        elif word == "had":
+            self._finish_worker(*message[1:])
+        elif word == "stop":
+            self._stop(*message[1:])
+        elif word == "release":
+            self._around.workload.job(message[1]).release()
+            self._forks.note_release()
+        elif word == "succeeded":
+            self._slots += self._processes.let_go(message[1])
+        elif word == "read":
+            self._read(message[1], message[2])
+        elif word == "who":
+            self._tell(("who", self._forks.inherited_bytes, self._processes.who()))
+        elif word == "put away":
+            job = self._around.workload.job(message[1])
+            put_away(job.outputs, job.rename_broken)
+        elif word == "retire":
+            self._is_retired = True
+        elif word == "end":
+            self.is_told = True
             self._is_ending = True
 
     def _start(self, order: Order, successor_end: int | None = None) -> None:
         job_id, token, is_adopted, cores, memory_bytes, _, address, _ = order
-        job = self._workload.job(job_id)
+        job = self._job(job_id)
+        if type(job) not in self._known:
+            self._get_to_know(job)
         if address is not None:
             from ..results import claim  # noqa: F401  # Once, and not in the process of each such job.
         slot = launch = None
@@ -156,6 +167,12 @@ class Slave:
             self._tell(("not started", token, error.errno))
             if successor_end is not None:
                 os.close(successor_end)
+
+    def _get_to_know(self, job: Runnable) -> None:
+        """Ask for what its process asks for: where an attribute of a class is found is remembered, in a page each."""
+        self._known.add(type(job))
+        for name in ("outputs", "is_generator", "is_program", "run", "empty_ok", *vars(job)):
+            getattr(job, name, None)
 
     def _environment_of_programs(self) -> dict[bytes, bytes]:
         """Looked up once: what changes this process is followed by another slave."""
@@ -279,8 +296,9 @@ class Slave:
         return told
 
     def _take(self, slot: Slot, job: Runnable, has_failed: bool) -> tuple[object, ...] | None:
-        directory = self._around.log_directory
-        keep_as = (directory, job.job_id) if has_failed and directory is not None else None
+        keep_as = None
+        if has_failed and (directory := self._around.log_directory) is not None:
+            keep_as = directory, job.job_id
         try:
             printed = slot.take(keep_as)
         except OSError:
@@ -303,7 +321,7 @@ class Slave:
 
     # --- in a fork that changed the slave
 
-    def successor(self, control: socket.socket) -> Slave:
+    def successor(self, control: messages.End) -> Slave:
         """Explain what the master asks for, wait for its word, then take over, with what was loaded here."""
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 1)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import _ctypes
 import contextlib
-import ctypes
 import os
 import signal
 import time
@@ -17,12 +17,34 @@ SLAVE_MARK = "PIPEGRAPH_SLAVE"
 
 _KILL = int(signal.SIGKILL)
 
-_prctl = ctypes.CDLL(None).prctl
+
+class _Int(_ctypes._SimpleCData):  # type: ignore[type-arg]
+    _type_ = "i"
 
 
-def die_with_parent(parent: int) -> None:
-    """Be killed when the process that forked this one dies; end at once if it already has (prctl(2))."""
-    _prctl(_PR_SET_PDEATHSIG, _KILL, 0, 0, 0)
+class _Function(_ctypes.CFuncPtr):
+    _flags_ = _ctypes.FUNCFLAG_CDECL
+    _restype_ = _Int
+
+
+# Without the module ctypes, which brings another library: five memory areas, to be copied by each fork.
+_C = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]
+_prctl = _Function(_ctypes.dlsym(_C, "prctl"))
+
+
+leave = _Function(_ctypes.dlsym(_C, "_exit"))
+"""As `os._exit`, which looks that up in each process anew, since no process gets to call it twice: ten pages."""
+
+
+def die_with_parent(parent: int, number: int = _KILL) -> None:
+    """Be killed when the process that forked this one dies; end at once if it already has (prctl(2)).
+
+    Parameters
+    ----------
+    number
+        0: only do what is done.
+    """
+    _prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
 
@@ -34,8 +56,8 @@ def outlive_parent() -> None:
 
 def adopt_orphans(is_wanted: bool = True) -> bool:
     """Become the parent of descendants whose parent dies (PR_SET_CHILD_SUBREAPER); says whether it was so before."""
-    before = ctypes.c_int(0)
-    _prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(before), 0, 0, 0)
+    before = _Int(0)
+    _prctl(_PR_GET_CHILD_SUBREAPER, _ctypes.byref(before), 0, 0, 0)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1 if is_wanted else 0, 0, 0, 0)
     return bool(before.value)
 

@@ -9,7 +9,6 @@ sent, so that the master, which can look into the queue, always knows which job 
 from __future__ import annotations
 
 import os
-import socket
 from typing import NoReturn
 
 from . import messages
@@ -25,7 +24,7 @@ def work(
     directory: str,
     log_directory: str | None,
     inherited_bytes: int,
-    queue: socket.socket,
+    queue: messages.End,
     channel: ReportChannel,
     openings: Openings,
     slot: Slot,

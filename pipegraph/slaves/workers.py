@@ -7,7 +7,7 @@ owns no cores: a job that was told ahead waits behind another one, on whose core
 
 from __future__ import annotations
 
-import socket
+import os
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -42,7 +42,7 @@ class _Worker:
         "tokens",
     )
 
-    def __init__(self, number: int, slave: Forebear, end: socket.socket, other_end: socket.socket) -> None:
+    def __init__(self, number: int, slave: Forebear, end: messages.End, other_end: messages.End) -> None:
         self.number = number
         self.slave = slave
         self.outbox = messages.Outbox(end)
@@ -265,7 +265,7 @@ class Workers:
     def _new_worker(self, slave: Forebear) -> _Worker:
         ours, theirs = messages.pair()
         try:
-            other_end = theirs.dup()
+            other_end = messages.End(fileno=os.dup(theirs.fileno()))
         except OSError:
             ours.close()
             theirs.close()
