@@ -158,7 +158,7 @@ def receive(end: End, waits: bool = False) -> tuple[tuple[Any, ...], int | None]
     return message, found[0] if found else None
 
 
-def said(end: socket.socket) -> tuple[Any, ...]:
+def said(end: End) -> tuple[Any, ...]:
     """The next message, which is waited for.
 
     Raises

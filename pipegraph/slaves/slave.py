@@ -354,7 +354,7 @@ class Slave:
         found: dict[Fingerprint, Explanation | None] = {}
         for fingerprint, invariant in wanted.items():
             try:
-                found[fingerprint] = self._workload.explain(invariant)
+                found[fingerprint] = self._around.workload.explain(invariant)
             except Exception:
                 found[fingerprint] = None  # what was declared is good all the same
         return generator, pickle.dumps(found, 5)
