@@ -295,7 +295,8 @@ def _note_piece(index: Index, data: bytes, start: int, end: int) -> bool:
         return False
     if not all(index.is_declaration(payload) for payload in {part[2] for part in parts if part[0] == _DECLARED}):
         return False
-    made, started, measured = index.made, index.started, index.measured
+    made, started, measured, declared = index.made, index.started, index.measured, index.declared
+    number_of = index._number_of  # all are known by now
     explaining: list[tuple[str, int]] = []
     for (kind, record_id, payload), line in zip(parts, lines):
         length = len(line)
@@ -315,7 +316,7 @@ def _note_piece(index: Index, data: bytes, start: int, end: int) -> bool:
         elif kind == _MEASURED:
             measured[record_id] = where
         elif kind == _DECLARED:
-            index.note_declared(record_id, payload, where)
+            declared[record_id] = number_of[payload] << _NUMBER_SHIFT | where
         else:
             index.note(kind[0], record_id, where)
     index.note_explaining(explaining)
