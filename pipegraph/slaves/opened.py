@@ -19,6 +19,8 @@ from .protocol import Runnable
 
 MOST_FILES = 1000
 """Of one job."""
+_TICK_SECONDS = 0.011
+"""Stamps of files come from a timer, and lie so much behind the clock at most (100 Hz)."""
 _MODULES = (".py", ".pyc", ".pyi")
 _NO_FILES = ("/proc/", "/dev/", "/sys/")
 _ACCESS = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
@@ -207,7 +209,7 @@ def opened_by_command(job: Runnable, opened: Opened, started_at: float, has_fail
                 missing.add(path)
         else:
             if stat.S_ISREG(found.st_mode) and not os.path.abspath(path).startswith(f"{sys.prefix}/"):
-                (missing if found.st_ctime > started_at else read).add(path)
+                (missing if found.st_ctime > started_at - _TICK_SECONDS else read).add(path)
     both = Opened(tuple(sorted(read)), opened.written, tuple(sorted(missing)), is_cut)
     return both if any(both) else NOTHING_OPENED
 
