@@ -485,10 +485,11 @@ def test_of_a_command_files_that_are_not_there_count_if_it_failed_declared_and_i
     Path("venv/bin/tool").touch()
     monkeypatch.setattr(sys, "prefix", os.path.abspath("venv"))
     missing = ppg.CommandJob("a", ["venv/bin/tool", "no/such.txt", "{input}"], names[0])
+    started_at = time.time() + 1.0  # not within a tick of what was touched
 
-    assert opened_by_command(missing, NOTHING_OPENED, time.time(), has_failed=False) is NOTHING_OPENED
-    assert opened_by_command(missing, NOTHING_OPENED, time.time(), has_failed=True) == Opened(missing=("no/such.txt",))
-    many = opened_by_command(ppg.CommandJob("b", ["cat", *names]), NOTHING_OPENED, time.time(), has_failed=False)
+    assert opened_by_command(missing, NOTHING_OPENED, started_at, has_failed=False) is NOTHING_OPENED
+    assert opened_by_command(missing, NOTHING_OPENED, started_at, has_failed=True) == Opened(missing=("no/such.txt",))
+    many = opened_by_command(ppg.CommandJob("b", ["cat", *names]), NOTHING_OPENED, started_at, has_failed=False)
     assert many.is_cut and len(many.read) == MOST_FILES
     declared = ppg.CommandJob("c", ["cat", "{inputs}"], names)
-    assert opened_by_command(declared, NOTHING_OPENED, time.time(), has_failed=False) is NOTHING_OPENED
+    assert opened_by_command(declared, NOTHING_OPENED, started_at, has_failed=False) is NOTHING_OPENED

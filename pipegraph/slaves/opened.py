@@ -19,8 +19,8 @@ from .protocol import Runnable
 
 MOST_FILES = 1000
 """Of one job."""
-_TICK_SECONDS = 0.011
-"""Stamps of files come from a timer, and lie so much behind the clock at most (100 Hz)."""
+_TICK_SECONDS = 0.02
+"""Stamps of files come from a timer, and lie less than this behind the clock (100 Hz, and some delay)."""
 _MODULES = (".py", ".pyc", ".pyi")
 _NO_FILES = ("/proc/", "/dev/", "/sys/")
 _ACCESS = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
