@@ -33,21 +33,22 @@ class Estimates:
         self._all_times = (0, 0.0)
 
     def remember(self, pasts: Mapping[JobId, Past]) -> None:
-        """What jobs took in earlier runs; looked at when somebody asks, and where nothing is to do, nobody does."""
+        """What jobs took in earlier runs; looked at of each job when somebody asks, and of most nobody does."""
         self._unread.append(pasts)
 
     def _seconds(self, job: JobId) -> float | None:
         """What it took in an earlier run, or else in this one."""
-        while self._unread:
-            for each, past in self._unread.pop().items():
-                trace = past.trace
+        found = self._recorded.get(job)
+        if found is None:
+            for pasts in self._unread:
+                past = pasts.get(job)
                 # How long it takes to bring something back says nothing of how long it takes to make it.
-                if trace is not None and not trace.brought_back:
-                    self._recorded[each] = trace.seconds
-        return self._recorded.get(job)
+                if past is not None and past.trace is not None and not past.trace.brought_back:
+                    found = self._recorded[job] = past.trace.seconds
+        return found
 
     def forget(self) -> None:
-        """What was not looked at yet; nothing is to come any more."""
+        """What was not looked at; nothing is to come any more."""
         self._unread.clear()
 
     def begin(self, specs: Iterable[JobSpec], open_jobs: Iterable[JobSpec]) -> None:
@@ -65,6 +66,7 @@ class Estimates:
             seconds = self._seconds(spec.id)
             if seconds is not None:
                 self._count_time(spec.place, seconds)
+        self._unread.clear()  # all has been looked at
         for spec in open_jobs:
             self.change(spec, 1)
 
