@@ -36,10 +36,12 @@ def main() -> None:
     columns = [_measured(count, given.repeat, given.where or None) for count in given.jobs]
     rows = [(name, *(_readable(name, column.get(name)) for column in columns)) for name in columns[0]]
     measuring.table(("what", *(f"{thousands(count)} jobs" for count in given.jobs)), rows)
-    opening, record = columns[-1]["open, in all"], columns[-1]["note_started"] + columns[-1]["note_made"]
+    # Of each job there are two.
+    opening = columns[-1]["open, in all"] * 1e6 / (2 * given.jobs[-1])
+    record = columns[-1]["note_started"] + columns[-1]["note_made"]
     measuring.verdict(
         "opening 1 000 000 records under 3 s; a finished job's records under 15 µs",
-        f"{opening:.2f} s at {thousands(given.jobs[-1])}, {1e6 * record:.1f} µs",
+        f"{opening:.2f} s a million, of {thousands(2 * given.jobs[-1])}; {1e6 * record:.1f} µs",
         opening < AIM_OPEN_SECONDS and record < AIM_RECORD_SECONDS,
     )
 
