@@ -2,8 +2,8 @@
 
 A record, or several that are noted `together`, is one write(2) to a file opened for appending, so that whatever was
 written survives the death of the process, and a line that is torn (a full disk, a power cut) is cut off before the next
-one. What the records mean for a run is decided elsewhere. Everything is opened beside the descriptor of the directory: a
-later change of the working directory, or a directory that is renamed, changes nothing.
+one. What the records mean for a run is decided elsewhere. Everything is opened beside the descriptor of the directory:
+a later change of the working directory, or a directory that is renamed, changes nothing.
 
 A record is read again, and checked again, when it is asked for; until all jobs have been declared (`drop_text`),
 together with what stands around it, since most are asked for by then. The whole text would take as much room as the
