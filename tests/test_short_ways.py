@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from engine_world import spec_of
 
 from pipegraph.engine import Engine
 from pipegraph.events import GraphGrew, JobStarted, JobSucceeded
@@ -30,6 +31,7 @@ from pipegraph.model import (
 )
 from pipegraph.status import StatusFile, index, records, store
 from pipegraph.watchers.estimates import Estimates
+from pipegraph.watchers.overview import Estimate
 
 A, B, C = (combine([text]) for text in "abc")
 HERE = Place("script.py", 1)
@@ -366,3 +368,32 @@ def test_times_of_earlier_runs_are_known_whenever_somebody_asks() -> None:
     estimates.remember({"b": Past(trace_of("b", {}))})
     estimates.forget()
     assert estimates.seconds_of(spec("b")) is None
+
+
+class Asked(dict):
+    """Notes for which jobs somebody asks."""
+
+    def __init__(self, known):
+        super().__init__(known)
+        self.asked = set()
+
+    def get(self, job, default=None):
+        self.asked.add(job)
+        return super().get(job, default)
+
+
+def test_how_long_jobs_took_is_looked_up_of_those_to_come_and_of_all_only_if_one_of_them_has_no_time():
+    specs = {name: spec_of(name, "output") for name in "abc"}
+    pasts = Asked({name: Past(Trace({}, "f" * 32, (), 3.0)) for name in "abc"})
+    estimates = Estimates()
+    estimates.remember(pasts)
+    estimates.begin(specs.values(), [specs["b"]])
+
+    assert pasts.asked == {"b"}
+    assert estimates.left([], 1) == Estimate(3.0, 1, 0)
+
+    new = spec_of("new", "output")
+    estimates = Estimates()
+    estimates.remember(pasts)
+    estimates.begin([*specs.values(), new], [specs["b"], new])
+    assert estimates.left([], 1) == Estimate(6.0, 1, 1)
