@@ -18,6 +18,7 @@ PHASES = (
     ("invariants/clock", "stats"),
     ("invariants/look", "stats"),
     ("status/survey", "stats"),
+    ("status/reading", "stats"),
     ("status/glance", "stats"),
     ("invariants/", "fingerprints"),
     ("status/", "status file"),
