@@ -4,6 +4,7 @@ import _signal
 import ctypes
 import marshal
 import os
+import sys
 import signal
 from pathlib import Path
 
@@ -100,6 +101,8 @@ def test_a_job_inherits_no_libraries_that_only_others_need(script):
     script.run()
 
     loaded = set(script.lines("shown")[0].split())
+    if sys.version_info[:2] == (3, 12):
+        loaded.discard("math")  # pathlib's
     assert "_socket" in loaded
     assert not loaded & {
         "socket",
