@@ -4,8 +4,8 @@ import _signal
 import ctypes
 import marshal
 import os
-import sys
 import signal
+import sys
 from pathlib import Path
 
 from pipegraph.slaves import forks, messages, rehearsal
