@@ -281,16 +281,17 @@ class Run:
 
     def _drop_arrivals(self) -> None:
         """What is being read is not waited for; the generators that declared it end as others that are ended."""
-        for job in self._arrivals.drop(self._arrivals.makers()):
-            self._slave.discard(job)
-            self._on_event(JobStopped(job))
+        self._end_generators(self._arrivals.drop(self._arrivals.makers()))
         self._drop_held([event.job for event in self._held])
 
     def _drop_held(self, jobs: Iterable[JobId]) -> None:
         """These generators, which slaves do not follow yet, end as others that are ended."""
         dropped = [event.job for event in self._held if event.job in jobs]
         self._held = [event for event in self._held if event.job not in jobs]
-        for job in dropped:
+        self._end_generators(dropped)
+
+    def _end_generators(self, jobs: Iterable[JobId]) -> None:
+        for job in jobs:
             self._slave.discard(job)
             self._on_event(JobStopped(job))
 
