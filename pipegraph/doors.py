@@ -13,7 +13,8 @@ from types import ModuleType
 from typing import Any
 
 from . import errors, graph, jobs
-from .coordinator import LocalSystem, cores_of_this_process
+from .machine.capacity import cores_of_this_process
+from .machine.local_system import LocalSystem
 
 
 class _Util(ModuleType):

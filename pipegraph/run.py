@@ -26,7 +26,7 @@ from . import __version__
 from .arrivals import Arrival, Arrivals
 from .caches import Caches
 from .changes import Changes
-from .coordinator import Coordinator, memory_of_this_machine
+from .coordinator import Coordinator
 from .dialogue import Dialogue
 from .engine import DropProduct, EndRun, Engine, Instruction, StartJob, WithdrawJob
 from .errors import StatusWriteError
@@ -54,6 +54,7 @@ from .events import (
     Warned,
 )
 from .graph import INTERACTIVE, Graph
+from .machine.capacity import memory_of_this_machine
 from .model import (
     NO_GROWTH,
     NOTHING_OPENED,

@@ -15,9 +15,9 @@ import time
 from typing import Any, NoReturn
 
 from . import wishes
-from .coordinator import LocalSystem
 from .errors import CommunicationFailure, JobContractError, PyPipeGraphError, RuntimeError
 from .graph import Graph, check_isolation, current, current_or_none, set_current
+from .machine.local_system import LocalSystem
 from .model import Place
 from .targets import check_all_named, names_of
 

@@ -6,6 +6,7 @@ import pytest
 from engine_world import spec_of
 from streams import BEGAN_AT, FAILURE, NEVER, board_after, ended, grew, made, many, outputs, seen, started
 
+from pipegraph.estimates import Estimate
 from pipegraph.events import (
     GraphGrew,
     JobBlocked,
@@ -19,7 +20,7 @@ from pipegraph.events import (
 )
 from pipegraph.model import Counts
 from pipegraph.watchers.board import JobState
-from pipegraph.watchers.overview import SHOWN_JOBS, Estimate, Overview
+from pipegraph.watchers.overview import SHOWN_JOBS, Overview
 
 
 def test_each_job_is_counted_once_where_it_is():

@@ -3,7 +3,8 @@
 import pytest
 from engine_world import spec_of
 
-from pipegraph.coordinator import OVERTAKES_PER_CORE, SHARED_AHEAD_PER_CORE, SHORT_SECONDS, Coordinator, LocalSystem
+from pipegraph.coordinator import OVERTAKES_PER_CORE, SHARED_AHEAD_PER_CORE, SHORT_SECONDS, Coordinator
+from pipegraph.machine.local_system import LocalSystem
 
 
 def job(name, kind="output", **more):

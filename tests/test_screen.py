@@ -9,8 +9,9 @@ from rich.console import Console
 from streams import BEGAN_AT, board_after, ended, grew, many, outputs, seen, started
 
 from pipegraph.errors import shown
+from pipegraph.estimates import Estimate
 from pipegraph.model import Counts
-from pipegraph.watchers.overview import Estimate, FailedJob, RunningJob
+from pipegraph.watchers.overview import FailedJob, RunningJob
 from pipegraph.watchers.screen import Live, clock, failed_answer, input_row, running_answer, status_answer
 
 SCREENS = Path(__file__).parent / "screens"

@@ -11,6 +11,7 @@ import pytest
 from engine_world import spec_of
 
 from pipegraph.engine import Engine
+from pipegraph.estimates import Estimate, Estimates
 from pipegraph.events import GraphGrew, JobStarted, JobSucceeded
 from pipegraph.graph import Graph
 from pipegraph.invariants import files
@@ -30,8 +31,6 @@ from pipegraph.model import (
     usual_spec,
 )
 from pipegraph.status import StatusFile, index, records, store
-from pipegraph.watchers.estimates import Estimates
-from pipegraph.watchers.overview import Estimate
 
 A, B, C = (combine([text]) for text in "abc")
 HERE = Place("script.py", 1)

@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..engine import Engine, Fate, Prospect, StartJob
+from ..estimates import Estimate, Estimates
 from ..events import GraphGrew
 from ..explanations import Change
 from ..model import Failure, Fingerprint, InputId, JobId, JobSpec, Place, Reason, ReasonKind, Role
-from ..watchers.estimates import Estimates
-from ..watchers.overview import Estimate
 from . import wording
 from .changes import Changes
 from .names import Names

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..engine import Fate
 from ..errors import shown
+from ..estimates import Estimate
 from ..explanations import Change
 from ..model import JobSpec, Role
-from ..watchers.overview import Estimate
 from ..watchers.wording import because_of, duration, named
 
 if TYPE_CHECKING:

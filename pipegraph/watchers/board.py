@@ -11,6 +11,7 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from ..estimates import Estimates
 from ..events import (
     Event,
     FilesRead,
@@ -30,7 +31,6 @@ from ..events import (
     StopRequested,
 )
 from ..model import Counts, InputId, JobId, JobSpec, Reason, Role, Sighting
-from .estimates import Estimates
 from .overview import SHOWN_JOBS, FailedJob, Overview, RunningJob
 from .wording import headline_of, reading_of
 

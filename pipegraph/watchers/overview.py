@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
+from ..estimates import Estimate
 from ..model import JobId
 
 SHOWN_JOBS = 200
@@ -45,20 +46,6 @@ class FailedJob(NamedTuple):
     headline: str
     blocked: int
     file: str = ""
-
-
-class Estimate(NamedTuple):
-    """How long the run may still take: at most, since some of the waiting jobs may turn out to be up to date.
-
-    Attributes
-    ----------
-    known, guessed
-        Jobs whose times are recorded; jobs whose times are the average of others.
-    """
-
-    seconds: float
-    known: int
-    guessed: int
 
 
 class Overview(NamedTuple):

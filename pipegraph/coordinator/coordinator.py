@@ -7,11 +7,10 @@ a job that wants all cores gets them in the end.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from typing import NamedTuple
 
-from .model import Failure, FailureKind, Grant, JobId, JobSpec, Role
+from ..model import Failure, FailureKind, Grant, JobId, JobSpec, Role
 
 SHORT_SECONDS = 0.02
 """Where jobs take less than this, it pays to save the way from a slave to the master and back."""
@@ -21,51 +20,6 @@ SHARED_AHEAD_PER_CORE = 8
 
 OVERTAKES_PER_CORE = 4
 """How many later jobs, per core, may start before one that does not fit; then the cores are left to run empty."""
-
-
-def cores_of_this_process() -> int:
-    """Cores that the scheduler lets this process use (sched_getaffinity(2))."""
-    return len(os.sched_getaffinity(0))
-
-
-def memory_of_this_machine() -> int:
-    """Physical memory in bytes."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-class LocalSystem:
-    """What one run may use of this machine.
-
-    Parameters
-    ----------
-    max_cores_to_use
-        Cores; None: all that this process may use.
-    profile, interactive
-        Taken for the sake of old scripts.
-
-    Attributes
-    ----------
-    cores_available
-        Cores of the next run; may be set before it.
-    timeout
-        Seconds; for old scripts, without effect.
-    """
-
-    def __init__(self, max_cores_to_use: int | None = None, profile: bool = False, interactive: bool = True) -> None:
-        if max_cores_to_use is None:
-            max_cores_to_use = cores_of_this_process()
-        if not isinstance(max_cores_to_use, int) or max_cores_to_use < 1:
-            raise ValueError(f"max_cores_to_use must be a whole number of at least 1, not {max_cores_to_use!r}")
-        self.max_cores_to_use = max_cores_to_use
-        self.cores_available = max_cores_to_use
-        self.profile = profile
-        self.interactive = interactive
-        self.timeout = 5
-
-    @property
-    def cores(self) -> int:
-        """That the next run will use."""
-        return max(1, min(self.cores_available, self.max_cores_to_use))
 
 
 class _Needs(NamedTuple):

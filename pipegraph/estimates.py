@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
-from ..model import JobId, JobSpec, Past, Place
-from .overview import Estimate
+from .model import JobId, JobSpec, Past, Place
+
+
+class Estimate(NamedTuple):
+    """How long the run may still take: at most, since some of the waiting jobs may turn out to be up to date.
+
+    Attributes
+    ----------
+    known, guessed
+        Jobs whose times are recorded; jobs whose times are the average of others.
+    """
+
+    seconds: float
+    known: int
+    guessed: int
 
 
 class Estimates:
