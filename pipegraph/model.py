@@ -123,6 +123,14 @@ class JobSpec(NamedTuple):
         Of output jobs whose results are kept to be brought back.
     shares_process
         It may run in a process that other jobs have run in.
+    resources
+        What it takes of named resources while it runs: names, sorted, and how many.
+    is_exclusive
+        No other job runs beside it.
+    retries, retry_seconds
+        How often it is tried again if it fails, and how long after that.
+    uses_jobserver
+        Programs that it starts may take cores that are to spare.
     """
 
     id: JobId
@@ -149,6 +157,11 @@ class JobSpec(NamedTuple):
     is_wanted: bool = False
     store: Store | None = None
     shares_process: bool = False
+    resources: tuple[tuple[str, int], ...] = ()
+    is_exclusive: bool = False
+    retries: int = 0
+    retry_seconds: float = 0.0
+    uses_jobserver: bool = False
 
     @property
     def is_transparent(self) -> bool:
