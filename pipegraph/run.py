@@ -28,7 +28,7 @@ from .caches import Caches
 from .changes import Changes
 from .coordinator import Coordinator
 from .dialogue import Dialogue
-from .engine import DropProduct, EndRun, Engine, Instruction, StartJob, WithdrawJob
+from .engine import DropProduct, EndRun, Engine, Fate, Instruction, StartJob, WithdrawJob
 from .errors import StatusWriteError
 from .events import (
     Event,
@@ -68,6 +68,7 @@ from .model import (
     ReasonKind,
     Role,
     Specs,
+    UsualSpec,
 )
 from .outcomes import error_of_run
 from .placeholders import filled, numbers_of
@@ -522,6 +523,8 @@ class Run:
                 continue
             for instruction in instructions:
                 self._carry_out(instruction)
+        if isinstance(event, GraphGrew):
+            self._refuse_what_never_fits(event.jobs)
         # Told only now: what follows from it may take back what has just been carried out.
         while self._refused:
             job = next(iter(self._refused))
@@ -536,7 +539,10 @@ class Run:
                 self._coordinator.submit(spec)
             else:
                 self._refused[instruction.job] = objection
-        elif isinstance(instruction, (JobNotNeeded, JobBlocked, Warned)):
+        elif isinstance(instruction, (JobNotNeeded, JobBlocked)):
+            self._refused.pop(instruction.job, None)
+            self._show(instruction)
+        elif isinstance(instruction, Warned):
             self._show(instruction)
         elif isinstance(instruction, JobFailed):
             self._failures.append((instruction, self._specs[instruction.job]))
@@ -549,6 +555,17 @@ class Run:
             self._drop(self._specs[instruction.job])
         elif isinstance(instruction, EndRun):
             self._is_over = True
+
+    def _refuse_what_never_fits(self, specs: Iterable[JobSpec]) -> None:
+        """Of jobs that need more than there is, those that are certain to run fail before any starts."""
+        objections = {}
+        for spec in specs:
+            if type(spec) is not UsualSpec and (objection := self._coordinator.objection_to(spec)) is not None:
+                objections[spec.id] = objection
+        if objections:
+            prospects = self._engine.prospects()
+            must = [job for job in objections if job in prospects and prospects[job].fate is Fate.MUST]
+            self._refused.update({job: objections[job] for job in must})
 
     def _note_up_to_date(self, jobs: list[JobId]) -> None:
         for first in range(0, len(jobs), _SHOWN_AT_ONCE):

@@ -1272,3 +1272,30 @@ def test_each_new_job_is_looked_at_once_however_many_ways_lead_to_it():
 
 def test_no_two_states_are_one():
     assert len(set(State)) == len(State.__members__)
+
+
+@pytest.mark.parametrize("waits_for", ["fingerprint", "product", "need"])
+def test_a_job_that_can_never_run_fails_before_its_turn(waits_for):
+    ways = {"p": ("output", ""), "t": ("temp", "p"), "a": ("output", "t"), "b": ("output", "a")}
+    told = Told(*[spec_of(name, kind, tuple(inputs)) for name, (kind, inputs) in ways.items()])
+    victim = {"fingerprint": "a", "product": "b", "need": "t"}[waits_for]
+    blocked = {"t": ["a", "b"], "a": ["b"], "b": []}[victim]
+    if waits_for == "product":
+        told.runs("p", "p")
+        told.starts("t")
+
+    assert told.fails(victim) == [JobBlocked(job, victim) for job in blocked]
+    if waits_for == "product":
+        assert told.succeeds("t", "t") == [start("a", NEVER_MADE)]
+        assert told.runs("a", "a") == [DropProduct("t"), EndRun()]
+    else:
+        assert told.runs("p", "p") == [JobNotNeeded("t"), EndRun()] if victim == "a" else [EndRun()]
+
+
+def test_a_generator_may_add_inputs_to_a_job_that_failed_before_its_turn():
+    told = Told(spec_of("g", "generator"), spec_of("a", "output", ("g",)))
+    told.fails("a")
+    told.starts("g")
+    growth = Growth((spec_of("n", "output"),), (("a", "n"),))
+
+    assert told.engine.objection_to(JobSucceeded("g", growth=growth)) is None

@@ -83,11 +83,11 @@ def test_invariants_may_come_after_what_depends_on_them():
 
 
 def test_a_failure_of_a_job_that_was_not_to_run_is_an_error():
-    engine = Engine()
-    engine.handle(GraphGrew((spec_of("a", "output"), spec_of("b", "output", ("a",))), (), None, {}, {}, {}, {}))
+    told = Told(spec_of("a", "output"))
+    told.runs("a", "a")
 
     with pytest.raises(RuntimeException, match="not to run"):
-        engine.handle(JobFailed("b", Failure(FailureKind.RAISED, "builtins.ValueError", "no")))
+        told.engine.handle(JobFailed("a", Failure(FailureKind.RAISED, "builtins.ValueError", "no")))
 
 
 def test_nothing_is_made_for_a_generated_temporary_file_that_nobody_needs():

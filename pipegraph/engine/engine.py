@@ -268,9 +268,12 @@ class Engine:
 
     def _on_failed(self, event: JobFailed) -> None:
         job = self._ledger.number_of[event.job]
-        if self._ledger.state[job] not in (READY, RUNNING):
+        state = self._ledger.state[job]
+        if state in (READY, RUNNING):
+            self._active -= 1
+        elif state not in (WAITING, REQUIRED, State.VALID, State.UNWANTED):
+            # (What waits may be refused before its turn comes.)
             raise RuntimeException("a job failed that was not to run", [("job", event.job)])
-        self._active -= 1
         self._has_failures = True
         self._ledger.state[job] = State.FAILED
         self._end_badly(job)

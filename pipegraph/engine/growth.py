@@ -96,8 +96,8 @@ def _below(ledger: Ledger, generator: int) -> Callable[[int], bool]:
             one = stack[-1]
             if one in known:
                 stack.pop()
-            elif ledger.state[one] not in (State.WAITING, State.BLOCKED):
-                # (What a failure blocked may have waited for the generator as well.)
+            elif ledger.state[one] not in (State.WAITING, State.BLOCKED, State.FAILED):
+                # (What a failure blocked, or was refused before its turn, may have waited for the generator as well.)
                 known[one] = False
             else:
                 inputs = [number for name in ledger.inputs[one] if (number := ledger.number(name)) is not None]

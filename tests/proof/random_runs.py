@@ -13,7 +13,7 @@ from typing import Any
 
 import pipegraph as ppg
 from pipegraph.coordinator import Coordinator
-from pipegraph.engine import StartJob
+from pipegraph.engine import Fate, StartJob
 from pipegraph.events import GraphGrew, JobFailed, JobsLost, JobStarted, JobSucceeded
 from pipegraph.model import Failure, FileRecord, Growth, JobSpec, Past, Reason, ReasonKind, Role, Trace
 
@@ -158,12 +158,22 @@ class LargeRun(Run):
 
     def _tell(self, event: Any) -> None:
         super()._tell(event)
+        if isinstance(event, GraphGrew):
+            self._refuse_what_never_fits(event)
         while self.refused:
             name = next(iter(self.refused))
-            del self.ready[name]
+            self.ready.pop(name, None)
             self.outcome[name] = "failed"
             self.mishaps["too demanding"] += 1
             self._tell(JobFailed(name, self.refused.pop(name)))
+
+    def _refuse_what_never_fits(self, event: GraphGrew) -> None:
+        prospects = self.engine.prospects()
+        for spec in event.jobs:
+            objection = self.coordinator.objection_to(spec)
+            if objection is not None and spec.id in prospects and prospects[spec.id].fate is Fate.MUST:
+                self.mishaps["refused early"] += spec.id not in self.ready
+                self.refused[spec.id] = objection
 
     def _withdraw(self, name: str) -> None:
         super()._withdraw(name)
@@ -352,6 +362,7 @@ class LargeRun(Run):
             self.files.pop(path, None)
 
     def _note(self, name: str, outcome: str) -> None:
+        self.refused.pop(name, None)
         if self.has_lost and self.outcome.get(name) == "succeeded":
             self.outcome[name] = "succeeded" if outcome == "not needed" else outcome
         else:
