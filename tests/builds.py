@@ -1,4 +1,4 @@
-"""Programs that understand GNU make's jobserver, as they are on this machine, and how many of their recipes ran at once."""
+"""Programs that understand GNU make's jobserver, as they are here, and how many of their recipes ran at once."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from pipegraph.machine.makeflags import MakeFlags, is_plain
         ("", "", (), (), "", None),
         (" -j3 --jobserver-auth=3,4", "", (), (), "3,4", 3),
         (r" -j3 --jobserver-auth=3,4 -- X=a\ b$$$$c\\d", "", (), (r"X=a\ b$$$$c\\d",), "3,4", 3),
-        ("ks -j2 --jobserver-auth=fifo:/tmp/GMfifo1 --no-print-directory", "ks", ("--no-print-directory",), (), "fifo:/tmp/GMfifo1", 2),
+        ("ks -j2 --jobserver-auth=fifo:/tmp/GM1 --trace", "ks", ("--trace",), (), "fifo:/tmp/GM1", 2),
         (" --jobserver-fds=5,6 -j", "", (), (), "5,6", None),
         (" --jobserver-auth=1,2 --jobserver-auth=fifo:/a --jobserver-auth=7,8", "", (), (), "7,8", None),
         (" -j4 --jobserver-auth=-2,-2", "", (), (), "-2,-2", 4),
