@@ -289,6 +289,15 @@ def test_a_folder_that_makeflags_cannot_name_is_replaced(tmp_path, name):
     assert not own.exists()
 
 
+def test_a_pipe_that_somebody_removed_is_no_trouble_at_the_end(lend):
+    lending = lend()
+    os.unlink(lending.begin("job").path)
+
+    lending.end("job")
+
+    assert os.path.exists(lending.begin("next").path)
+
+
 def test_a_folder_that_is_gone_is_an_error_of_the_system(tmp_path):
     lending = Lending(str(tmp_path / "gone"), 3, Style.FIFO)
 

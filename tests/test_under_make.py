@@ -9,6 +9,7 @@ import select
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import pytest
@@ -232,6 +233,7 @@ def test_all_goes_back_when_it_is_closed_or_forgotten(pipe, borrow):
 def test_a_fork_gives_nothing_back(pipe, borrow, way):
     source = pipe(b"ab")
     borrowing = borrow(source)
+    number = borrowing.fileno()
     assert borrowing.claim(3)
 
     pid = os.fork()
@@ -244,17 +246,16 @@ def test_a_fork_gives_nothing_back(pipe, borrow, way):
             elif way == "close":
                 borrowing.close()
             elif way == "exit":
-                borrowing._end.atexit = True
-                import weakref
-
                 weakref.finalize._exitfunc()
             else:
                 del borrowing
                 gc.collect()
-        finally:
-            os._exit(0)
+            is_open = os.path.exists(f"/proc/self/fd/{number}")
+            os._exit(1 if is_open and way == "close_in_fork" else 0)
+        except BaseException:
+            os._exit(2)
 
-    wait(pid)
+    assert wait(pid) == 0
     assert source.inside() == b""
     borrowing.release(3)
     assert sorted(source.inside()) == sorted(b"ab")

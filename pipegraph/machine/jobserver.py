@@ -180,7 +180,7 @@ class Lending:
         if self._pipe >= 0:
             os.close(self._pipe)
         self._pipe = -1
-        self._path = self._own_folder = ""
+        self._own_folder = ""
         self._offered = self._lent = 0
 
     def close(self) -> None:
