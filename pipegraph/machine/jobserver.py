@@ -6,8 +6,8 @@ pipe, and how many bytes were put into it; knows nothing of what runs, and decid
 many cores are to spare. The pipe is there as long as a job uses it. With the last of them it is removed, and with it
 all that killed programs had taken, or faulty ones had written too many: the next job begins with a new one.
 
-Programs share if they are left to choose how many they run at once: ``make``, ``ninja``, ``cargo build``; who says
-``make -j8`` gets eight (which make says is *forced in submake*).
+Programs share if they are left to choose how many they run at once: ``make``, ``ninja``, ``cargo build``. Who says
+``make -j8`` gets eight, and with ``make -j`` all there are: make warns then that this is *forced in submake*.
 
 Notes
 -----
