@@ -197,7 +197,7 @@ def test_version_1_tells_of_limits_above_what_a_container_sees(tree):
         "memory/memory.stat", f"cache 1\nhierarchical_memory_limit {GIB}"
     )
 
-    assert tree.memory == (GIB, "/docker/1/")
+    assert tree.memory == (GIB, "/docker/1")
 
 
 @pytest.mark.parametrize(

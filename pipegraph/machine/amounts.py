@@ -38,8 +38,8 @@ def bytes_of(given: object) -> int:
             raise _refused(given)
         whole, parts, unit = found.groups(default="")
         is_decimal = "i" not in unit.lower() and given.rstrip().lower().endswith("b")
-        factor: int = (1000 if is_decimal else 1024) ** _POWER[unit[:1].lower()]
-        amount = int(whole + parts) * factor // 10 ** len(parts)
+        factor = (1000 if is_decimal else 1024) ** _POWER[unit[:1].lower()]
+        amount: int = int(whole + parts) * factor // 10 ** len(parts)
     elif isinstance(given, bool):
         raise _refused(given)
     elif isinstance(given, float) and given.is_integer():

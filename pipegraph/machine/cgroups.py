@@ -92,13 +92,14 @@ def groups_of(controller: str, proc: str = "/proc") -> list[Group]:
         if controllers and controller not in controllers.split(","):
             continue
         version = 1 if controllers else 2
-        chains: list[list[Group]] = [
+        chains = [
             list(mount.groups_from(path))
             for mount in mounts
             if mount.version == version and (version == 2 or controller in mount.options)
         ]
         # The same hierarchy may be mounted twice, once from further up.
-        found += max(chains, key=lambda chain: len(chain), default=[])
+        longest = max(chains, key=len, default=[])
+        found += longest
     return found
 
 
@@ -140,7 +141,7 @@ class _Mount(NamedTuple):
         for depth in range(len(names), -1, -1):
             directory = os.path.join(self.point, *names[:depth])
             if os.path.isdir(directory):
-                yield Group(directory, root + "/" + "/".join(names[:depth]), self.version)
+                yield Group(directory, "/".join([root, *names[:depth]]) or "/", self.version)
 
 
 def _unescaped(text: str) -> str:
