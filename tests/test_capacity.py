@@ -214,6 +214,7 @@ def test_version_1_tells_of_limits_above_what_a_container_sees(tree):
 )
 def test_in_a_container_the_top_that_is_mounted_counts(tree, root, path):
     tree.mount("v2", root=root).belong(f"0::{path}").put("v2/memory.max", GIB).put("v2/2/memory.max", 1)
+    tree.put("memory.max", 1)  # outside of the mount
 
     assert tree.memory[0] == GIB
 
@@ -373,6 +374,12 @@ def test_the_environment_restricts_what_a_script_asks_for(large):
     assert found.limits == "2 cores (of 64: PIPEGRAPH_CORES), 3 GB (of 64 GB: PIPEGRAPH_MEMORY)"
 
 
+def test_a_restriction_counts_also_where_it_is_more_than_there_is_and_less_than_was_asked(large):
+    found = large({**SLURM, "SLURM_CPUS_PER_TASK": "8", "PIPEGRAPH_CORES": "16"}, Grant(300, "the script"))
+
+    assert found.limits == "16 cores (PIPEGRAPH_CORES; there are 8: SLURM_CPUS_PER_TASK), 64 GB"
+
+
 BAD = [*(("PIPEGRAPH_CORES", each) for each in ("0", "-7", "1.5", "many", "1e3", "٣")), ("PIPEGRAPH_MEMORY", "lots")]
 
 
@@ -419,11 +426,11 @@ def test_a_resource_coordinator_and_cores_or_memory_are_one_too_many(given):
 def test_a_local_system_is_what_there_is_when_it_is_asked(monkeypatch):
     system = LocalSystem()
     monkeypatch.delenv("PIPEGRAPH_CORES", raising=False)
-    unrestricted = system.cores
+    unrestricted = system.cores, capacity().cores
     monkeypatch.setenv("PIPEGRAPH_CORES", "1")
     monkeypatch.setenv("PIPEGRAPH_MEMORY", "1GB")
 
-    assert unrestricted == capacity({}).cores
+    assert unrestricted[0] == unrestricted[1]
     assert (system.cores, system.memory_bytes, system.cores_available) == (1, 10**9, 1)
 
 
