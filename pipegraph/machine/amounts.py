@@ -6,7 +6,7 @@ import operator
 import re
 
 _POWER = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
-_AMOUNT = re.compile(r"([0-9]{1,20})(?:\.([0-9]{0,20}))?\s*(?:([kmgt]i?)?b?|bytes?)", re.IGNORECASE | re.ASCII)
+_AMOUNT = r"([0-9]{1,20})(?:\.([0-9]{0,20}))?\s*(?:([kmgt]i?)?b?|bytes?)"
 _MOST_BYTES = (1 << 63) - 1
 """What a counter of the kernel holds."""
 
@@ -33,7 +33,7 @@ def bytes_of(given: object) -> int:
     byte are left out.
     """
     if isinstance(given, str):
-        found = _AMOUNT.fullmatch(given.strip())
+        found = re.fullmatch(_AMOUNT, given.strip(), re.IGNORECASE | re.ASCII)
         if found is None:
             raise _refused(given)
         whole, parts, unit = found.groups(default="")

@@ -10,7 +10,6 @@ from typing import NamedTuple
 from ..errors import JobContractError
 from .amounts import bytes_of, size_of
 from .batch import Grant, granted_cores, granted_memory
-from .cgroups import core_quota, groups_of, memory_limit
 
 CORES_VARIABLE = "PIPEGRAPH_CORES"
 MEMORY_VARIABLE = "PIPEGRAPH_MEMORY"
@@ -73,6 +72,8 @@ def capacity(
 
     ``RLIMIT_AS`` and ``RLIMIT_DATA`` don't count: they hold for each process, and say nothing of many together.
     """
+    from .cgroups import core_quota, groups_of, memory_limit  # not needed to import pipegraph
+
     # Of several that say the same the first is named: who asked for it rather than who sees to it.
     core_grants = granted_cores(environ)
     quota = core_quota(groups_of("cpu", proc))
