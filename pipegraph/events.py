@@ -40,6 +40,10 @@ class RunBegan(NamedTuple):
         Unique among all runs: time, host and process.
     at
         Seconds since 1970.
+    memory_bytes
+        That all jobs together may use; 0: not known.
+    limits
+        Cores and memory, and who restricts them, in words; empty: nobody does.
     """
 
     run_id: str
@@ -51,6 +55,8 @@ class RunBegan(NamedTuple):
     cores: int
     jobs: int
     version: str
+    memory_bytes: int = 0
+    limits: str = ""
 
 
 class GraphGrew(NamedTuple):

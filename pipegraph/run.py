@@ -54,7 +54,6 @@ from .events import (
     Warned,
 )
 from .graph import INTERACTIVE, Graph
-from .machine.capacity import memory_of_this_machine
 from .model import (
     NO_GROWTH,
     NOTHING_OPENED,
@@ -113,7 +112,8 @@ class Run:
         self._log_folder = log_folder
         self._script = graph.script_name() or INTERACTIVE
         self._specs = Specs(self._declared)
-        self._coordinator = Coordinator(graph.rc.cores, memory_of_this_machine())
+        self._capacity = graph.rc.capacity()
+        self._coordinator = Coordinator(self._capacity.cores, self._capacity.memory_bytes)
         self._engine = Engine()
         self._began_at = began_at
         self._began = time.monotonic()
@@ -727,6 +727,8 @@ class Run:
             self._coordinator.cores,
             sum(1 for spec in self._declared if spec.role is not Role.INVARIANT),
             __version__,
+            self._capacity.memory_bytes,
+            self._capacity.limits,
         )
 
     def _show_end(self) -> None:

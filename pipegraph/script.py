@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from . import wishes
 from .errors import CommunicationFailure, JobContractError, PyPipeGraphError, RuntimeError
 from .graph import Graph, check_isolation, current, current_or_none, set_current
-from .machine.local_system import LocalSystem
+from .machine.local_system import LocalSystem, chosen_system
 from .model import Place
 from .targets import check_all_named, names_of
 
@@ -39,13 +39,15 @@ def new_pipegraph(
     log_port: int | None = _LOG_PORT,
     strict: bool = False,
     isolation: str = "process",
+    cores: int | None = None,
+    memory: int | str | None = None,
 ) -> Graph:
     """Begin a graph, which all jobs made from now on join.
 
     Parameters
     ----------
     resource_coordinator
-        How many cores there are; all that this process may use, if not given.
+        How many cores and how much memory there are; all that this process may use, if not given.
     quiet
         Only failures and warnings on stderr.
     invariant_status_filename
@@ -68,13 +70,17 @@ def new_pipegraph(
     isolation
         ``"shared"``: callbacks that make files, and of which nothing else is said, run many in one process, one after
         the other; docs/isolation.rst. ``"process"``: each job in its own.
+    cores, memory
+        What all jobs together may use, instead of a resource coordinator; memory in bytes, or text like ``"64GB"``
+        (`machine.amounts.bytes_of`). The environment variables ``PIPEGRAPH_CORES`` and ``PIPEGRAPH_MEMORY`` can make it
+        less.
 
     Raises
     ------
     TypeError
         A resource coordinator of another kind.
     JobContractError
-        What is no port, no strictness, or no isolation; or a graph runs.
+        What is no port, no strictness, no isolation, no cores or no memory; or a graph runs.
     """
     if resource_coordinator is not None and not isinstance(resource_coordinator, LocalSystem):
         raise TypeError(
@@ -89,7 +95,7 @@ def new_pipegraph(
         )
     graph = Graph(
         _run,
-        resource_coordinator or LocalSystem(),
+        resource_coordinator,
         quiet,
         os.fspath(invariant_status_filename),
         dump_graph,
@@ -99,6 +105,7 @@ def new_pipegraph(
         log_level,
         log_port,
     )
+    graph.rc = chosen_system(resource_coordinator, cores, memory, graph.place_of_caller())
     graph.log_port = _checked_port(graph)
     graph.strict = _checked_strictness(graph, strict)
     check_isolation(isolation, graph, "new_pipegraph")
@@ -185,8 +192,7 @@ def _run(graph: Graph, dry_run: bool, targets: Any, changed: Any) -> Any:
         graph.forget_outcomes()
     graph.wishes = wished._replace(forced=tuple(names_of(wished.forced, graph.maker)))
     targets = wished.targets or targets
-    if wished.cores:
-        graph.rc.cores_available = graph.rc.max_cores_to_use = wished.cores
+    graph.rc.cores_of_command = wished.cores
     graph.resolve(None if targets is None else names_of(targets, graph.maker))
     if wished.forced and not any(kind.is_generator for kind in graph.kinds()):
         check_all_named(graph.wishes.forced, graph.specs(), where, "forced")

@@ -415,7 +415,7 @@ def test_the_run_says_what_is_being_read_and_the_log_what_was(held: Held) -> Non
     large_file(held.folder / "large_slow", 200_000_000)
     held.script.write(USE)
     process = held.script.start()
-    wait_until(lambda: "pipegraph: reading 1 file, 0 MB of 200 MB" in held.script.stderr)
+    wait_until(lambda: "pipegraph: reading 1 file, 0 bytes of 200 MB" in held.script.stderr)
     held.let_go()
 
     assert process.wait(60) == 0

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 
 from ..errors import shown
+from ..machine.amounts import size_of
 from .scripts import add_script, script_of
-from .shared import add_status_file, counted, knowledge_of, size_of
+from .shared import add_status_file, counted, knowledge_of
 
 _DIFFERENT = 1
 

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import shown
-from .shared import NOT_CONFIRMED, add_status_file, counted, is_confirmed, knowledge_of, size_of, tell, writing
+from ..machine.amounts import size_of
+from .shared import NOT_CONFIRMED, add_status_file, counted, is_confirmed, knowledge_of, tell, writing
 
 if TYPE_CHECKING:
     from ..model import FileRecord

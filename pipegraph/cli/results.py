@@ -10,7 +10,8 @@ import time
 from typing import TYPE_CHECKING
 
 from ..errors import shown
-from .shared import NOT_CONFIRMED, NotThereError, counted, is_confirmed, size_of, tell
+from ..machine.amounts import size_of
+from .shared import NOT_CONFIRMED, NotThereError, counted, is_confirmed, tell
 
 if TYPE_CHECKING:
     from ..results.holdings import Held, Leftover

@@ -73,16 +73,6 @@ def writing(path: str, command: str) -> Iterator[StatusFile]:
         yield status
 
 
-def size_of(count: int) -> str:
-    """Bytes as people say them."""
-    size = float(count)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{count} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
-
-
 def counted(count: int, noun: str) -> str:
     """A number and its noun."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

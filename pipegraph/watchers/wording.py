@@ -27,6 +27,8 @@ from ..events import (
     StopRequested,
     Warned,
 )
+from ..machine.amounts import size_of
+from ..machine.capacity import cores_in_words
 from ..model import Counts, Failure, Frame, JobSpec, Origin, Place, Printed, Reason
 
 _SHOWN_REASONS = _SHOWN_FILES = 20
@@ -68,7 +70,7 @@ def line_of(event: Event, specs: Mapping[str, JobSpec]) -> str:
     if isinstance(event, FilesOpened):
         return f"undeclared  {named(specs.get(event.job), event.job)} {opened_files(event)}"
     if isinstance(event, FilesRead):
-        large = [f"{shown(each.path)} ({_size(each.size)})" for each in event.records if each.size >= _LARGE_BYTES]
+        large = [f"{shown(each.path)} ({size_of(each.size)})" for each in event.records if each.size >= _LARGE_BYTES]
         return f"read        {', '.join(large)}" if large else ""
     if isinstance(event, JobBlocked):
         return f"blocked     {named(specs.get(event.job), event.job)} because of {shown(event.culprit)}"
@@ -91,8 +93,10 @@ def line_of(event: Event, specs: Mapping[str, JobSpec]) -> str:
     if isinstance(event, StopRequested):
         return f"stopping    signal {event.signal}{', at once' if event.is_urgent else ''}"
     if isinstance(event, RunBegan):
+        memory = f", {size_of(event.memory_bytes)}" if event.memory_bytes else ""
+        means = shown(event.limits) or f"{cores_in_words(event.cores)}{memory}"
         return (
-            f"run began   {event.jobs} jobs of {shown(event.script)} in {shown(event.directory)}, {event.cores} cores, "
+            f"run began   {event.jobs} jobs of {shown(event.script)} in {shown(event.directory)}, {means}, "
             f"{event.host}, process {event.pid}, pipegraph {event.version}"
         )
     if isinstance(event, RunEnded):
@@ -123,11 +127,7 @@ def reading_of(event: FilesRead) -> str:
     if not event.left:
         return ""
     files = f"{event.left:,} file{'s' if event.left > 1 else ''}"
-    return f"reading {files}, {_size(event.done_bytes)} of {_size(event.all_bytes)}"
-
-
-def _size(size: int) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+    return f"reading {files}, {size_of(event.done_bytes)} of {size_of(event.all_bytes)}"
 
 
 def opened_files(event: FilesOpened) -> str:
