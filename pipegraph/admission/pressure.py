@@ -1,0 +1,173 @@
+"""Whether there is memory for one more job as things are, and who is ended before there is none.
+
+The coordinator shares out what a run may use; this looks at what is there, which others use, too, and jobs of which
+nothing is known. Owns what is expected of running jobs, and what they were last seen to hold. Ends nothing itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
+
+from ..model import JobId
+
+UNKNOWN_BYTES = 64 << 20
+"""What a job is taken to need, until more is seen, of which nothing is known."""
+
+LEAST_BYTES = 64 << 20
+"""A job that holds less is not ended: that would help nobody."""
+
+RESERVE_SHARE = 0.02
+"""Of all memory; what is left below that is left to the kernel."""
+
+SHORT_SHARE = 0.1
+"""Of all memory: where less is available, waiting for memory (PSI) counts."""
+
+WAITING_SHARE = 0.2
+"""Of the last ten seconds, in which somebody waited for memory: then it is short."""
+
+BYTES_PER_SECOND = 2 << 30
+"""About as much a process can take: the kernel clears each page that it gives out."""
+
+LEAST_SECONDS, MOST_SECONDS = 0.05, 1.0
+"""Between two looks."""
+
+AHEAD_SECONDS = 0.2
+"""It is time to act if nothing would be left after that, should memory go on to shrink as it does."""
+
+
+class Memory(Protocol):
+    """What is asked of the machine (machine.memory.Memory)."""
+
+    total: int
+
+    def available(self) -> int:
+        """Bytes that can be had now without swapping."""
+
+    def pressure(self) -> float | None:
+        """Share of the last ten seconds, 0 to 1, in which some process waited for memory."""
+
+
+class Room(NamedTuple):
+    """What a job may need that starts now.
+
+    Attributes
+    ----------
+    memory_bytes
+        At the most.
+    of_unknown
+        What one needs of which nothing is known.
+    """
+
+    memory_bytes: float
+    of_unknown: int
+
+
+class _Held(NamedTuple):
+    """Of a running job: when it began, what is expected of it, what it was last seen to hold, what is still to come."""
+
+    began: float
+    expected_bytes: int | None
+    seen_bytes: int
+    to_come: int
+
+
+class Pressure:
+    """Of one run.
+
+    Parameters
+    ----------
+    share_bytes
+        Of memory, of each core.
+    """
+
+    def __init__(self, memory: Memory, share_bytes: int) -> None:
+        self._memory = memory
+        self._of_unknown = min(share_bytes, UNKNOWN_BYTES)
+        self._share_bytes = share_bytes
+        self._reserve = int(memory.total * RESERVE_SHARE)
+        self._running: dict[JobId, _Held] = {}
+        self._to_come = 0
+        self._available = memory.available()
+        self._shrinks_by = 0.0
+        self._looked_at = -math.inf
+
+    def begin(self, job: JobId, expected_bytes: int | None, now: float) -> None:
+        """It starts."""
+        self._set(job, _Held(now, expected_bytes, 0, self._still_to_come(expected_bytes, 0)))
+
+    def end(self, job: JobId) -> None:
+        """It ended, however it did; nothing if it was not running."""
+        held = self._running.pop(job, None)
+        if held is not None:
+            self._to_come -= held.to_come
+
+    def see(self, job: JobId, seen_bytes: int) -> None:
+        """A running job was looked at."""
+        held = self._running.get(job)
+        if held is not None:
+            to_come = self._still_to_come(held.expected_bytes, seen_bytes)
+            self._set(job, held._replace(seen_bytes=seen_bytes, to_come=to_come))
+
+    def seen_bytes(self, job: JobId) -> int:
+        """What it held when it was last looked at."""
+        held = self._running.get(job)
+        return 0 if held is None else held.seen_bytes
+
+    def room(self, now: float) -> Room | None:
+        """What a job may need that starts now; None: anything, since nothing else runs."""
+        if not self._running:
+            return None
+        if now - self._looked_at >= LEAST_SECONDS:
+            self._look(now)
+        return Room(self._available - self._reserve - self._to_come, self._of_unknown)
+
+    def next_look(self) -> float:
+        """When `is_short` wants to be asked, on the same clock; infinite if nothing runs that could be ended."""
+        if len(self._running) < 2:
+            return math.inf
+        seconds = self._available / (BYTES_PER_SECOND * len(self._running))
+        return self._looked_at + min(MOST_SECONDS, max(LEAST_SECONDS, seconds))
+
+    def is_short(self, now: float) -> bool:
+        """Memory is about to run out: look at what runs, and then end the `victim`."""
+        self._look(now)
+        if len(self._running) < 2:
+            return False
+        if self._available - self._shrinks_by * AHEAD_SECONDS < self._reserve:
+            return True
+        if self._available > SHORT_SHARE * self._memory.total:
+            return False
+        return (self._memory.pressure() or 0.0) > WAITING_SHARE
+
+    def victim(self, jobs: Iterable[JobId]) -> JobId | None:
+        """The youngest of these that holds anything to speak of; None if nobody does, or if it is the only one that runs.
+
+        The oldest of all is not ended: somebody has to get on.
+        """
+        if len(self._running) < 2:
+            return None
+        oldest = min(self._running, key=lambda job: self._running[job].began)
+        candidates = [
+            job
+            for job in jobs
+            if job != oldest and job in self._running and self._running[job].seen_bytes >= LEAST_BYTES
+        ]
+        return max(candidates, key=lambda job: self._running[job].began, default=None)
+
+    def _look(self, now: float) -> None:
+        before, self._available = self._available, self._memory.available()
+        seconds = now - self._looked_at
+        self._shrinks_by = max(0.0, (before - self._available) / seconds) if seconds > 0 else 0.0
+        self._looked_at = now
+
+    def _still_to_come(self, expected_bytes: int | None, seen_bytes: int) -> int:
+        if expected_bytes is None:
+            expected_bytes = min(self._share_bytes, max(2 * seen_bytes, self._of_unknown))
+        return max(0, expected_bytes - seen_bytes)
+
+    def _set(self, job: JobId, held: _Held) -> None:
+        before = self._running.get(job)
+        self._to_come += held.to_come - (0 if before is None else before.to_come)
+        self._running[job] = held

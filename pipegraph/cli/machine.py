@@ -1,0 +1,95 @@
+"""``pipegraph status --machine``: the runs that share this machine, and what each holds."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from ..errors import shown
+from ..machine.amounts import size_of
+from .shared import counted, tell
+
+if TYPE_CHECKING:
+    from ..machine.looking import Share
+    from ..machine.sharing import Amounts
+
+_NOT_SHARED = 1
+
+
+def show(is_json: bool) -> int:
+    """Print who shares this machine now; the exit status.
+
+    Raises
+    ------
+    LedgerUnusable
+        What they share by can't be read.
+    """
+    from ..machine.looking import look
+    from ..machine.place import VARIABLE, place_of
+
+    place = place_of(os.environ)
+    if place is None:
+        tell(f"Nothing is shared: {VARIABLE} is off.")
+        return _NOT_SHARED
+    shares = look(place)
+    if is_json:
+        _print_json(shares)
+    elif not shares:
+        print(f"No run uses this machine (as far as {place.path} knows).")
+    else:
+        print("\n".join(_lines(shares)))
+    return 0
+
+
+def _print_json(shares: list[Share]) -> None:
+    import json
+
+    keys = ("pid", "user", "host", "script", "run", "since", "slave", "waiting_seconds")
+    amounts = ("capacity", "machine", "held", "wanted")
+    rows = [
+        {key: getattr(share, key) for key in keys}
+        | {name: None if (one := getattr(share, name)) is None else one._asdict() for name in amounts}
+        for share in shares
+    ]
+    json.dump(rows, sys.stdout, indent=2)
+    print()
+
+
+def _lines(shares: list[Share]) -> list[str]:
+    cores = max(share.machine.cores for share in shares)
+    memory_bytes = max(share.machine.memory_bytes for share in shares)
+    held = sum(share.held.cores for share in shares)
+    held_bytes = sum(share.held.memory_bytes for share in shares)
+    first = f"{counted(len(shares), 'run')} on {shown(shares[0].host)}: {held} of {counted(cores, 'core')} held"
+    first += f", and {size_of(held_bytes)} of {size_of(memory_bytes)}" if held_bytes else ""
+    rows = [("user", "pid", "since", "may use", "holds", "waits for", "script")]
+    rows += [
+        (
+            shown(share.user),
+            str(share.pid),
+            _moment(share.since),
+            counted(share.capacity.cores, "core"),
+            _amount(share.held),
+            "-" if share.wanted is None else f"{_amount(share.wanted)}, {_seconds(share.waiting_seconds)}",
+            shown(share.script),
+        )
+        for share in shares
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return [first, "", *("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)]
+
+
+def _amount(amount: Amounts) -> str:
+    text = counted(amount.cores, "core")
+    return f"{text}, {size_of(amount.memory_bytes)}" if amount.memory_bytes else text
+
+
+def _moment(since: float) -> str:
+    is_today = time.strftime("%F", time.localtime(since)) == time.strftime("%F")
+    return time.strftime("%H:%M" if is_today else "%F %H:%M", time.localtime(since))
+
+
+def _seconds(seconds: float) -> str:
+    return f"for {seconds:.0f} s" if seconds < 120 else f"for {seconds / 60:.0f} min"

@@ -1,0 +1,191 @@
+"""Whether there is memory for one more job, and who is ended before there is none; on a machine that is made up."""
+
+import math
+
+import pytest
+
+from pipegraph.admission.pressure import LEAST_BYTES, LEAST_SECONDS, UNKNOWN_BYTES, WAITING_SHARE, Pressure
+
+MB = 1 << 20
+GB = 1 << 30
+
+
+class Machine:
+    """What there is of memory, as a test wants it."""
+
+    def __init__(self, total=10 * GB):
+        self.total = self.free = total
+        self.waits: float | None = 0.0
+
+    def available(self):
+        return self.free
+
+    def pressure(self):
+        return self.waits
+
+
+@pytest.fixture
+def machine():
+    return Machine()
+
+
+@pytest.fixture
+def pressure(machine):
+    return Pressure(machine, 5 * GB)
+
+
+def room_of(pressure, now=0.0):
+    return pressure.room(now).memory_bytes
+
+
+def test_the_first_job_may_always_start(pressure, machine):
+    machine.free = 0
+
+    assert pressure.room(1.0) is None
+
+
+def test_what_running_jobs_will_still_take_is_not_there_for_others(pressure, machine):
+    before = machine.total * 0.98
+    pressure.begin("a", 4 * GB, 0.0)
+    assert room_of(pressure) == pytest.approx(before - 4 * GB)
+
+    pressure.see("a", 3 * GB)
+    machine.free -= 3 * GB
+    assert room_of(pressure, 1.0) == pytest.approx(before - 4 * GB)
+    pressure.see("a", 6 * GB)
+    machine.free -= 3 * GB
+    assert room_of(pressure, 2.0) == pytest.approx(before - 6 * GB)
+    machine.free += 6 * GB
+    pressure.end("a")
+    pressure.begin("b", 0, 3.0)
+    assert room_of(pressure, 3.0) == pytest.approx(before)
+
+
+def test_a_job_of_which_nothing_is_known_is_expected_to_grow_as_much_again(pressure, machine):
+    pressure.begin("a", None, 0.0)
+    before = machine.total * 0.98
+    assert pressure.room(0.0).of_unknown == UNKNOWN_BYTES
+    assert room_of(pressure) == pytest.approx(before - UNKNOWN_BYTES)
+
+    pressure.see("a", GB)
+    machine.free -= GB
+    assert room_of(pressure, 1.0) == pytest.approx(before - 2 * GB)
+
+
+def test_but_not_beyond_its_cores_share(pressure, machine):
+    pressure.begin("a", None, 0.0)
+    pressure.see("a", 4 * GB)
+    machine.free -= 4 * GB
+
+    assert room_of(pressure, 1.0) == pytest.approx(machine.total * 0.98 - 5 * GB)
+
+
+def test_where_cores_have_little_memory_each_an_unknown_job_is_expected_to_take_no_more():
+    pressure = Pressure(Machine(), 10 * MB)
+    pressure.begin("a", None, 0.0)
+
+    assert pressure.room(0.0).of_unknown == 10 * MB
+
+
+def test_memory_that_others_take_is_seen_at_the_next_look_and_not_each_time(pressure, machine):
+    pressure.begin("a", 0, 0.0)
+    first = room_of(pressure, 1.0)
+    machine.free -= GB
+
+    assert room_of(pressure, 1.0 + LEAST_SECONDS / 2) == first
+    assert room_of(pressure, 1.0 + LEAST_SECONDS) == first - GB
+
+
+def test_with_one_job_nobody_is_ended(pressure, machine):
+    pressure.begin("a", None, 0.0)
+    pressure.see("a", 9 * GB)
+    machine.free = 0
+
+    assert pressure.next_look() == math.inf
+    assert not pressure.is_short(1.0)
+    assert pressure.victim(["a"]) is None
+
+
+def two(pressure, first=GB, second=GB):
+    pressure.begin("old", None, 0.0)
+    pressure.begin("young", None, 1.0)
+    pressure.see("old", first)
+    pressure.see("young", second)
+
+
+def test_memory_is_short_when_next_to_nothing_is_left(pressure, machine):
+    two(pressure)
+    machine.free = machine.total // 10
+    assert not pressure.is_short(10.0)
+    assert not pressure.is_short(20.0)
+
+    machine.free = machine.total // 100
+    assert pressure.is_short(30.0)
+
+
+def test_memory_is_short_when_it_will_be_in_a_moment(pressure, machine):
+    two(pressure)
+    machine.free = 2 * GB
+    assert not pressure.is_short(10.0)
+
+    machine.free = GB
+    assert pressure.is_short(10.1)  # 10 GB a second, and 0.2 GB are for the kernel
+    assert not pressure.is_short(20.0)
+
+
+def test_memory_is_short_when_programs_wait_for_it_and_little_is_left(pressure, machine):
+    two(pressure)
+    machine.free, machine.waits = machine.total // 20, WAITING_SHARE * 2
+    pressure.is_short(9.0)
+    assert pressure.is_short(10.0)
+
+    machine.waits = None
+    assert not pressure.is_short(11.0)
+    machine.free, machine.waits = machine.total // 2, 1.0
+    assert not pressure.is_short(12.0)
+
+
+def test_the_youngest_is_ended_that_holds_anything_to_speak_of(pressure):
+    two(pressure)
+    pressure.begin("small", None, 2.0)
+    pressure.see("small", LEAST_BYTES - 1)
+
+    assert pressure.victim(["old", "young", "small"]) == "young"
+
+
+def test_the_oldest_is_never_ended(pressure):
+    two(pressure, first=8 * GB, second=0)
+
+    assert pressure.victim(["old", "young"]) is None
+
+
+def test_who_may_not_be_ended_is_not(pressure):
+    two(pressure)
+    pressure.begin("third", None, 2.0)
+    pressure.see("third", GB)
+
+    assert pressure.victim(["old", "young"]) == "young"
+
+
+def test_looks_come_the_sooner_the_less_is_left(pressure, machine):
+    two(pressure)
+    pressure.is_short(100.0)
+    assert pressure.next_look() == 101.0
+
+    machine.free = 2 * GB
+    pressure.is_short(200.0)
+    assert pressure.next_look() == pytest.approx(200.5)
+    machine.free = 0
+    pressure.is_short(300.0)
+    assert pressure.next_look() == pytest.approx(300 + LEAST_SECONDS)
+
+
+def test_what_ended_or_never_ran_is_forgotten(pressure):
+    two(pressure)
+    pressure.end("young")
+    pressure.end("young")
+    pressure.see("young", GB)
+
+    assert pressure.seen_bytes("young") == 0
+    assert pressure.seen_bytes("old") == GB
+    assert pressure.next_look() == math.inf
