@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from . import wishes
 from .errors import CommunicationFailure, JobContractError, PyPipeGraphError, RuntimeError
 from .graph import Graph, check_isolation, current, current_or_none, set_current
+from .jobs.resources import check_resources
 from .machine.local_system import LocalSystem
 from .model import Place
 from .targets import check_all_named, names_of
@@ -39,6 +40,7 @@ def new_pipegraph(
     log_port: int | None = _LOG_PORT,
     strict: bool = False,
     isolation: str = "process",
+    resources: dict[str, int] | None = None,
 ) -> Graph:
     """Begin a graph, which all jobs made from now on join.
 
@@ -68,13 +70,15 @@ def new_pipegraph(
     isolation
         ``"shared"``: callbacks that make files, and of which nothing else is said, run many in one process, one after
         the other; docs/isolation.rst. ``"process"``: each job in its own.
+    resources
+        What jobs may `use` beside cores and memory, by name, and how many there are: ``{"gpu": 2}``; docs/resources.rst.
 
     Raises
     ------
     TypeError
         A resource coordinator of another kind.
     JobContractError
-        What is no port, no strictness, or no isolation; or a graph runs.
+        What is no port, no strictness, no isolation, or no resources; or a graph runs.
     """
     if resource_coordinator is not None and not isinstance(resource_coordinator, LocalSystem):
         raise TypeError(
@@ -103,6 +107,7 @@ def new_pipegraph(
     graph.strict = _checked_strictness(graph, strict)
     check_isolation(isolation, graph, "new_pipegraph")
     graph.isolation = isolation
+    graph.resources = check_resources(resources, graph)
     if known is not None:
         graph.declared = known.declared
         known.collect_as_before()
