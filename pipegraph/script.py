@@ -71,7 +71,7 @@ def new_pipegraph(
         ``"shared"``: callbacks that make files, and of which nothing else is said, run many in one process, one after
         the other; docs/isolation.rst. ``"process"``: each job in its own.
     resources
-        What jobs may `use` beside cores and memory, by name, and how many there are: ``{"gpu": 2}``; docs/resources.rst.
+        What jobs may `use` beside cores and memory, and how many there are: ``{"gpu": 2}``; docs/resources.rst.
 
     Raises
     ------

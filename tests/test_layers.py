@@ -26,6 +26,7 @@ LAYERS = (
         "outcomes",
         "programs",
         "rendering",
+        "retries",
         "signals",
         "targets",
         "undeclared",

@@ -1,7 +1,7 @@
-"""What a job says of its needs: cores, memory, named resources, that it is to be alone, its time, and to be tried again.
+"""What a job says of its needs: cores, memory, named resources, to be alone, its time, and to be tried again.
 
-Owns these words and what is wrong with them. What comes of them is the coordinator's, the slave's and the run's. None of
-them is an input: to say something else makes nothing stale. What is rarely said stands on the class.
+Owns these words and what is wrong with them. What comes of them is the coordinator's, the slave's and the run's. None
+of them is an input: to say something else makes nothing stale. What is rarely said stands on the class.
 """
 
 from __future__ import annotations
@@ -197,8 +197,8 @@ class Needs:
     def _refuse_need(
         self, headline: str, given: object, mend: str = "", facts: Iterable[tuple[str, object]] = ()
     ) -> NoReturn:
-        job = f"{self.job_id} ({self.place})"
         where = self.graph.place_of_caller()
+        job = f"{self.job_id} ({getattr(self, 'place', where)})"
         raise JobContractError(headline, [("given", f"{given!r:.80}"), *facts, ("job", job), ("where", where)], mend)
 
 

@@ -1,8 +1,8 @@
 """How many threads libraries and programs begin in a job: as many as the job has cores.
 
-Owns the environment's variables for that in the processes of a run; the script's own process is left as it is. Most jobs
-have one core: the first slave says so once, before it forks any. A job of more cores says it in its own process. What the
-user has set, before the run or in the script, stays.
+Owns the environment's variables for that in the processes of a run; the script's own process is left as it is. Most
+jobs have one core: the first slave says so once, before it forks any. A job of more cores says it in its own process.
+What the user has set, before the run or in the script, stays.
 """
 
 from __future__ import annotations
