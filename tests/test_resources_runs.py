@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
-import textwrap
 
 import pytest
 from commands import pipegraph
-from scripts import ROOT, wait_until
+from scripts import wait_until
 
 from pipegraph.slaves.threads import VARIABLES
 
@@ -449,17 +447,3 @@ def test_none_of_these_words_is_a_reason_to_run_again(script):
     for words in (".use('gpu')", ".exclusive()", ".retry(3, 2)", ".timeout(100)", ".use_cores(2)", ""):
         script.run(BEGIN + text + words + END)
         assert script.started == [], words
-
-
-# --- the page
-
-
-def test_the_scripts_of_the_page_run(script):
-    text = (ROOT / "docs" / "resources.rst").read_text()
-    blocks = re.findall(r"\.\. code-block:: python\n\n((?:   .*\n|\n)+)", text)
-    assert len(blocks) >= 2
-    for number, block in enumerate(blocks):
-        folder = script.folder / str(number)
-        os.mkdir(folder)
-        script.write(f"os.chdir({str(folder)!r})\n" + textwrap.dedent(block))
-        script.run()

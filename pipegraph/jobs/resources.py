@@ -6,7 +6,6 @@ of them is an input: to say something else makes nothing stale. What is rarely s
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -17,6 +16,9 @@ if TYPE_CHECKING:
     from ..graph import Graph
 
 _Self = TypeVar("_Self", bound="Needs")
+
+_ENDLESS = 1e300
+"""Seconds. Not asked of the library math, which every job would inherit."""
 
 
 class Needs:
@@ -229,4 +231,4 @@ def _is_whole(value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _ENDLESS
