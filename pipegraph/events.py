@@ -148,6 +148,27 @@ class JobFailed(NamedTuple):
     opened: Opened = NOTHING_OPENED
 
 
+class JobPutOff(NamedTuple):
+    """A job ended without success, and will be started again; for the loop and who looks on, the engine is not told.
+
+    Attributes
+    ----------
+    failure
+        How it ended.
+    until
+        When it may start, in seconds since 1970.
+    attempt, of
+        Which attempt ended so, from 1 on, and how many there are at most.
+    """
+
+    job: JobId
+    failure: Failure
+    until: float
+    attempt: int
+    of: int
+    usage: Usage = NO_USAGE
+
+
 class FilesRead(NamedTuple):
     """Files that had to be read to see whether they changed; for the loop and who looks on, the engine is not told.
 
@@ -311,6 +332,7 @@ Event: TypeAlias = (
     | JobBegan
     | JobSucceeded
     | JobFailed
+    | JobPutOff
     | FilesOpened
     | FilesRead
     | FingerprintsExplained

@@ -79,6 +79,8 @@ class Graph:
         By the runs of this process so far.
     isolation
         What keeps those jobs apart from others for which nothing else is chosen.
+    resources
+        Names, and how many there are of each, that jobs may `use`.
     targets
         Who takes part, in a run that wants only some.
     wishes
@@ -115,6 +117,7 @@ class Graph:
         self.log_port = log_port
         self.strict = strict
         self.isolation = "process"
+        self.resources: dict[str, int] = {}
         self.jobs: dict[JobId, Any] = {}
         self.makers: dict[str, Any] = {}
         self.formats: dict[str, Any] = {}

@@ -40,6 +40,7 @@ from .events import (
     JobBlocked,
     JobFailed,
     JobNotNeeded,
+    JobPutOff,
     JobsLost,
     JobsSeen,
     JobStarted,
@@ -73,6 +74,7 @@ from .outcomes import error_of_run
 from .placeholders import filled, numbers_of
 from .remarks import Remarks
 from .results.address import Address, address_of
+from .retries import Attempts, Delays
 from .signals import Signals
 from .slaves import LocalSlave, ended_on_request, put_away
 from .slaves.strict import landlock_version
@@ -133,6 +135,9 @@ class Run:
         self._killed: set[JobId] = set()
         # Generators that succeeded while what another one declared was looked at.
         self._held: list[JobSucceeded] = []
+        # Jobs that failed and are to be tried again; for the engine, they run.
+        self._attempts, self._delays = Attempts(), Delays()
+        self._last_failures: dict[JobId, JobFailed] = {}
         self._write_error: StatusWriteError | None = None
         self._reasons: dict[JobId, StartJob] = {}
         self._refused: dict[JobId, Failure] = {}
@@ -217,6 +222,7 @@ class Run:
         watched: set[int] = set()
         next_tick = time.monotonic() + self._audience.tick_seconds
         while not self._is_over:
+            self._start_again()
             if not self._slave.has_news:  # perhaps that a generator's fork, which would be adopted, has died
                 self._arrivals.go_on()
             if not self._start_what_fits():
@@ -230,9 +236,9 @@ class Run:
                     poll.register(fd, select.POLLIN)
                 watched = current_fds
             until = next_tick
-            deadline = self._slave.next_deadline()
-            if deadline is not None:
-                until = min(until, deadline)
+            for deadline in (self._slave.next_deadline(), self._delays.next_due()):
+                if deadline is not None:
+                    until = min(until, deadline)
             if self._arrivals.are_looked_at:
                 until = 0.0
             readable = [descriptor for descriptor, _ in poll.poll(max(0, (until - time.monotonic()) * 1000))]
@@ -411,6 +417,9 @@ class Run:
             return
         if isinstance(event, JobFailed):
             self._coordinator.end(event.job, event.usage.seconds)
+            if self._put_off(event):
+                return
+            event = event._replace(failure=self._attempts.told(event.job, event.failure))
             if event.failure.kind is not FailureKind.NOT_RECORDED:
                 self._write(lambda: self._status.note_failed(event.job, time.time()))
             self._remarks.show_undeclared(self._judge.judge(self._specs[event.job], event.opened).faults)
@@ -425,6 +434,37 @@ class Run:
                 self._show(event)  # the engine, which knows of no job yet, would take the run for over
                 return
         self._tell(event)
+
+    # --- jobs that are tried again
+
+    def _put_off(self, event: JobFailed) -> bool:
+        """Whether the job will be tried again: on file it stays as started and not finished."""
+        spec = self._specs[event.job]
+        attempt = self._attempts.note_failed(event.job)
+        is_ending = self._board.is_stopping or event.job in self._killed
+        if is_ending or not self._attempts.may_go_on(spec, event.failure):
+            return False
+        self._last_failures[event.job] = event
+        self._delays.put_off(event.job, time.monotonic() + spec.retry_seconds)
+        until = time.time() + spec.retry_seconds
+        self._show(JobPutOff(event.job, event.failure, until, attempt, spec.retries + 1, event.usage))
+        return True
+
+    def _start_again(self) -> None:
+        """Whose time has come; the engine sees to what they need, which may have gone meanwhile."""
+        due = self._delays.due(time.monotonic())
+        if due:
+            for job in due:
+                del self._last_failures[job]
+            self._heed(JobsLost(tuple(due), ()))
+
+    def _fail_put_off(self) -> None:
+        """The run is to end: nobody is tried again."""
+        for job in self._delays.drop_all():
+            last = self._last_failures.pop(job)
+            event = last._replace(failure=self._attempts.told(job, last.failure))
+            self._write(partial(self._status.note_failed, job, time.time()))
+            self._tell(event)
 
     def _record_successes(self, events: Iterable[Event]) -> None:
         """Those that only leave files, together; of what can't be recorded so, its own turn tells."""
@@ -516,6 +556,12 @@ class Run:
             self._judge.grow(event)
         elif isinstance(event, JobFailed):
             self._failures.append((event, self._specs[event.job]))
+        self._heed(event)
+        if isinstance(event, StopRequested):
+            self._fail_put_off()
+
+    def _heed(self, event: Event) -> None:
+        """Carry out what the engine makes of an event."""
         answers = self._engine.handle(event)
         for kind, instructions in groupby(answers, type) if answers else ():
             if kind is JobUpToDate:  # of a million jobs most often all

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from . import wishes
 from .errors import CommunicationFailure, JobContractError, PyPipeGraphError, RuntimeError
 from .graph import Graph, check_isolation, current, current_or_none, set_current
+from .jobs.resources import check_resources
 from .machine.local_system import LocalSystem, chosen_system
 from .model import Place
 from .targets import check_all_named, names_of
@@ -41,6 +42,7 @@ def new_pipegraph(
     isolation: str = "process",
     cores: int | None = None,
     memory: int | str | None = None,
+    resources: dict[str, int] | None = None,
 ) -> Graph:
     """Begin a graph, which all jobs made from now on join.
 
@@ -74,13 +76,15 @@ def new_pipegraph(
         What all jobs together may use, instead of a resource coordinator; memory in bytes, or text like ``"64GB"``
         (`machine.amounts.bytes_of`). The environment variables ``PIPEGRAPH_CORES`` and ``PIPEGRAPH_MEMORY`` can make it
         less.
+    resources
+        What jobs may `use` beside cores and memory, and how many there are: ``{"gpu": 2}``; docs/resources.rst.
 
     Raises
     ------
     TypeError
         A resource coordinator of another kind.
     JobContractError
-        What is no port, no strictness, no isolation, no cores or no memory; or a graph runs.
+        What is no port, no strictness, no isolation, no cores, no memory or no resources; or a graph runs.
     """
     if resource_coordinator is not None and not isinstance(resource_coordinator, LocalSystem):
         raise TypeError(
@@ -110,6 +114,7 @@ def new_pipegraph(
     graph.strict = _checked_strictness(graph, strict)
     check_isolation(isolation, graph, "new_pipegraph")
     graph.isolation = isolation
+    graph.resources = check_resources(resources, graph)
     if known is not None:
         graph.declared = known.declared
         known.collect_as_before()

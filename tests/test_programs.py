@@ -539,7 +539,7 @@ def test_a_program_that_is_not_there_to_tell_its_version_is_said_without_the_cal
         ("cat", {"env": {"A=1": "x"}}, "a variable of a name that there can't be"),
         ("cat", {"env": {1: "x"}}, "a variable of a name that there can't be"),
         ("cat", {"stdout": "other.txt"}, "stdout goes to a file that is no output"),
-        ("cat", {"timeout": 0}, "not above 0 s"),
+        ("cat", {"timeout": 0}, "above 0"),
         ("cat | sort", {"version": True}, "may be several programs"),
         (b"cat", {}, "a list of arguments, or a text"),
         ("cat", {"exit_codes": "01"}, "whole numbers"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from pipegraph.slaves import forks, messages, rehearsal
 from pipegraph.slaves.opened import Openings
 from pipegraph.slaves.protocol import Surroundings
+from pipegraph.slaves.threads import ThreadLimits
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
@@ -37,7 +38,8 @@ def rehearsed(directory: Path, folder: Path, monkeypatch) -> tuple[list, dict]:
             forks.ignore_ending_signals()
             before = sorted(os.listdir("/proc/self/fd"))
             rehearsal.rehearse(
-                Surroundings(None, str(directory), None, str(folder), theirs, 1.0, False, None), openings
+                Surroundings(None, str(directory), None, str(folder), theirs, 1.0, False, None, ThreadLimits({})),
+                openings,
             )
             after = {
                 "descriptors": sorted(os.listdir("/proc/self/fd")) == before,

@@ -309,7 +309,9 @@ class Engine:
             job = ledger.number_of[name]
             self._active -= 1
             ledger.state[job] = REQUIRED
-        for job, state in enumerate(ledger.state):
+        # Where no product is gone, nobody else is touched.
+        for job in range(len(ledger.state)) if event.memory else [ledger.number_of[name] for name in event.running]:
+            state = ledger.state[job]
             if state is REQUIRED:
                 self._require(job, ledger.reasons[job])
             elif state is READY and not self._has_products(job):

@@ -16,10 +16,11 @@ from ..errors import DuplicateOutputError, FingerprintError, JobContractError
 from ..explanations import Explanation
 from ..graph import Graph, check_isolation, current
 from ..invariants.functions import Follow, fingerprint_function, look_at_function
-from ..model import ALONE, InputId, JobId, JobSpec, Place, Role, Store, usual_spec
+from ..model import InputId, JobId, JobSpec, Place, Role, Store, usual_spec
 from ..outcomes import NO_OUTCOME, Outcome
 from .joblist import JobList
 from .names import call_takes_output, path_of_input, text_id
+from .resources import Needs
 
 _Self = TypeVar("_Self", bound="Job")
 
@@ -75,7 +76,7 @@ def _from_outcome(read: Callable[[Outcome], Any]) -> Any:
     return _FromOutcome(read)
 
 
-class Job:
+class Job(Needs):
     """Base of all jobs. Making one with the id of another of the same class gives that one back.
 
     Attributes
@@ -120,11 +121,7 @@ class Job:
     is_program = False
     may_share_process = False
     """Jobs of this class may run in a process that others have run in, if that is chosen."""
-    granted = ALONE
-    """What it may use, where it runs."""
     command_line = ""
-    timeout_seconds = 0.0
-    """How long it may run; 0: as long as it takes."""
 
     job_id: JobId
     place: Place
@@ -149,8 +146,6 @@ class Job:
     _follow: Follow = True
     _fingerprint = ""
     _was_code_ignored = False
-    _cores = 1
-    _memory = -1
     _inputs: tuple[InputId, ...] | dict[InputId, None] = ()
     _later: list[Callable[[], Any]] | None = None
     _store: Store | None = None
@@ -572,26 +567,7 @@ class Job:
             seen |= level
         return False
 
-    # --- resources and part in the run
-
-    @property
-    def cores_needed(self) -> int:
-        """Cores while it runs: 1 and above, -1 (all), -2 (all but one)."""
-        return self._cores
-
-    @cores_needed.setter
-    def cores_needed(self, value: int) -> None:
-        if isinstance(value, bool) or not isinstance(value, int) or not (value >= 1 or value in (-1, -2)):
-            raise JobContractError(
-                "cores_needed must be a whole number of at least 1, -1 (all cores) or -2 (all but one)",
-                [("given", repr(value)), ("job", f"{self.job_id} ({self.place})")],
-            )
-        self._cores = value
-
-    def use_cores(self: _Self, cores: int) -> _Self:
-        """Set `cores_needed`; gives back the job."""
-        self.cores_needed = cores
-        return self
+    # --- part in the run
 
     @property
     def isolation(self) -> str:
@@ -616,21 +592,7 @@ class Job:
     def _shares_process(self) -> bool:
         if not self.may_share_process or self.isolation != "shared":
             return False
-        return self._cores == 1 and self._store is None and not self.is_final and not self.is_program
-
-    @property
-    def memory_needed(self) -> int:
-        """Bytes while it runs; -1: unspecified."""
-        return self._memory
-
-    @memory_needed.setter
-    def memory_needed(self, value: int) -> None:
-        if isinstance(value, bool) or not isinstance(value, int) or value < -1:
-            raise JobContractError(
-                "memory_needed must be a whole number of bytes, or -1 (unspecified)",
-                [("given", repr(value)), ("job", f"{self.job_id} ({self.place})")],
-            )
-        self._memory = value
+        return self._store is None and not (self._says_needs or self.is_final or self.is_program)
 
     @property
     def is_pruned(self) -> bool:
@@ -722,6 +684,10 @@ class Job:
             command=self.command_line,
             store=self._store,
             shares_process=self._shares_process,
+            resources=self._resources,
+            is_exclusive=self._is_exclusive,
+            retries=self._retries,
+            retry_seconds=self._retry_seconds,
         )
 
     @property
@@ -777,6 +743,9 @@ _rarely_set = attrgetter(
     "empty_ok",
     "_cores",
     "_memory",
+    "_resources",
+    "_is_exclusive",
+    "_retries",
     "is_forced",
     "adopts",
     "keeps",

@@ -6,6 +6,7 @@ Each loading job here is two: one that makes the file (`CachedFileJob`), and one
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 from ..errors import CacheDamagedError, JobContractError
@@ -18,6 +19,7 @@ from .formats import PICKLE, Format, chosen_format, memory_mapped, type_name
 from .invariants import FunctionInvariant, ParameterInvariant
 from .loading import AttributeLoadingJob, DataLoadingJob
 from .names import output_path
+from .resources import Needs
 
 
 class CachedFileJob(FileGeneratingJob):
@@ -123,7 +125,7 @@ class CachedFileJob(FileGeneratingJob):
 class CachedJob(DataLoadingJob):
     """Base of jobs that load what another one keeps in a file.
 
-    What it is told to depend on, the calculation depends on; so do the wishes for cores and memory go there.
+    What it is told to depend on, the calculation depends on; so does what it is said to need while it runs.
 
     Attributes
     ----------
@@ -161,23 +163,9 @@ class CachedJob(DataLoadingJob):
         self.lfg.ignore_code_changes()
         return super().ignore_code_changes()
 
-    @property
-    def cores_needed(self) -> int:
-        """Of the calculation."""
-        return self.lfg.cores_needed
-
-    @cores_needed.setter
-    def cores_needed(self, value: int) -> None:
-        self.lfg.cores_needed = value
-
-    @property
-    def memory_needed(self) -> int:
-        """Of the calculation, in bytes."""
-        return self.lfg.memory_needed
-
-    @memory_needed.setter
-    def memory_needed(self, value: int) -> None:
-        self.lfg.memory_needed = value
+    def _who_needs(self) -> Iterable[Needs]:
+        """The calculation."""
+        return (self.lfg,)
 
 
 class CachedDataLoadingJob(CachedJob):

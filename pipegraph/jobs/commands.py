@@ -46,7 +46,7 @@ class CommandJob(MultiFileGeneratingJob):
     exit_codes
         What is no failure.
     timeout
-        Seconds after which it is ended, and has failed.
+        Seconds after which it is ended, and has failed; as `timeout()` says it later.
     version
         True: what ``program --version`` says is an input; or another command that tells it.
     rename_broken, empty_ok
@@ -77,8 +77,7 @@ class CommandJob(MultiFileGeneratingJob):
         self._require_type("command", command, (str, list, tuple), "a list of arguments, or a text for the shell")
         self._require_type("env", env, (Mapping, type(None)), "a dict")
         self._require_type("timeout", timeout, (int, float, type(None)), "seconds")
-        if timeout is not None and not timeout > 0:
-            self._refuse("a timeout that is not above 0 s", [("timeout", timeout)], "Give seconds, or leave it away.")
+        timeout_seconds = self._checked_timeout(timeout)
         codes = (exit_codes,) if isinstance(exit_codes, int) else tuple(exit_codes)
         for code in codes:
             self._require_type("exit_codes", code, int, "whole numbers")
@@ -98,8 +97,8 @@ class CommandJob(MultiFileGeneratingJob):
         if self._is_whole and recipe != self.recipe:
             self._redefine(self.graph.place_of_caller(), "another command")
         self.recipe = recipe
-        if timeout is not None:
-            self.timeout_seconds = float(timeout)
+        if timeout_seconds:
+            self.timeout_seconds = timeout_seconds
         if recipe.stderr and not isinstance(empty_ok, Mapping):
             # Programs that have nothing to complain of are the rule.
             empty_ok = {path: empty_ok or path == recipe.stderr for (path,) in keyed.values()}

@@ -19,6 +19,7 @@ from .cached import CachedFileJob
 from .files import FileGeneratingJob, PathName
 from .invariants import FunctionInvariant, ParameterInvariant
 from .names import output_path
+from .resources import Needs
 from .tables import TableJob
 
 EXTENSIONS = (".png", ".pdf", ".svg", ".eps", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".html", ".json")
@@ -276,25 +277,8 @@ class PlotJob(RenderingJob):
         self._unwatch(f"{self.job_id} calculation")
         return super().ignore_code_changes()
 
-    @property
-    def cores_needed(self) -> int:
-        """Of the calculation."""
-        return self._calculating[0]._cores
-
-    @cores_needed.setter
-    def cores_needed(self, value: int) -> None:
-        for job in self._calculating:
-            Job.cores_needed.fset(job, value)  # type: ignore[attr-defined]
-
-    @property
-    def memory_needed(self) -> int:
-        """Of the calculation, in bytes."""
-        return self._calculating[0]._memory
-
-    @memory_needed.setter
-    def memory_needed(self, value: int) -> None:
-        for job in self._calculating:
-            Job.memory_needed.fset(job, value)  # type: ignore[attr-defined]
+    def _who_needs(self) -> Iterable[Needs]:
+        return self._calculating
 
     def prune(self) -> None:
         """Take no part in the run, with the table; the data are only calculated if another plot needs them."""

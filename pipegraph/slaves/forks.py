@@ -174,7 +174,9 @@ class Forks:
     ) -> messages.End | None:
         """Comes back where the slave was changed, with the end that the successor listens to, and in a rehearsal."""
         self._begin_group(slot)
-        _, token, _, _, _, caches, _, followers = order
+        _, token, _, cores, _, caches, _, followers = order
+        if cores != 1:
+            self._around.threads.grant(cores)
         if caches:
             for cache, content in caches.items():
                 self._workload.job(cache).recorded_content = content
@@ -188,6 +190,7 @@ class Forks:
             if self._is_rehearsal:
                 return None
             sweep.leave(0 if told[0] is None else FAILED)
+        self._around.threads.take_back()
         remarks = self._gather(followers)
         control = messages.End(fileno=successor_end)
         threads = len(os.listdir("/proc/self/task"))

@@ -24,6 +24,7 @@ from .protocol import Surroundings, Workload
 from .rehearsal import rehearse
 from .slave import Slave
 from .terminal import Mode, restore, saved_mode
+from .threads import ThreadLimits
 
 _END_SECONDS = 10.0
 _MARK = "PIPEGRAPH_RUN"
@@ -99,6 +100,7 @@ class KeeperProcess:
             self._grace_seconds,
             self._is_strict,
             self._terminal,
+            ThreadLimits(os.environ),
         )
         mark = os.environ.get(_MARK)
         gc_was_enabled = gc.isenabled()
@@ -202,6 +204,7 @@ def _be_keeper(around: Surroundings, control: messages.End) -> NoReturn:
             from . import strict
 
             strict.landlock_version()  # asked once, and not by each job
+        around.threads.begin()
         openings = Openings(around.directory)
         rehearse(around, openings)
         gc.enable()

@@ -95,7 +95,7 @@ def told_of_overtime(job: Runnable, exit_code: int, started_at: float) -> Told:
     error = JobDiedException(
         f"a job took longer than its timeout of {job.timeout_seconds:g} s",
         [("job", f"{job.job_id} ({job.place})")],
-        "It was ended. Give it more time, or see what it waits for.",
+        "It was ended. Give it more time, job.timeout(…), or see what it waits for.",
         exit_code,
     )
     put_away(job.outputs, job.rename_broken)

@@ -451,6 +451,7 @@ class LocalSlave:
         if holder is None:
             return  # the slave that forked it has ended since, and its jobs were told to be lost
         spec = holder.running.pop(token)
+        self._say(holder, ("in time", spec.id))
         told = unpacked(report)
         self._deaths = 0
         how = told.usage, Printed._make(printed), told.growth, told.opened

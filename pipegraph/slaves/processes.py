@@ -164,6 +164,13 @@ class Processes:
         """A process that only reads."""
         self._readers[pid] = token
 
+    def note_in_time(self, job_id: JobId) -> None:
+        """The fork of this job, which stays, has done its part: its timeout is over."""
+        for pid, child in self._children.items():
+            if child.job.job_id == job_id and not child.stopped:
+                child.is_overdue = False
+                self.kill_at.pop(pid, None)
+
     def let_go(self, job_id: JobId) -> list[Slot]:
         """The fork of this job is a slave now, or about to end, and not waited for any more; where it printed."""
         gone = [pid for pid, child in self._children.items() if child.job.job_id == job_id]

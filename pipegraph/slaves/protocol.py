@@ -10,6 +10,7 @@ from ..model import Fingerprint, Grant, Growth, InputId, JobId, Place
 from ..programs import Launch
 from .messages import End
 from .terminal import Mode
+from .threads import ThreadLimits
 
 
 class Order(NamedTuple):
@@ -120,3 +121,4 @@ class Surroundings(NamedTuple):
     grace_seconds: float
     is_strict: bool
     terminal: Mode | None
+    threads: ThreadLimits

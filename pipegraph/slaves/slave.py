@@ -32,6 +32,8 @@ from .protocol import Order, Runnable, Surroundings
 _new_tuple = tuple.__new__
 
 
+_LONGEST_WAIT_SECONDS = 1e6
+
 _hear = operator.is_
 """A child has ended: there is nothing to do but to wake up. No function in Python, of which more would be touched."""
 
@@ -76,7 +78,7 @@ class Slave:
         poll.register(self._wake_reader, select.POLLIN)
         wake, kill_at = self._wake_reader, self._processes.kill_at
         while not self._is_ending and not (self._is_retired and self._is_idle()):
-            until = max(0.0, (min(kill_at.values()) - time.monotonic()) * 1000) if kill_at else None
+            until = self._milliseconds_left() if kill_at else None
             for descriptor, _ in poll.poll(until):
                 if descriptor == wake:
                     self._reap()
@@ -84,6 +86,11 @@ class Slave:
                     self._obey()
             if kill_at:
                 self._processes.kill_overdue()
+
+    def _milliseconds_left(self) -> float:
+        """Until somebody is overdue; poll(2) takes no more than some weeks."""
+        seconds = min(self._processes.kill_at.values()) - time.monotonic()
+        return 1000 * min(max(0.0, seconds), _LONGEST_WAIT_SECONDS)
 
     def _is_idle(self) -> bool:
         return not (self._ahead or self._ended_workers or self._processes.are_there)
@@ -117,6 +124,8 @@ class Slave:
         elif word == "release":
             self._around.workload.job(message[1]).release()
             self._forks.note_release()
+        elif word == "in time":
+            self._processes.note_in_time(message[1])
         elif word == "succeeded":
             self._slots += self._processes.let_go(message[1])
         elif word == "read":
@@ -149,7 +158,7 @@ class Slave:
                 folder = os.path.join(self._around.folder, f"temp_{token}")
                 job.granted = Grant(cores, memory_bytes, folder)
                 if not is_adopted and address is None and not self._is_strict:
-                    launch = job.launch(self._environment_of_programs())
+                    launch = job.launch(self._environment_of_programs(cores))
             if launch is None:
                 child = Child(job, self._forks.job(job, slot, order, successor_end), slot, token, started_at)
             else:
@@ -174,12 +183,12 @@ class Slave:
         for name in ("outputs", "is_generator", "is_program", "run", "empty_ok", *vars(job)):
             getattr(job, name, None)
 
-    def _environment_of_programs(self) -> dict[bytes, bytes]:
+    def _environment_of_programs(self, cores: int) -> dict[bytes, bytes]:
         """Looked up once: what changes this process is followed by another slave."""
         if not self._environment:
             keep_from_programs()
             self._environment = dict(os.environb)
-        return self._environment
+        return self._around.threads.of_program(self._environment, cores)
 
     def _start_ahead(self, token: int) -> None:
         self._start(self._ahead.pop(token))
@@ -254,7 +263,7 @@ class Slave:
                 return
             report = packed(told)
             exit_code = 0 if told[0] is None else FAILED
-        elif child.is_overdue and exit_code and not child.stopped:
+        elif child.is_overdue and not child.stopped:
             report = packed(told_of_overtime(child.job, exit_code, child.started_at))
             exit_code = FAILED
         next_token = next(iter(self._ahead), 0)

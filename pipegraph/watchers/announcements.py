@@ -5,12 +5,14 @@ Lines with a style each, for whoever prints them. Never a line per job: what is 
 
 from __future__ import annotations
 
+import time
 from typing import NamedTuple
 
 from ..errors import shown
 from ..events import (
     Event,
     JobFailed,
+    JobPutOff,
     JobStarted,
     JobStopped,
     JobSucceeded,
@@ -22,7 +24,7 @@ from ..events import (
 )
 from .board import Board
 from .overview import FailedJob
-from .wording import duration, headline_of, named, own_frame, place_of, summary_of
+from .wording import duration, headline_of, named, own_frame, place_of, put_off_until, summary_of
 
 SHOWN_FAILURES = 10
 SHOWN_WARNINGS = 20
@@ -53,7 +55,7 @@ class Announcements:
         self._board = board
         self._is_quiet = is_quiet
         self._log_directory = log_directory
-        self._failed = self._warned = 0
+        self._failed = self._warned = self._put_off = 0
         self._stopped: list[str] = []
 
     def lines_for(self, event: Event) -> list[Line]:
@@ -62,6 +64,8 @@ class Announcements:
             return []
         if isinstance(event, JobFailed):
             return self._failure(event)
+        if isinstance(event, JobPutOff):
+            return self._putting_off(event)
         if isinstance(event, Warned):
             return self._warning(event)
         if isinstance(event, SlaveDied):
@@ -94,6 +98,20 @@ class Announcements:
         if file:
             lines.append(Line(f"    all of it: {shown(file)}", "dim"))
         return lines
+
+    def _putting_off(self, event: JobPutOff) -> list[Line]:
+        self._put_off += 1
+        if self._is_quiet:
+            return []
+        if self._put_off > SHOWN_FAILURES:
+            if self._put_off == SHOWN_FAILURES + 1:
+                return [Line("pipegraph: more jobs will be tried again; they are in the log only", "yellow")]
+            return []
+        until = put_off_until(event.until, event.attempt, event.of, time.time())
+        return [
+            Line(f"pipegraph: {named(self._board.specs.get(event.job), event.job)} failed and {until}", "yellow"),
+            Line(f"    {headline_of(event.failure)}"),
+        ]
 
     def _warning(self, event: Warned) -> list[Line]:
         self._warned += 1

@@ -19,6 +19,7 @@ from ..events import (
     JobBlocked,
     JobFailed,
     JobNotNeeded,
+    JobPutOff,
     JobsLost,
     JobsSeen,
     JobStarted,
@@ -31,7 +32,7 @@ from ..events import (
     StopRequested,
 )
 from ..model import Counts, InputId, JobId, JobSpec, Reason, Role, Sighting
-from .overview import SHOWN_JOBS, FailedJob, Overview, RunningJob
+from .overview import SHOWN_JOBS, FailedJob, Overview, RunningJob, WaitingJob
 from .wording import headline_of, reading_of
 
 
@@ -96,6 +97,7 @@ class Board:
         self._cores_of: dict[JobId, int] = {}
         self._sightings: dict[JobId, Sighting] = {}
         self._failures: dict[JobId, str] = {}
+        self._put_off: dict[JobId, JobPutOff] = {}
         self._blocks: dict[JobId, int] = {}
         self._injected: dict[JobId, list[InputId]] = {}
         self._maker_of: dict[InputId, JobId] = {}
@@ -111,6 +113,7 @@ class Board:
             JobStarted: self._on_started,
             JobSucceeded: self._on_succeeded,
             JobFailed: self._on_failed,
+            JobPutOff: self._on_put_off,
             JobBlocked: self._on_blocked,
             JobStopped: lambda event: self._move(event.job, JobState.STOPPED if event.has_begun else JobState.WAITING),
             JobUpToDate: lambda event: self._move(event.job, JobState.UP_TO_DATE),
@@ -172,6 +175,20 @@ class Board:
             if self._state.get(maker) in (JobState.WAITING, JobState.RUNNING) and maker not in found:
                 found.append(maker)
         return found
+
+    def put_off(self, most: int = SHOWN_JOBS) -> list[WaitingJob]:
+        """Jobs that will be tried again, the next one first."""
+        return [
+            WaitingJob(
+                each.job,
+                str(self.specs[each.job].place),
+                headline_of(each.failure),
+                each.until,
+                each.attempt,
+                each.of,
+            )
+            for each in heapq.nsmallest(most, self._put_off.values(), key=lambda event: event.until)
+        ]
 
     def failures(self, most: int = SHOWN_JOBS) -> list[FailedJob]:
         """Those first that block most; then in the order in which they failed."""
@@ -258,6 +275,7 @@ class Board:
             estimate,
             self._brought_back,
             self.reading,
+            tuple(self.put_off()),
         )
 
     # --- what happens
@@ -267,6 +285,8 @@ class Board:
         if before is None or before is state:
             return
         self._state[job] = state
+        if self._put_off:
+            self._put_off.pop(job, None)
         self._count[before] -= 1
         self._count[state] += 1
         if before is _RUNNING:
@@ -321,6 +341,10 @@ class Board:
             self._count[JobState.FAILED] += 1
         self._move(event.job, JobState.FAILED)
         self._failures[event.job] = headline_of(event.failure)
+
+    def _on_put_off(self, event: JobPutOff) -> None:
+        self._move(event.job, JobState.WAITING)
+        self._put_off[event.job] = event
 
     def _on_blocked(self, event: JobBlocked) -> None:
         self._move(event.job, JobState.BLOCKED)

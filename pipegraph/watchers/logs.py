@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 from ..errors import shown
-from ..events import Event, GraphGrew, JobFailed, JobStarted, JobStopped, JobSucceeded, JobsUpToDate
+from ..events import Event, GraphGrew, JobFailed, JobPutOff, JobStarted, JobStopped, JobSucceeded, JobsUpToDate
 from ..explanations import Change
 from ..model import JobSpec, Printed, Role, Usage
 from .wording import Clock, because_of, describe_failure, headline_of, line_of, made, named, started, up_to_date
@@ -130,6 +130,8 @@ class Logs:
             self._add_runtime(event.job, event.usage, "failed")
             self._add_failure(event)
             self._write_if_due()
+        elif isinstance(event, JobPutOff):
+            self._add_runtime(event.job, event.usage, "put off")
         elif isinstance(event, JobStopped):
             self._add_runtime(event.job, Usage(), "stopped")
         if self._size > _COLLECTED:

@@ -48,6 +48,17 @@ class FailedJob(NamedTuple):
     file: str = ""
 
 
+class WaitingJob(NamedTuple):
+    """A job that failed and will be tried again: when (seconds since 1970), after which attempt of how many."""
+
+    job: JobId
+    place: str
+    headline: str
+    until: float
+    attempt: int
+    of: int
+
+
 class Overview(NamedTuple):
     """A run at one moment.
 
@@ -63,6 +74,8 @@ class Overview(NamedTuple):
         Those first that block most.
     reading
         Which files are being read to see whether they changed, in words.
+    put_off
+        The first that is due first, and no more than `SHOWN_JOBS`; all of them are among the waiting ones.
     """
 
     run_id: str
@@ -95,6 +108,7 @@ class Overview(NamedTuple):
     estimate: Estimate | None = None
     brought_back: int = 0
     reading: str = ""
+    put_off: tuple[WaitingJob, ...] = ()
 
     @property
     def settled(self) -> int:
@@ -117,6 +131,7 @@ class Overview(NamedTuple):
                 **self._asdict(),
                 "running": [each._asdict() for each in self.running],
                 "failed": [each._asdict() for each in self.failed],
+                "put_off": [each._asdict() for each in self.put_off],
                 "estimate": self.estimate and self.estimate._asdict(),
             },
             indent=1,
@@ -135,6 +150,7 @@ class Overview(NamedTuple):
             values: dict[str, Any] = json.loads(text)
             values["running"] = tuple(RunningJob(**each) for each in values["running"])
             values["failed"] = tuple(FailedJob(**each) for each in values["failed"])
+            values["put_off"] = tuple(WaitingJob(**each) for each in values.get("put_off", ()))
             values["estimate"] = Estimate(**values["estimate"]) if values["estimate"] else None
             return cls(**{name: value for name, value in values.items() if name in cls._fields})
         except (TypeError, KeyError, AttributeError) as error:

@@ -17,8 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import shown
-from .overview import FailedJob, Overview, RunningJob
-from .wording import duration
+from .overview import FailedJob, Overview, RunningJob, WaitingJob
+from .wording import duration, put_off_until
 
 LEAST_WIDTH = 20
 _SAYS_FROM_WIDTH = 110
@@ -62,6 +62,9 @@ class Live:
         if left >= 1:
             yield _counts(view, dot)
             left -= 1
+        if left >= 1 and view.put_off and not view.ended_at:
+            yield _next_put_off(view)
+            left -= 1
         if left >= 2 and view.running:
             yield from _running_rows(view, width, left)
 
@@ -87,6 +90,10 @@ def status_answer(view: Overview) -> Iterable[Text]:
     if estimate:
         yield Text(estimate)
     yield from running_answer(view)
+    for job in view.put_off:
+        yield Text.assemble((shown(job.job), "yellow"), (f" ({shown(job.place)})" if job.place else "", "dim"))
+        yield Text(f"    {_put_off(job, view.at)}")
+        yield Text(f"    {shown(job.headline)}", "dim")
 
 
 def running_answer(view: Overview) -> Iterable[Text]:
@@ -227,6 +234,17 @@ def _running_rows(view: Overview, width: int, rows: int) -> Iterable[Text]:
         yield Text(
             f"and {view.running_jobs - len(jobs):,} more (Enter shows them)", "dim", no_wrap=True, overflow="ellipsis"
         )
+
+
+def _next_put_off(view: Overview) -> Text:
+    others = len(view.put_off) - 1
+    job = view.put_off[0]
+    text = f"{_put_off(job, view.at)}{f', and {others:,} more' if others else ''}"
+    return Text.assemble((shown(job.job), "yellow"), f" {text}", no_wrap=True, overflow="ellipsis")
+
+
+def _put_off(job: WaitingJob, now: float) -> str:
+    return f"failed and {put_off_until(job.until, job.attempt, job.of, now)}"
 
 
 def _columns(cells: Sequence[str], widths: Sequence[int]) -> str:

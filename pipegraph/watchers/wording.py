@@ -15,6 +15,7 @@ from ..events import (
     JobBlocked,
     JobFailed,
     JobNotNeeded,
+    JobPutOff,
     JobsLost,
     JobStarted,
     JobStopped,
@@ -67,6 +68,11 @@ def line_of(event: Event, specs: Mapping[str, JobSpec]) -> str:
             f"failed      {named(specs.get(event.job), event.job)} because it {event.failure.kind.value}: "
             f"{headline_of(event.failure)}"
         )
+    if isinstance(event, JobPutOff):
+        return (
+            f"put off     {named(specs.get(event.job), event.job)} because it {event.failure.kind.value}: "
+            f"{headline_of(event.failure)}; {put_off_until(event.until, event.attempt, event.of, time.time())}"
+        )
     if isinstance(event, FilesOpened):
         return f"undeclared  {named(specs.get(event.job), event.job)} {opened_files(event)}"
     if isinstance(event, FilesRead):
@@ -102,6 +108,13 @@ def line_of(event: Event, specs: Mapping[str, JobSpec]) -> str:
     if isinstance(event, RunEnded):
         return f"run ended   {summary_of(event.counts)} in {duration(event.seconds)}"
     return ""
+
+
+def put_off_until(until: float, attempt: int, of: int, now: float) -> str:
+    """When a job is tried again, after so many of its attempts; times in seconds since 1970."""
+    left = until - now
+    when = f" in {duration(left) if left < 1 or left >= 60 else f'{left:.0f} s'}" if left >= 0.05 else ""
+    return f"will be tried again{when} ({attempt + 1} of {of})"
 
 
 def started(event: JobStarted, job: str, because: str) -> str:
