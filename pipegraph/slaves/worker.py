@@ -17,6 +17,7 @@ from .child import FAILED, ReportChannel, packed, run_job
 from .opened import Openings
 from .protocol import Order, Workload
 from .restoring import Kept
+from .taken import taken_so_far
 
 
 def work(
@@ -39,7 +40,8 @@ def work(
         assert received is not None
         order = Order._make(received[0])
         job = workload.job(order.job)
-        told = kept.context().run(run_job, workload, job, directory, inherited_bytes, order, openings)
+        before = taken_so_far()
+        told = kept.context().run(run_job, workload, job, directory, inherited_bytes, order, openings, None, before)
         leak = kept.restore()
         has_failed = told[0] is not None
         if channel.is_there():
