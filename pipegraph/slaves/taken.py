@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 from .memory import most_of_programs, peak_private_bytes
-from .traffic import text_of, traffic
+from .traffic import MOST_TEXT_BYTES, text_of, traffic
 
 Taken = tuple[int, int, int]
 """As in `Usage`: the peak of private memory, what was read, and what was written, in bytes."""
@@ -31,9 +32,22 @@ class Before(NamedTuple):
 NOTHING_BEFORE = Before(0, b"")
 
 
-def taken_so_far() -> Before:
-    """By this process; takes 4 µs."""
-    return Before(_largest_child_bytes(), text_of())
+class SoFar:
+    """Asks for what this process has used, which takes 2 µs: before each of the jobs that share it."""
+
+    def __init__(self) -> None:
+        try:
+            self._counts = os.open("/proc/self/io", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            self._counts = -1  # not in every kernel
+
+    def now(self) -> Before:
+        """What it is."""
+        try:
+            text = os.pread(self._counts, MOST_TEXT_BYTES, 0)
+        except OSError:
+            text = b""  # it is not there, or a job has closed it
+        return Before(_largest_child_bytes(), text)
 
 
 def taken_by_self(inherited_bytes: int, has_forked: bool, before: Before | None) -> Taken:
