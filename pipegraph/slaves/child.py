@@ -30,7 +30,7 @@ from ..programs import line_of
 from .messages import End, Gone, send
 from .opened import Openings, opened_by_command
 from .protocol import Order, Runnable, Workload
-from .taken import NOTHING_TAKEN, Before, taken_by_self
+from .taken import NOTHING_TAKEN, taken_by_self
 
 if TYPE_CHECKING:
     from ..results.claim import Claim
@@ -159,7 +159,7 @@ def run_job(
     order: Order,
     openings: Openings,
     confine: Callable[[Runnable, str], Confinement] | None = None,
-    before: Before | None = None,
+    traffic_before: bytes = b"",
 ) -> Told:
     """Call a job, and see what it left; or only see what is there already, where that is adopted.
 
@@ -169,8 +169,8 @@ def run_job(
         Memory of the slave.
     confine
         From its call on, this process may write into the folders of the job's outputs, and one more, only.
-    before
-        What others have taken in this process; None: nobody has.
+    traffic_before
+        What others have read and written in this process, as `traffic.text_of` gives it.
     """
     pid = os.getpid()
     job_id, _, is_adopted, _, _, _, address, _ = order
@@ -249,7 +249,7 @@ def run_job(
         times = os.times()
         cpu_seconds += times.children_user + times.children_system
         if seconds >= MEASURED_FROM_SECONDS:
-            taken = taken_by_self(inherited_bytes, openings.has_forked, before)
+            taken = taken_by_self(inherited_bytes, openings.has_forked, traffic_before)
     if claim is not None:
         claim.release()
         kept = claim.brought_back, claim.remarks

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from typing import NamedTuple
-
 from .memory import most_of_programs, peak_private_bytes
-from .traffic import MOST_TEXT_BYTES, text_of, traffic
+from .traffic import text_of, traffic
 
 Taken = tuple[int, int, int]
 """As in `Usage`: the peak of private memory, what was read, and what was written, in bytes."""
@@ -14,43 +11,7 @@ Taken = tuple[int, int, int]
 NOTHING_TAKEN: Taken = (0, 0, 0)
 
 
-class Before(NamedTuple):
-    """What a process that jobs share had used when one of them began.
-
-    Attributes
-    ----------
-    largest_child_bytes
-        Of those that it had waited for.
-    traffic
-        As `traffic.text_of` gives it.
-    """
-
-    largest_child_bytes: int
-    traffic: bytes
-
-
-NOTHING_BEFORE = Before(0, b"")
-
-
-class SoFar:
-    """Asks for what this process has used, which takes 2 µs: before each of the jobs that share it."""
-
-    def __init__(self) -> None:
-        try:
-            self._counts = os.open("/proc/self/io", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            self._counts = -1  # not in every kernel
-
-    def now(self) -> Before:
-        """What it is."""
-        try:
-            text = os.pread(self._counts, MOST_TEXT_BYTES, 0)
-        except OSError:
-            text = b""  # it is not there, or a job has closed it
-        return Before(_largest_child_bytes(), text)
-
-
-def taken_by_self(inherited_bytes: int, has_forked: bool, before: Before | None) -> Taken:
+def taken_by_self(inherited_bytes: int, has_forked: bool, traffic_before: bytes) -> Taken:
     """By the job of this process, which has just ended; takes up to 20 ms.
 
     Parameters
@@ -59,17 +20,13 @@ def taken_by_self(inherited_bytes: int, has_forked: bool, before: Before | None)
         Memory of the slave.
     has_forked
         Not all children that it waited for were programs.
-    before
-        What others have taken in this process; None: nobody has.
+    traffic_before
+        What others have read and written in this process, as `text_of` gives it. They had no children: after one that
+        had, no other job runs there.
     """
-    before = before or NOTHING_BEFORE
-    read, written = traffic(text_of(), before.traffic)
-    peak = peak_private_bytes(inherited_bytes)
-    largest = _largest_child_bytes()
-    # The largest of all that this process ever had: not larger than before, it tells nothing of this job.
-    if largest > before.largest_child_bytes:
-        peak = max(peak, most_of_programs(largest, has_forked))
-    return peak, read, written
+    read, written = traffic(text_of(), traffic_before)
+    own, of_programs = peak_private_bytes(inherited_bytes), most_of_programs(_largest_child_bytes(), has_forked)
+    return max(own, of_programs), read, written
 
 
 def _largest_child_bytes() -> int:

@@ -15,7 +15,7 @@ Traffic = tuple[int, int]
 """Bytes read and written."""
 
 NO_TRAFFIC: Traffic = (0, 0)
-MOST_TEXT_BYTES = 1000
+_MOST_TEXT_BYTES = 1000
 _KINDS = ((b"rchar", b"read_bytes"), (b"wchar", b"write_bytes"))
 
 
@@ -26,11 +26,28 @@ def text_of(pid: int | str = "self") -> bytes:
     except OSError:
         return b""
     try:
-        return os.read(source, MOST_TEXT_BYTES)
+        return os.read(source, _MOST_TEXT_BYTES)
     except OSError:
         return b""
     finally:
         os.close(source)
+
+
+class OwnTraffic:
+    """Asks for the counts of this process often, each time in 1 µs."""
+
+    def __init__(self) -> None:
+        try:
+            self._counts = os.open("/proc/self/io", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            self._counts = -1  # not in every kernel
+
+    def text(self) -> bytes:
+        """As `text_of` gives it."""
+        try:
+            return os.pread(self._counts, _MOST_TEXT_BYTES, 0)
+        except OSError:
+            return b""  # it is not there, or a job has closed it
 
 
 def traffic(now: bytes, before: bytes = b"") -> Traffic:

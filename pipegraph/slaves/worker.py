@@ -17,7 +17,7 @@ from .child import FAILED, ReportChannel, packed, run_job
 from .opened import Openings
 from .protocol import Order, Workload
 from .restoring import Kept
-from .taken import SoFar
+from .traffic import OwnTraffic
 
 
 def work(
@@ -31,7 +31,7 @@ def work(
     slot: Slot,
 ) -> NoReturn:
     """In the fork of a slave: never comes back."""
-    so_far = SoFar()
+    own_traffic = OwnTraffic()
     kept = Kept(slot)
     while True:
         try:
@@ -41,7 +41,7 @@ def work(
         assert received is not None
         order = Order._make(received[0])
         job = workload.job(order.job)
-        before = so_far.now()
+        before = own_traffic.text()
         told = kept.context().run(run_job, workload, job, directory, inherited_bytes, order, openings, None, before)
         leak = kept.restore()
         has_failed = told[0] is not None
