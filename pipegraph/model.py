@@ -22,6 +22,9 @@ Fingerprint: TypeAlias = str
 FILES_PREFIX = "MFI"
 """Begins the ids of invariants over collections of files, whose names do not count."""
 
+MEASURED_FROM_SECONDS = 1.0
+"""What a job took is measured, but for its time, if it ran as long: that costs up to 20 ms (proc(5), smaps_rollup)."""
+
 NOTEBOOK_PREFIX = "NB"
 """Begins the ids of invariants over the code of notebooks; the path follows."""
 
@@ -361,7 +364,7 @@ class Trace(NamedTuple):
     seconds
         Wall time of the callback.
     peak_bytes
-        Largest private memory of the job's process; 0 where it was not measured (of jobs that took less than a second).
+        Largest private memory of the job, as in its `Usage`; 0 where it was not measured.
     ended_at
         Seconds since 1970.
     reasons
@@ -370,6 +373,8 @@ class Trace(NamedTuple):
         Files below the project's directory that it opened without having declared them; the first of them.
     brought_back
         Where its files came from, if the callback was not called.
+    cpu_seconds, read_bytes, written_bytes
+        As in its `Usage`, of a job that took at least `MEASURED_FROM_SECONDS`; else 0.
     """
 
     inputs: Mapping[InputId, Fingerprint]
@@ -382,6 +387,9 @@ class Trace(NamedTuple):
     read: tuple[str, ...] = ()
     written: tuple[str, ...] = ()
     brought_back: str = ""
+    cpu_seconds: float = 0.0
+    read_bytes: int = 0
+    written_bytes: int = 0
 
     def used(self, inputs: Mapping[InputId, Fingerprint]) -> bool:
         """Whether it was made from just these inputs, as they are."""
@@ -607,13 +615,20 @@ class Usage(NamedTuple):
     cpu_seconds
         User and system time of the process and of those of its children that it waited for.
     peak_bytes
-        Largest private memory of the process; 0 where it was not measured.
+        The most memory that it was found to have for itself, beside what it inherited by fork: the largest of its own
+        process, of one program that it waited for, and of what all its processes had at the same time whenever
+        somebody looked. 0 where it was not measured.
+    read_bytes, written_bytes
+        What the process and those of its children that it waited for asked for, from and to files, pipes and sockets,
+        or what came from and went to disks, if that was more; 0 where it was not measured.
     """
 
     started_at: float = 0.0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_bytes: int = 0
+    read_bytes: int = 0
+    written_bytes: int = 0
 
 
 NO_USAGE = Usage()

@@ -1212,11 +1212,20 @@ def test_a_stop_ends_a_run_whose_final_jobs_have_not_begun():
 
 def test_a_trace_has_what_the_run_of_the_job_took():
     told = Told(spec_of("a", "output"))
-    usage = Usage(started_at=100.0, seconds=5.0, cpu_seconds=1.0, peak_bytes=7)
+    usage = Usage(100.0, 5.0, cpu_seconds=1.0, peak_bytes=7, read_bytes=8, written_bytes=9)
 
     trace = told.engine.trace_of(JobSucceeded("a", (record("a"),), usage))
 
-    assert trace == Trace({}, "a", (record("a"),), seconds=5.0, peak_bytes=7, ended_at=105.0, reasons=(NEVER_MADE,))
+    known = Trace({}, "a", (record("a"),), seconds=5.0, peak_bytes=7, ended_at=105.0, reasons=(NEVER_MADE,))
+    assert trace == known._replace(cpu_seconds=1.0, read_bytes=8, written_bytes=9)
+
+
+def test_of_a_short_job_the_trace_has_no_more_than_its_time():
+    told = Told(spec_of("a", "output"))
+
+    trace = told.engine.trace_of(JobSucceeded("a", (record("a"),), Usage(100.0, 0.9, cpu_seconds=1.0)))
+
+    assert trace == Trace({}, "a", (record("a"),), seconds=0.9, ended_at=100.9, reasons=(NEVER_MADE,))
 
 
 def test_a_forced_temporary_job_is_made_again_and_what_depends_on_it_only_if_it_changed(world):

@@ -131,15 +131,27 @@ IDS = {
 def test_run_times_are_a_table_that_pandas_reads_whatever_the_ids(run):
     for job in IDS:
         run.start(job, Reason(ReasonKind.INPUT_CHANGED, job), Reason(ReasonKind.FORCED))
-        run.logs.see(JobSucceeded(job, (), Usage(1_700_000_000.0126, 2.5, 1.25, 4096)))
+        run.logs.see(JobSucceeded(job, (), Usage(1_700_000_000.0126, 2.5, 1.25, 4096, 7, 8)))
     run.logs.close()
 
     table = pd.read_csv(run.folder / "ppg_runtimes.tsv", sep="\t")
-    assert list(table.columns) == ["job", "start", "end", "seconds", "cpu_seconds", "peak_bytes", "result", "reason"]
+    assert list(table.columns) == [
+        "job",
+        "start",
+        "end",
+        "seconds",
+        "cpu_seconds",
+        "peak_bytes",
+        "read_bytes",
+        "written_bytes",
+        "result",
+        "reason",
+    ]
     assert list(table.job) == list(IDS.values())
     assert list(table.reason) == [f"input changed: {job}; forced" for job in table.job]
     assert set(table.result) == {"made"}
-    assert set(zip(table.seconds, table.cpu_seconds, table.peak_bytes)) == {(2.5, 1.25, 4096)}
+    used = table.seconds, table.cpu_seconds, table.peak_bytes, table.read_bytes, table.written_bytes
+    assert set(zip(*used)) == {(2.5, 1.25, 4096, 7, 8)}
     for column, moment in (("start", 1_700_000_000.013), ("end", 1_700_000_002.513)):
         assert {each.timestamp() for each in pd.to_datetime(table[column])} == {moment}
 
@@ -169,7 +181,7 @@ def test_failed_and_stopped_jobs_have_run_times_and_what_never_started_has_none(
     run.logs.close()
 
     rows = [line.split("\t") for line in run.text("ppg_runtimes.tsv").splitlines()[1:]]
-    assert [(row[0], row[6]) for row in rows] == [
+    assert [(row[0], row[8]) for row in rows] == [
         ("failed", "failed"),
         ("not begun by its slave", "failed"),
         ("stopped", "stopped"),

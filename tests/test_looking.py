@@ -166,6 +166,31 @@ def test_what_a_fork_of_a_job_inherited_is_not_its_own_either(begin: Begin) -> N
     assert 50 * MEGABYTE <= looking.own_bytes(family, inherited) < 65 * MEGABYTE
 
 
+def test_what_forks_have_of_what_the_job_itself_took_is_counted_once(begin: Begin) -> None:
+    _, inherited, job = begin(
+        """
+        inherited = anonymous_bytes()
+        job = os.fork()
+        if not job:
+            own = bytearray(b"x") * (200 << 20)
+            told, tell = os.pipe()
+            for _ in range(3):
+                if not os.fork():
+                    more = bytearray(b"x") * (20 << 20)
+                    os.write(tell, b"x")
+                    signal.pause()
+            for _ in range(3):
+                os.read(told, 1)
+            ready(inherited, os.getpid())
+        signal.pause()
+        """
+    )
+    family = looking.family_of(job)
+
+    assert len(family) == 4
+    assert 260 * MEGABYTE <= looking.own_bytes(family, inherited) < 290 * MEGABYTE
+
+
 @pytest.mark.parametrize("program", ["another", "the same"])
 def test_what_a_job_executes_inherits_nothing(begin: Begin, script: Script, program: str) -> None:
     # A copy in the same place finds the same library.

@@ -110,7 +110,7 @@ def test_no_name_reaches_terminal_logs_or_status_file_as_anything_that_a_termina
         if path.suffix == ".txt":
             assert not {"\t", "\u202e", "\u2028", "\u200b"} & set(path.read_text()), path
     lines = (each.folder / "logs" / "ppg_runtimes.tsv").read_text().splitlines()
-    assert {line.count("\t") for line in lines} == {7}
+    assert {line.count("\t") for line in lines} == {9}
     assert len(lines) == 1 + len(NAMES)
 
 

@@ -174,7 +174,7 @@ def test_a_job_that_had_reported_when_its_slave_died_is_not_lost(bench: Bench) -
     bench.slave.start(running)
     exists("running.runs")
     os.kill(bench.slave._process.pid, 19)  # STOP: it can't tell how its jobs end
-    report = (999, (0.0, 0.0, 0.0, 0), [("done", "f", 4, 1, 2, False)])
+    report = (999, (0.0, 0.0, 0.0, 0, 0, 0), [("done", "f", 4, 1, 2, False)])
     from pipegraph.slaves import messages
 
     messages.send(bench.slave._process._reports_writer, report)

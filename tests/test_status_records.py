@@ -33,6 +33,10 @@ traces = st.builds(
     st.lists(reasons, max_size=3).map(tuple),
     st.lists(any_text, max_size=3).map(tuple),
     st.lists(any_text, max_size=3).map(tuple),
+    st.just("") | any_text,
+    st.just(0.0) | times,
+    st.just(0) | integers,
+    st.just(0) | integers,
 )
 invariants = st.builds(InvariantRecord, fingerprints, st.lists(files, max_size=3).map(tuple), any_text)
 quick = settings(deadline=None, max_examples=200)
@@ -72,6 +76,16 @@ def usual(**facts: object) -> Trace:
         (usual(seconds=1.5e-05), True),
         (usual(inputs={"a name, with: {all} [of] it": A}), True),
         (usual(inputs={}), True),
+        (usual(cpu_seconds=1.5), True),
+        (usual(cpu_seconds=1.5e-05, read_bytes=2**60, written_bytes=8), True),
+        (usual(written_bytes=8), True),
+        (usual(cpu_seconds=1.5, inputs={}), True),
+        (usual(cpu_seconds=1.5, inputs={"[0.5,1,2]]": A}), True),
+        (usual(cpu_seconds=1.5, read=("notes.txt",)), False),
+        (usual(cpu_seconds=1.5, brought_back="somewhere"), False),
+        (usual(cpu_seconds=1.5, reasons=()), False),
+        (usual(cpu_seconds=1e20), False),
+        (usual(read_bytes=-5), False),
         (usual(inputs={'"quoted"': A}), False),
         (usual(inputs={"grün": A}), False),
         (usual(inputs={"in": "0"}), True),
@@ -97,6 +111,7 @@ def test_a_trace_is_the_same_whether_its_line_is_a_usual_one_or_not(trace: Trace
     assert isinstance(decoded.inputs, records.RecordedInputs) is is_usual
 
 
+@pytest.mark.parametrize("cpu_seconds", [0.0, 1.5])
 @pytest.mark.parametrize(
     ("now", "is_same"),
     [
@@ -111,9 +126,12 @@ def test_a_trace_is_the_same_whether_its_line_is_a_usual_one_or_not(trace: Trace
         ({"a": f'{A}","b":"{B}'}, False),
     ],
 )
-def test_recorded_inputs_are_the_same_if_names_and_fingerprints_are(now: dict[str, str], is_same: bool) -> None:
-    text = records.encode_trace("out", usual(inputs={"a": A, "b": B}))
+def test_recorded_inputs_are_the_same_if_names_and_fingerprints_are(
+    now: dict[str, str], is_same: bool, cpu_seconds: float
+) -> None:
+    text = records.encode_trace("out", usual(inputs={"a": A, "b": B}, cpu_seconds=cpu_seconds))
 
+    assert records.decode_trace("out", text).used(now) is is_same
     for recorded in (records.decode_trace("out", text).inputs, records.decode_trace("out", text).inputs):
         assert (recorded == now) is is_same
         assert (now == recorded) is is_same
@@ -148,6 +166,48 @@ def test_a_trace_of_version_1_has_no_reasons() -> None:
 
     assert payload == f'["{"f" * 32}",0.0,0,0.0,[],{{"in":"{"1" * 32}"}}]'
     assert records.decode_trace("a", payload) == Trace({"in": "1" * 32}, "f" * 32)
+
+
+def test_what_a_job_used_stands_behind_all_else_and_only_where_there_is_something() -> None:
+    trace = Trace({}, "f" * 32, seconds=2.5)
+    used = trace._replace(cpu_seconds=1.5, read_bytes=200, written_bytes=30)
+
+    assert records.encode_trace("a", trace) == f'["{"f" * 32}",2.5,0,0.0,[],{{}},[]]'
+    assert records.encode_trace("a", used) == f'["{"f" * 32}",2.5,0,0.0,[],{{}},[],[[],[]],"",[1.5,200,30]]'
+
+
+def test_what_a_later_version_tells_more_of_is_not_lost_on_this_one() -> None:
+    used = usual(cpu_seconds=1.5, read_bytes=200, written_bytes=30)
+    payload = records.encode_trace("out", used)
+
+    assert records.decode_trace("out", payload.removesuffix("]]") + ',7],"more"]') == used
+
+
+def decoded_as_before(job: str, payload: str) -> Trace:
+    """As the decoder was before it knew of processor time and of what was read and written."""
+    (fingerprint, seconds, peak_bytes, ended_at, files, inputs, *more), _ = json.JSONDecoder().raw_decode(payload)
+    outputs = []
+    for path, own, content, size, mtime_ns, inode, is_racy in files:
+        path = job if path == 0 else path
+        own = fingerprint if own == 0 else own
+        content = own if content == 0 else content
+        outputs.append(FileRecord(path, own, content, size, mtime_ns, inode, is_racy == 1))
+    assert type(inputs) is dict
+    kinds = {kind.value: kind for kind in ReasonKind}
+    reasons = tuple([Reason(kinds[kind], *rest) for kind, *rest in more[0]]) if more else ()
+    trace = Trace(inputs, fingerprint, tuple(outputs), seconds, peak_bytes, ended_at, reasons)
+    if len(more) < 2:
+        return trace
+    brought_back = more[2] if len(more) > 2 else ""
+    return trace._replace(read=tuple(more[1][0]), written=tuple(more[1][1]), brought_back=brought_back)
+
+
+@quick
+@given(any_text, traces)
+def test_an_older_version_reads_all_that_it_knows_of(job: str, trace: Trace) -> None:
+    known = trace._replace(cpu_seconds=0.0, read_bytes=0, written_bytes=0)
+
+    assert decoded_as_before(job, records.encode_trace(job, trace)) == known
 
 
 @quick
@@ -298,6 +358,13 @@ def test_numbers_of_numpy_are_written_as_numbers() -> None:
         '["f",0,0,0,5,{}]',
         '["f",0,0,0,[[1]],{}]',
         '["f",0,0,0,[],[]]',
+        '["f",0,0,0,[],{},[],[[],[]],"",5]',
+        '["f",0,0,0,[],{},[],[[],[]],"",[]]',
+        '["f",0,0,0,[],{},[],[[],[]],"",[0.5,1]]',
+        '["f",0,0,0,[],{},[],[[],[]],"",["0.5",1,2]]',
+        '["f",0,0,0,[],{},[],[[],[]],"",[0.5,1.5,2]]',
+        '["f",0,0,0,[],{},[],[[],[]],"",[0.5,1,null]]',
+        '["f",0,0,0,[],{},[],[[],[]],"",[true,1,2]]',
         "[" * 100_000,
         "9" * 100_000,
         "[1e999999",

@@ -35,7 +35,19 @@ from ..events import (
     StopRequested,
     Warned,
 )
-from ..model import Failure, FileRecord, Fingerprint, InputId, JobId, JobSpec, Reason, ReasonKind, Role, Trace
+from ..model import (
+    MEASURED_FROM_SECONDS,
+    Failure,
+    FileRecord,
+    Fingerprint,
+    InputId,
+    JobId,
+    JobSpec,
+    Reason,
+    ReasonKind,
+    Role,
+    Trace,
+)
 from . import growth
 from .instructions import DropProduct, EndRun, Instruction, StartJob, WithdrawJob
 from .ledger import (
@@ -98,7 +110,11 @@ class Engine:
         ended_at = usage.started_at + usage.seconds
         reasons = self._ledger.reasons.get(job, ())
         how = usage.seconds, usage.peak_bytes, ended_at, reasons
-        return Trace(inputs, fingerprint, outputs, *how, brought_back=event.brought_back)
+        trace = Trace(inputs, fingerprint, outputs, *how, brought_back=event.brought_back)
+        if usage.seconds < MEASURED_FROM_SECONDS:
+            return trace
+        _, _, cpu_seconds, _, read_bytes, written_bytes = usage
+        return trace._replace(cpu_seconds=cpu_seconds, read_bytes=read_bytes, written_bytes=written_bytes)
 
     def prospects(self) -> dict[JobId, Prospect]:
         """What is to come of each job, as far as it is known now."""

@@ -15,19 +15,26 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..invariants import files
-from ..model import NO_GROWTH, NOTHING_OPENED, Failure, FailureKind, FileRecord, Growth, Opened, Usage
+from ..model import (
+    MEASURED_FROM_SECONDS,
+    NO_GROWTH,
+    NOTHING_OPENED,
+    Failure,
+    FailureKind,
+    FileRecord,
+    Growth,
+    Opened,
+    Usage,
+)
 from ..programs import line_of
-from .memory import peak_private_bytes
 from .messages import End, Gone, send
 from .opened import Openings, opened_by_command
 from .protocol import Order, Runnable, Workload
+from .taken import NOTHING_TAKEN, taken_by_self
 
 if TYPE_CHECKING:
     from ..results.claim import Claim
     from .strict import Confinement
-
-PEAK_FROM_SECONDS = 1.0
-"""Memory is measured of jobs that ran as long; it takes up to 20 ms (proc(5), smaps_rollup)."""
 
 _SIZE = FileRecord._fields.index("size")
 _TICK_SECONDS = 0.01
@@ -49,9 +56,12 @@ class Report(NamedTuple):
     remarks: tuple[tuple[str, str], ...] = ()
 
 
+Used = tuple[float, float, float, int, int, int]
+"""As `Usage`, made of less."""
+
 _Kept = tuple[str, list[tuple[str, str]]]
 NOT_KEPT: _Kept = ("", [])
-Told = tuple[Failure | None, list[FileRecord], tuple[float, float, float, int], Growth, Opened, _Kept]
+Told = tuple[Failure | None, list[FileRecord], Used, Growth, Opened, _Kept]
 """A report, made of less."""
 
 
@@ -149,6 +159,7 @@ def run_job(
     order: Order,
     openings: Openings,
     confine: Callable[[Runnable, str], Confinement] | None = None,
+    traffic_before: bytes = b"",
 ) -> Told:
     """Call a job, and see what it left; or only see what is there already, where that is adopted.
 
@@ -158,6 +169,8 @@ def run_job(
         Memory of the slave.
     confine
         From its call on, this process may write into the folders of the job's outputs, and one more, only.
+    traffic_before
+        What others have read and written in this process, as `traffic.text_of` gives it.
     """
     pid = os.getpid()
     job_id, _, is_adopted, _, _, _, address, _ = order
@@ -190,6 +203,7 @@ def run_job(
                     confinement = confine(job, "" if address is None else address[0])
                 openings.job = job
                 openings.outputs = outputs if len(outputs) < 8 else frozenset(outputs)
+                openings.has_forked = False
                 openings.is_on = True
                 job.run()
         except SystemExit as error:
@@ -229,17 +243,17 @@ def run_job(
         failure = failure or _failure(error)
     if failure is not None:
         put_away(outputs, job.rename_broken)
-    peak = 0
+    taken = NOTHING_TAKEN
     cpu_seconds = time.process_time()
     if seconds >= _TICK_SECONDS:
         times = os.times()
         cpu_seconds += times.children_user + times.children_system
-        if seconds >= PEAK_FROM_SECONDS:
-            peak = peak_private_bytes(inherited_bytes)
+        if seconds >= MEASURED_FROM_SECONDS:
+            taken = taken_by_self(inherited_bytes, openings.has_forked, traffic_before)
     if claim is not None:
         claim.release()
         kept = claim.brought_back, claim.remarks
-    return failure, records, (started_at, seconds, cpu_seconds, peak), growth, opened, kept
+    return failure, records, (started_at, seconds, cpu_seconds, *taken), growth, opened, kept
 
 
 def make_room(job: Runnable) -> None:

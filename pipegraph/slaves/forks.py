@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 from . import messages, sweep
 from .capture import Slot
-from .child import FAILED, ReportChannel, packed, run_job
+from .child import FAILED, ReportChannel, Used, packed, run_job
 from .memory import anonymous_bytes
 from .opened import Openings
-from .processes import Used
 from .protocol import Order, Runnable, Surroundings
 
 if TYPE_CHECKING:

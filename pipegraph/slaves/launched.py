@@ -12,7 +12,7 @@ from ..errors import JobDiedException
 from ..model import NO_GROWTH, NOTHING_OPENED, Failure, FailureKind, FileRecord, Opened
 from ..programs import Launch, exit_code_of, failure_of, not_started, start
 from .capture import Slot
-from .child import NOT_KEPT, Told, broken_contract, make_room, measured, put_away
+from .child import NOT_KEPT, Told, Used, broken_contract, make_room, measured, put_away
 from .deaths import is_lack
 from .opened import opened_by_command
 from .protocol import Runnable
@@ -51,7 +51,8 @@ def begin(job: Runnable, launch: Launch, slot: Slot) -> tuple[int, ...]:
     except Exception as error:
         if isinstance(error, OSError) and is_lack(error):
             raise
-        raise NotBegun(_told(_failure(error.with_traceback(None), FailureKind.DIED), [], time.time(), 0.0, 0)) from None
+        failure = _failure(error.with_traceback(None), FailureKind.DIED)
+        raise NotBegun(_told(failure, [], (time.time(), 0.0, 0.0, 0, 0, 0))) from None
 
 
 def told_of_end(
@@ -59,9 +60,7 @@ def told_of_end(
     launch: Launch,
     codes: tuple[int, ...],
     stderr: int,
-    started_at: float,
-    seconds: float,
-    peak_bytes: int,
+    used: Used,
     overtime: float,
 ) -> Told | None:
     """What to report of a program that ended; None if its outputs are so large that a fork has to read them.
@@ -86,8 +85,8 @@ def told_of_end(
             failure = broken_contract(job) or _failure(error, FailureKind.BROKE_CONTRACT)
     if failure is not None:
         put_away(job.outputs, job.rename_broken)
-    opened = opened_by_command(job, NOTHING_OPENED, started_at, failure is not None)
-    return _told(failure, records, started_at, seconds, peak_bytes, opened)
+    opened = opened_by_command(job, NOTHING_OPENED, used[0], failure is not None)
+    return _told(failure, records, used, opened)
 
 
 def told_of_overtime(job: Runnable, exit_code: int, started_at: float) -> Told:
@@ -99,7 +98,7 @@ def told_of_overtime(job: Runnable, exit_code: int, started_at: float) -> Told:
         exit_code,
     )
     put_away(job.outputs, job.rename_broken)
-    return _told(_failure(error, FailureKind.DIED), [], started_at, time.time() - started_at, 0)
+    return _told(_failure(error, FailureKind.DIED), [], (started_at, time.time() - started_at, 0.0, 0, 0, 0))
 
 
 def _failure(error: BaseException, kind: FailureKind) -> Failure:
@@ -108,12 +107,5 @@ def _failure(error: BaseException, kind: FailureKind) -> Failure:
     return failure_from(error, kind if isinstance(error, JobDiedException) else FailureKind.BROKE_CONTRACT)
 
 
-def _told(
-    failure: Failure | None,
-    records: list[FileRecord],
-    started_at: float,
-    seconds: float,
-    peak_bytes: int,
-    opened: Opened = NOTHING_OPENED,
-) -> Told:
-    return failure, records, (started_at, seconds, 0.0, peak_bytes), NO_GROWTH, opened, NOT_KEPT
+def _told(failure: Failure | None, records: list[FileRecord], used: Used, opened: Opened = NOTHING_OPENED) -> Told:
+    return failure, records, used, NO_GROWTH, opened, NOT_KEPT

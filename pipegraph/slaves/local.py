@@ -27,6 +27,7 @@ from ..events import (
 )
 from ..model import (
     ALONE,
+    NO_USAGE,
     NOTHING_PRINTED,
     Fingerprint,
     Grant,
@@ -109,6 +110,8 @@ class LocalSlave:
         self._deaths = 0
         self._tokens = 0
         self._reports: dict[int, Report] = {}
+        # The most memory that a running job was found to have, by token.
+        self._seen_bytes: dict[int, int] = {}
         self._events: list[Event] = []
         self._workers = Workers(self._forebear, self._next_token, self._note_event)
         self._readers = Readers(self._say_to_keeper, self._next_token, self._note_event)
@@ -291,7 +294,9 @@ class LocalSlave:
             for token, spec in slave.running.items():
                 pids, started_at = self._processes_of(slave, token)
                 if pids:
-                    found.append(looking.sighting(spec, pids, started_at, slave.inherited_bytes))
+                    seen = looking.sighting(spec, pids, started_at, slave.inherited_bytes)
+                    self._seen_bytes[token] = max(self._seen_bytes.get(token, 0), seen.own_bytes)
+                    found.append(seen)
         return found
 
     def _processes_of(self, slave: _Slave, token: int) -> tuple[Sequence[int], float]:
@@ -454,7 +459,7 @@ class LocalSlave:
         self._say(holder, ("in time", spec.id))
         told = unpacked(report)
         self._deaths = 0
-        how = told.usage, Printed._make(printed), told.growth, told.opened
+        how = self._with_seen(told.usage, token), Printed._make(printed), told.growth, told.opened
         events.append(JobSucceeded(spec.id, (), *how, remarks=remarks, fingerprint=fingerprint))
         self._successful.add(spec.id)
         if threads > 1:
@@ -482,12 +487,14 @@ class LocalSlave:
         printed = NOTHING_PRINTED if parts is None else Printed._make(parts)
         report = self._report_of(token) if told is None else unpacked(told)
         if report is None:
-            usage = Usage(started_at, time.time() - started_at, cpu_seconds, 0)
+            usage = Usage(started_at, time.time() - started_at, cpu_seconds)
         else:
-            started, seconds, own_cpu_seconds, peak_bytes = report.usage
-            usage = Usage(started, seconds, cpu_seconds or own_cpu_seconds, peak_bytes)
-            if exit_code == 0 and report.failure is None:
-                return JobSucceeded(spec.id, report.outputs, usage, printed, *report[3:])
+            usage = report.usage
+            if cpu_seconds:
+                usage = usage._replace(cpu_seconds=cpu_seconds)
+        usage = self._with_seen(usage, token)
+        if report is not None and exit_code == 0 and report.failure is None:
+            return JobSucceeded(spec.id, report.outputs, usage, printed, *report[3:])
         if report is None and exit_code in (0, FAILED):
             # It left with the status of one that has reported. Only this side knows that it did not.
             slave.outbox.say(("put away", spec.id))
@@ -496,6 +503,11 @@ class LocalSlave:
         if report is not None and report.failure is not None and exit_code == FAILED:
             return JobFailed(spec.id, report.failure, usage, printed, report.opened)
         return JobFailed(spec.id, death(spec, exit_code), usage, printed)
+
+    def _with_seen(self, usage: Usage, token: int) -> Usage:
+        """With what was seen of the job while it ran."""
+        seen_bytes = self._seen_bytes.pop(token, 0) if self._seen_bytes else 0
+        return usage._replace(peak_bytes=seen_bytes) if seen_bytes > usage.peak_bytes else usage
 
     def _on_gone(self, slave: _Slave, events: list[Event]) -> None:
         if slave.end.fileno() not in self._slaves:
@@ -551,8 +563,9 @@ class LocalSlave:
         for slave in slaves:
             for token, spec in slave.running.items():
                 report = self._reports.pop(token, None)
+                usage = self._with_seen(NO_USAGE if report is None else report.usage, token)
                 if report is not None and report.failure is None:
-                    events.append(JobSucceeded(spec.id, report.outputs, report.usage, NOTHING_PRINTED, *report[3:]))
+                    events.append(JobSucceeded(spec.id, report.outputs, usage, NOTHING_PRINTED, *report[3:]))
                 else:
                     lost.append(spec.id)
             self._workers.forget(slave)

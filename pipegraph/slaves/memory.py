@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+_DOUBT = 8
+"""The kernel counts pages in batches, for each core: sizes that differ by less than such a part may be the same one."""
+
 
 def anonymous_bytes() -> int:
     """Memory of this process that a fork inherits (proc(5), RssAnon)."""
@@ -11,6 +14,28 @@ def anonymous_bytes() -> int:
 def most_bytes() -> int:
     """The largest size of this process so far (proc(5), VmHWM)."""
     return _status().get(b"VmHWM", 0)
+
+
+def most_of_programs(largest_child_bytes: int, has_forked: bool) -> int:
+    """What a child that this process waited for took at the most, as far as that is sure; 0 if nothing is.
+
+    Parameters
+    ----------
+    largest_child_bytes
+        ``ru_maxrss`` of it, or of all children.
+    has_forked
+        It may be of a fork in which nothing was executed.
+
+    Notes
+    -----
+    ``ru_maxrss`` is kept over execve(2), and so begins with the size of the process that started the program: it is the
+    program's own only where it is larger than that process has ever been. Of a fork, it counts all that was inherited:
+    only what is beyond is its own. Either counts pages of files that are mapped.
+    """
+    most = most_bytes()
+    if has_forked:
+        return max(0, largest_child_bytes - most - most // _DOUBT)
+    return largest_child_bytes if largest_child_bytes > most + most // _DOUBT else 0
 
 
 def peak_private_bytes(inherited_bytes: int) -> int:

@@ -32,6 +32,8 @@ _CHANGES = {
     "os.symlink": ((1, 2, False),),
     "os.truncate": ((0, -1, False),),
     "os.chdir": (),
+    "os.fork": (),
+    "os.forkpty": (),
     "sqlite3.connect": (),
 }
 """Where the name stands in what is told, where the directory that it is relative to (-1: none is), whether it goes."""
@@ -49,6 +51,8 @@ class Openings:
     ----------
     job, outputs
         The job that runs, and its outputs; what it declared is not noted.
+    has_forked
+        It has, and whoever sets `job` sets this to false.
     is_any
         There is something for `found` to tell.
     """
@@ -63,6 +67,7 @@ class Openings:
         "_last",
         "_read",
         "_written",
+        "has_forked",
         "is_any",
         "is_on",
         "job",
@@ -75,7 +80,7 @@ class Openings:
         installed = {sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.dirname(os.__file__)}
         ours = [os.path.normpath(each) + "/" for each in installed]
         self._elsewhere = (*_NO_FILES, *(each for each in ours if each.startswith(self._below)))
-        self.is_on = False
+        self.is_on = self.has_forked = False
         self.outputs: Container[str] = ()
         self.job: Runnable
         self._forget()
@@ -120,6 +125,8 @@ class Openings:
     def _hear_change(self, event: str, told: tuple[Any, ...]) -> None:
         if event == "os.chdir":
             self._has_moved = True
+        elif event.startswith("os.fork"):
+            self.has_forked = True
         elif event == "sqlite3.connect":
             self._note(_database(told[0]), self._read)
         else:

@@ -11,11 +11,12 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from ..model import JobId
+from ..model import MEASURED_FROM_SECONDS, JobId
 from ..programs import Launch
 from .capture import Slot
-from .child import FAILED
+from .child import FAILED, Used
 from .protocol import Runnable
+from .traffic import NO_TRAFFIC, Traffic, text_of, traffic
 
 if TYPE_CHECKING:
     import resource
@@ -24,26 +25,25 @@ _KILL = int(signal.SIGKILL)
 _REPORTED = (0, FAILED)
 """No signal has the number of either."""
 
-Used = tuple[float, float, float, int]
-"""As `Usage`, made of less."""
-
 
 class Pipe:
     """The processes of a pipe, of which the first leads their group, and what is known of those that were reaped."""
 
-    __slots__ = ("codes", "cpu_seconds", "peak_bytes", "pids")
+    __slots__ = ("codes", "cpu_seconds", "peak_bytes", "pids", "traffic")
 
     def __init__(self, pids: tuple[int, ...]) -> None:
         self.pids = pids
         self.codes: dict[int, int] = {}
         self.cpu_seconds = 0.0
         self.peak_bytes = 0
+        self.traffic = NO_TRAFFIC
 
-    def note(self, pid: int, status: int, used: resource.struct_rusage) -> None:
-        """It was reaped."""
+    def note(self, pid: int, status: int, used: resource.struct_rusage, moved: Traffic) -> None:
+        """It was reaped, and had read and written so much."""
         self.codes[pid] = os.waitstatus_to_exitcode(status)
         self.cpu_seconds += used.ru_utime + used.ru_stime
         self.peak_bytes = max(self.peak_bytes, used.ru_maxrss * 1024)
+        self.traffic = self.traffic[0] + moved[0], self.traffic[1] + moved[1]
 
 
 class Child:
@@ -72,6 +72,7 @@ class Child:
         "status",
         "stopped",
         "token",
+        "traffic",
     )
 
     def __init__(
@@ -97,6 +98,12 @@ class Child:
         self.pipe = pipe
         self.status = self.peak_bytes = 0
         self.cpu_seconds = 0.0
+        self.traffic = NO_TRAFFIC
+
+    def traffic_of(self, pid: int) -> Traffic:
+        """What one of its programs has read and written, which may have ended, but was not reaped."""
+        is_measured = self.launch is not None and time.monotonic() - self.began >= MEASURED_FROM_SECONDS
+        return traffic(text_of(pid)) if is_measured else NO_TRAFFIC
 
 
 class Worker:
@@ -236,7 +243,7 @@ class Processes:
                 ended = self._reap_other(pid)
                 if ended is not None:
                     return ended
-            elif child.pipe is None or self._have_ended(child.pipe):
+            elif child.pipe is None or self._have_ended(child, child.pipe):
                 return self._reap_child(child, found.si_status in _REPORTED)
             else:
                 self._kept.add(pid)
@@ -269,12 +276,15 @@ class Processes:
             # It has told of the time that it used. wait4 imports a library for that, each time.
             child.status = os.waitpid(pid, 0)[1]
             return child
+        moved = child.traffic_of(pid)
         _, child.status, used = os.wait4(pid, 0)
         if child.pipe is None:
             child.cpu_seconds, child.peak_bytes = used.ru_utime + used.ru_stime, used.ru_maxrss * 1024
+            child.traffic = moved
         else:
-            child.pipe.note(pid, child.status, used)
+            child.pipe.note(pid, child.status, used, moved)
             child.cpu_seconds, child.peak_bytes = child.pipe.cpu_seconds, child.pipe.peak_bytes
+            child.traffic = child.pipe.traffic
         return child
 
     def _reap_other(self, pid: int) -> Child | Worker | Reader | None:
@@ -290,20 +300,22 @@ class Processes:
         if child is None or child.pipe is None:
             _, status = os.waitpid(pid, 0)
             return Reader(self._readers.pop(pid), status) if pid in self._readers else None
-        child.pipe.note(*os.wait4(pid, 0))
-        if child.pid in self._kept and self._have_ended(child.pipe):
+        moved = child.traffic_of(pid)
+        child.pipe.note(*os.wait4(pid, 0), moved)
+        if child.pid in self._kept and self._have_ended(child, child.pipe):
             self._kept.discard(child.pid)
             return self._reap_child(child)
         return None
 
-    def _have_ended(self, pipe: Pipe) -> bool:
+    def _have_ended(self, child: Child, pipe: Pipe) -> bool:
         """All but the leader, and they are reaped."""
         for pid in pipe.pids[1:]:
             if pid not in pipe.codes:
+                moved = child.traffic_of(pid)
                 ended, status, used = os.wait4(pid, os.WNOHANG)
                 if not ended:
                     return False
-                pipe.note(pid, status, used)
+                pipe.note(pid, status, used, moved)
                 del self._part_of[pid]
         return True
 

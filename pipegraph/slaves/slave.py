@@ -16,14 +16,14 @@ import signal
 import time
 
 from ..explanations import Explanation
-from ..model import NOTHING_PRINTED, Fingerprint, Grant, JobId
+from ..model import MEASURED_FROM_SECONDS, NOTHING_PRINTED, Fingerprint, Grant, JobId
 from ..programs import keep_from_programs
 from . import messages, sweep
 from .capture import Slot
-from .child import FAILED, PEAK_FROM_SECONDS, Told, packed, put_away
+from .child import FAILED, Told, packed, put_away
 from .forks import Forks
 from .launched import NotBegun, begin, told_of_end, told_of_overtime
-from .memory import most_bytes
+from .memory import most_of_programs
 from .opened import Openings
 from .processes import Child, Pipe, Processes, Worker
 from .protocol import Order, Runnable, Surroundings
@@ -288,13 +288,12 @@ class Slave:
         assert launch is not None
         codes = (exit_code,) if pipe is None else tuple([pipe.codes[pid] for pid in pipe.pids])
         seconds = time.monotonic() - child.began
-        # Until execve(2) it was this process, whose size is counted, too.
-        peak = child.peak_bytes if seconds >= PEAK_FROM_SECONDS and child.peak_bytes > most_bytes() else 0
+        peak = most_of_programs(child.peak_bytes, False) if seconds >= MEASURED_FROM_SECONDS else 0
+        used = (child.started_at, seconds, child.cpu_seconds, peak, *child.traffic)
         overtime = job.timeout_seconds if child.is_overdue else 0.0
-        told = told_of_end(job, launch, codes, child.slot.stderr, child.started_at, seconds, peak, overtime)
+        told = told_of_end(job, launch, codes, child.slot.stderr, used, overtime)
         if told is None:
             try:
-                used = (child.started_at, seconds, child.cpu_seconds, peak)
                 order = Order(job.job_id, child.token, is_adopted=True)
                 pid = self._forks.job(job, child.slot, order, None, used)
                 self._processes.add(Child(job, pid, child.slot, child.token, child.started_at, before=used))

@@ -17,6 +17,7 @@ from .child import FAILED, ReportChannel, packed, run_job
 from .opened import Openings
 from .protocol import Order, Workload
 from .restoring import Kept
+from .traffic import OwnTraffic
 
 
 def work(
@@ -30,6 +31,7 @@ def work(
     slot: Slot,
 ) -> NoReturn:
     """In the fork of a slave: never comes back."""
+    own_traffic = OwnTraffic()
     kept = Kept(slot)
     while True:
         try:
@@ -39,7 +41,8 @@ def work(
         assert received is not None
         order = Order._make(received[0])
         job = workload.job(order.job)
-        told = kept.context().run(run_job, workload, job, directory, inherited_bytes, order, openings)
+        before = own_traffic.text()
+        told = kept.context().run(run_job, workload, job, directory, inherited_bytes, order, openings, None, before)
         leak = kept.restore()
         has_failed = told[0] is not None
         if channel.is_there():

@@ -9,7 +9,9 @@ Kinds and payloads::
 
     S  started          seconds since 1970
     M  made (a trace)   [fingerprint, seconds, peak_bytes, ended_at, files, {input: fingerprint}, reasons,
-                        [[read], [written]]: undeclared files, brought back: where from; left out if there is neither]
+                        [[read], [written]]: undeclared files, brought back: where from,
+                        [cpu_seconds, read_bytes, written_bytes]]; from the undeclared files on, left out from
+                        where nothing more is to be told
     F  failed           seconds since 1970
     V  seen again       files: the outputs of the last M, as they were when they were looked at again
     I  measured         [fingerprint, files, value_text]
@@ -86,10 +88,14 @@ _USUAL_MEASURED = re.compile(rf'\["([0-9a-f]{{32}})",{_ONE_FILE},""\]')
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?(?:e-[0-9]+)?"
 _USUAL_BEGINNING = re.compile(rf'\["([0-9a-f]{{32}})",({_NUMBER}),([0-9]+),({_NUMBER}),{_ONE_FILE},\{{')
 _USUAL_END = '},[["never made here","","",""]]]'
+_USUAL_END_BEFORE_USED = _USUAL_END[:-1] + ',[[],[]],"",['
+_USED = re.compile(rf"({_NUMBER}),([0-9]+),([0-9]+)\]\]")
 _FINGERPRINT = slice(len('["'), len('["') + 32)
 """Where in a payload that begins with one its digits are."""
 _new = tuple.__new__
 _NEVER_MADE: tuple[Reason, ...] = (Reason(ReasonKind.NEVER_MADE),)
+_NOTHING_USED = 0.0, 0, 0
+_BEFORE_READ = Trace._fields.index("read")
 _MADE_FIRST = [[[ReasonKind.NEVER_MADE.value, "", "", ""]]]
 
 
@@ -163,27 +169,30 @@ class UsualTrace(Trace):
     """A trace as nearly all are, which is most often only compared: its line is decoded when more is asked for.
 
     Of a job that was never made before, and left one file. It equals the `Trace` of the same fields; what is kept is
-    the job, the payload of its line, and where in that the inputs begin.
+    the job, the payload of its line, and where in that the inputs begin and end.
     """
 
     __slots__ = ()
 
-    inputs = property(lambda self: RecordedInputs(self[1][self[2] : -len(_USUAL_END)]))
+    inputs = property(lambda self: RecordedInputs(self[1][self[2] : self[3]]))
     fingerprint = property(lambda self: self[1][_FINGERPRINT])
     reasons = property(lambda self: _NEVER_MADE)
     read = property(lambda self: ())
     written = property(lambda self: ())
     brought_back = property(lambda self: "")
     outputs = property(lambda self: self.whole().outputs)
-    seconds = property(lambda self: self.whole().seconds)
-    peak_bytes = property(lambda self: self.whole().peak_bytes)
+    seconds = property(lambda self: float(self[1].split(",", 2)[1]))
+    peak_bytes = property(lambda self: int(self[1].split(",", 3)[2]))
     ended_at = property(lambda self: self.whole().ended_at)
+    cpu_seconds = property(lambda self: self.whole().cpu_seconds)
+    read_bytes = property(lambda self: self.whole().read_bytes)
+    written_bytes = property(lambda self: self.whole().written_bytes)
 
     def used(self, inputs: Mapping[InputId, Fingerprint]) -> bool:
         """As `RecordedInputs` compares, without one."""
         kept: Any = self
         text = _written_plainly(inputs)
-        if text == kept[1][kept[2] : -len(_USUAL_END)] and text.count('"') == 4 * len(inputs):
+        if text == kept[1][kept[2] : kept[3]] and text.count('"') == 4 * len(inputs):
             return True
         return bool(self.inputs == inputs)
 
@@ -197,12 +206,16 @@ class UsualTrace(Trace):
     def whole(self) -> Trace:
         """All of it, decoded."""
         kept: Any = self
-        job, payload, _ = kept
+        job, payload, _, end = kept
         usual = _USUAL_BEGINNING.match(payload)
         assert usual is not None
         fingerprint, seconds, peak_bytes, ended_at, size, mtime_ns, inode = usual.groups()
         file = FileRecord(job, fingerprint, fingerprint, int(size), int(mtime_ns), int(inode), False)
-        return Trace(self.inputs, fingerprint, (file,), float(seconds), int(peak_bytes), float(ended_at), _NEVER_MADE)
+        trace = Trace(self.inputs, fingerprint, (file,), float(seconds), int(peak_bytes), float(ended_at), _NEVER_MADE)
+        used = _USED.fullmatch(payload, end + len(_USUAL_END_BEFORE_USED))
+        if used is None:
+            return trace
+        return trace._replace(cpu_seconds=float(used[1]), read_bytes=int(used[2]), written_bytes=int(used[3]))
 
     def __eq__(self, other: object) -> bool:
         if type(other) is UsualTrace:
@@ -314,13 +327,16 @@ def encode_trace(job: str, trace: Trace) -> str:
             for kind, subject, before, now in trace.reasons[:MOST_REASONS]
         ]
     )
-    undeclared = ""
-    if trace.read or trace.written or trace.brought_back:
-        undeclared = "," + json.dumps([trace.read[:MOST_FILES], trace.written[:MOST_FILES]], separators=(",", ":"))
-        undeclared += "," + quoted(trace.brought_back) if trace.brought_back else ""
+    more = ""
+    has_used = trace.cpu_seconds or trace.read_bytes or trace.written_bytes
+    if trace.read or trace.written or trace.brought_back or has_used:
+        more = "," + json.dumps([trace.read[:MOST_FILES], trace.written[:MOST_FILES]], separators=(",", ":"))
+        more += "," + quoted(trace.brought_back) if trace.brought_back or has_used else ""
+        if has_used:
+            more += f",[{encode_time(trace.cpu_seconds)},{trace.read_bytes},{trace.written_bytes}]"
     return (
         f"[{quoted(trace.fingerprint)},{encode_time(trace.seconds)},{trace.peak_bytes},{encode_time(trace.ended_at)},"
-        f"{encode_files(job, trace.fingerprint, trace.outputs)},{{{inputs}}},[{reasons}]{undeclared}]"
+        f"{encode_files(job, trace.fingerprint, trace.outputs)},{{{inputs}}},[{reasons}]{more}]"
     )
 
 
@@ -328,8 +344,12 @@ def decode_trace(job: str, payload: str) -> Trace:
     """Undo `encode_trace`; raises MalformedRecord."""
     try:
         usual = _USUAL_BEGINNING.match(payload) if "\\" not in payload else None
-        if usual is not None and payload.endswith(_USUAL_END):
-            return _new(UsualTrace, (job, payload, usual.end()))
+        if usual is not None:
+            if payload.endswith(_USUAL_END):
+                return _new(UsualTrace, (job, payload, usual.end(), len(payload) - len(_USUAL_END)))
+            end = payload.rfind(_USUAL_END_BEFORE_USED)
+            if end > 0 and _USED.fullmatch(payload, end + len(_USUAL_END_BEFORE_USED)):
+                return _new(UsualTrace, (job, payload, usual.end(), end))
         (fingerprint, seconds, peak_bytes, ended_at, files, inputs, *more), _ = _decode_json(payload)
         outputs = _decode_files(job, fingerprint, files)
         if type(inputs) is not dict:
@@ -342,9 +362,18 @@ def decode_trace(job: str, payload: str) -> Trace:
         if len(more) < 2:
             return trace
         brought_back = more[2] if len(more) > 2 else ""
-        return trace._replace(read=tuple(more[1][0]), written=tuple(more[1][1]), brought_back=brought_back)
+        cpu_seconds, read_bytes, written_bytes, *_ = more[3] if len(more) > 3 else _NOTHING_USED
+        if not (_is_number(cpu_seconds, float) and _is_number(read_bytes) and _is_number(written_bytes)):
+            raise MalformedRecord
+        read, written, *_ = more[1]
+        used = cpu_seconds, read_bytes, written_bytes
+        return Trace._make((*trace[:_BEFORE_READ], tuple(read), tuple(written), brought_back, *used))
     except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
         raise MalformedRecord from error
+
+
+def _is_number(value: object, *more: type) -> bool:
+    return type(value) in (int, *more)
 
 
 def encode_measured(record_id: str, record: InvariantRecord) -> str:

@@ -33,7 +33,7 @@ ERRORS_BYTES = 64 << 20
 
 _NAMES = ("ppg_run.txt", "ppg_errors.txt", "ppg_graph.txt", "ppg_runtimes.tsv", "ppg_changes.txt")
 _RUN, _ERRORS, _GRAPH, _RUNTIMES, _CHANGES = _NAMES
-_HEADER = "job\tstart\tend\tseconds\tcpu_seconds\tpeak_bytes\tresult\treason\n"
+_HEADER = "job\tstart\tend\tseconds\tcpu_seconds\tpeak_bytes\tread_bytes\twritten_bytes\tresult\treason\n"
 _LATEST = "latest"
 _FAILED = "failed"
 _FOLDER = re.compile(r"run_(\d{4,})")
@@ -200,7 +200,7 @@ class Logs:
         if not start:
             start, seconds = told_at, max(0.0, time.time() - told_at)
         moments = f"{_moment(start)}\t{_moment(start + seconds)}"
-        used = f"{seconds:.6f}\t{usage.cpu_seconds:.6f}\t{usage.peak_bytes}"
+        used = f"{seconds:.6f}\t{usage.cpu_seconds:.6f}\t{usage.peak_bytes}\t{usage.read_bytes}\t{usage.written_bytes}"
         self._add(_RUNTIMES, f"{_cell(shown(job))}\t{moments}\t{used}\t{result}\t{_cell(because)}\n")
 
     def _add_failure(self, event: JobFailed) -> None:
