@@ -18,7 +18,7 @@ PACKAGE = REPOSITORY / "pipegraph"
 # where a part may import those that stand before it.
 LAYERS = (
     ("errors", "explanations", "masking", "model", "events", "patterns", "placeholders", "shell"),
-    ("caches", "cycles", "outcomes", "programs", "rendering", "signals", "targets", "undeclared", "wishes"),
+    ("caches", "cycles", "machine", "outcomes", "programs", "rendering", "signals", "targets", "undeclared", "wishes"),
     ("engine", "invariants"),
     ("graph", "results"),
     ("jobs", "status", "slaves", "watchers", "keyboard"),

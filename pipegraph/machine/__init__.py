@@ -1,0 +1,1 @@
+"""What there is on this machine, and sharing it with other runs."""
