@@ -261,14 +261,14 @@ class Ledger:
     def _rest(self, rows: Mapping[int, Row | None], now: float) -> None:
         """Since the last look this run held what it held then: was it more than its share, while others waited?"""
         for slave, row in self._row_of.items():
-            neighbours = [row, *_of_slave(row.slave, rows).values()]
-            waiting_since = min((each.since for each in neighbours[1:] if each.is_waiting), default=now)
+            before, rests_until = self._written_of[slave], row.rests_until
+            neighbours = _of_slave(row.slave, rows).values() if before.held_cores else ()
+            waiting_since = min((each.since for each in neighbours if each.is_waiting), default=now)
             seconds = now - max(waiting_since, self._looked_at)
-            held_cores = self._written_of[slave].held_cores
-            rests_until = row.rests_until
-            if seconds > 0 and held_cores:
-                share = share_cores(_total(neighbours).cores, _claimants(neighbours, now))
-                more_seconds = rest_seconds(held_cores, share, seconds)
+            if seconds > 0:
+                everybody = [before, *neighbours]
+                share = share_cores(_total(everybody).cores, _claimants(everybody, now))
+                more_seconds = rest_seconds(before.held_cores, share, seconds)
                 if more_seconds:
                     # The time in which it held so much was no rest.
                     rests_until = now + max(0.0, rests_until - self._looked_at) + more_seconds
@@ -285,10 +285,13 @@ class Ledger:
         return True
 
     def _clear_ended(self, table: Table, rows: dict[int, Row | None]) -> None:
-        """Of runs that ended without a word; and have this one woken when another does, if it waits."""
-        if any(row.is_waiting for row in self._row_of.values()):
+        """Of runs that ended without a word: what they held, if this one waits, and that they wait."""
+        is_waiting = any(row.is_waiting for row in self._row_of.values())
+        if is_waiting:
             self._waking.watch(row.process for row in rows.values() if row is not None)
         for number, row in list(rows.items()):
+            if not is_waiting and row is not None and not row.is_waiting:
+                continue
             if not table.is_alive(number) or (row is not None and row.process in self._waking.ended):
                 table.clear(number)
                 del rows[number]
@@ -303,7 +306,8 @@ class Ledger:
     def _takers(self, slave: SlaveName, rows: Mapping[int, Row | None], now: float) -> list[int]:
         """The numbers of the rows, this run's too, of those that wait and may take what they want."""
         mine = self._row_of[slave]
-        row_of = {self._number_of[slave]: mine, **_of_slave(mine.slave, rows)}
+        # In one order, whoever looks.
+        row_of = dict(sorted({self._number_of[slave]: mine, **_of_slave(mine.slave, rows)}.items()))
         if not any(row.is_waiting for row in row_of.values()):
             return []
         neighbours = list(row_of.values())

@@ -35,6 +35,7 @@ _WAITING_AT: Final = 64
 _ROWS_AT: Final = 512
 _NUMBERS: Final = struct.Struct("<I" + "Q" + "QiQ" + "IQIQ" + "IQ" + "?IQd" + "dd")  # checksum, then as Row has them
 _NUMBERS_BYTES: Final = 128
+_LONGEST_FILE: Final = _ROWS_AT + MOST_ROWS * ROW_BYTES
 _NO_NUMBERS: Final = bytes(_NUMBERS_BYTES)
 _WHO: Final = struct.Struct("<IQdH")  # checksum, as Who has them, bytes of the texts
 _LONGEST_BYTES: Final = (100, 60, 60, 60, 60)
@@ -125,6 +126,9 @@ class Table:
         self._descriptor = descriptor
         found = os.fstat(descriptor)
         self._identity = found.st_dev, found.st_ino
+        self._mine: set[int] = set()
+        # Most rows are as they were at the last look.
+        self._seen: dict[int, tuple[bytes, Row | None]] = {}
 
     @classmethod
     def open(cls, place: Place) -> Table:
@@ -242,17 +246,17 @@ class Table:
 
     def rows(self) -> dict[int, Row | None]:
         """Each that is not free; None: it is damaged."""
-        data = os.pread(self._descriptor, _ROWS_AT + MOST_ROWS * ROW_BYTES, 0)
+        data = os.pread(self._descriptor, min(os.fstat(self._descriptor).st_size, _LONGEST_FILE), 0)
         found: dict[int, Row | None] = {}
         for number, at in enumerate(range(_ROWS_AT, len(data), ROW_BYTES)):
             numbers = data[at : at + _NUMBERS_BYTES]
             if numbers == _NO_NUMBERS[: len(numbers)]:
                 continue
-            found[number] = None
-            if len(numbers) == _NUMBERS_BYTES:
-                fields = _NUMBERS.unpack_from(numbers)
-                if fields[0] == zlib.crc32(numbers[4:], number):
-                    found[number] = Row._make(fields[1:])
+            seen, row = self._seen.get(number, (b"", None))
+            if numbers != seen:
+                row = _row(number, numbers)
+                self._seen[number] = numbers, row
+            found[number] = row
         return found
 
     def write(self, number: int, row: Row) -> None:
@@ -289,7 +293,12 @@ class Table:
 
     def take_row(self) -> int | None:
         """The number of a row that is this open file's until it is closed; None: all are taken."""
-        return next(filter(self._take_life, range(MOST_ROWS)), None)
+        for number in range(MOST_ROWS):
+            # The kernel would grant again what this open file has.
+            if number not in self._mine and self._take_life(number):
+                self._mine.add(number)
+                return number
+        return None
 
     def is_alive(self, number: int) -> bool:
         """Whether the run of a row, not this one's, is there; or a fork that has its open file."""
@@ -333,6 +342,14 @@ class Table:
                 return False
             raise
         return True
+
+
+def _row(number: int, numbers: bytes) -> Row | None:
+    """None: damaged."""
+    if len(numbers) < _NUMBERS_BYTES:
+        return None
+    checksum, *fields = _NUMBERS.unpack_from(numbers)
+    return Row._make(fields) if checksum == zlib.crc32(numbers[4:], number) else None
 
 
 def _file_name() -> str:
