@@ -22,6 +22,11 @@ RUN = """
 import os, select, sys, time
 from ledgers import join, Place
 from pipegraph.machine.place import LedgerUnusable
+if len(sys.argv) > 4:
+    # Only here: another user may not read where Python is.
+    os.setgroups([])
+    os.setgid(int(sys.argv[4]))
+    os.setuid(int(sys.argv[4]))
 ledger = join(Place(sys.argv[1], sys.argv[2] == "shared"), sys.argv[3])
 def until_claimed(cores, memory=0):
     began = time.monotonic()
@@ -59,14 +64,14 @@ class Process:
     """A run in a process of its own."""
 
     def __init__(self, place: Place, script: str = "script.py", uid: int | None = None, text: str = RUN) -> None:
+        users = [] if uid is None else [str(uid)]
         environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{Path(__file__).parent}"}
         self.popen = subprocess.Popen(
-            [sys.executable, "-c", text, place.path, "shared" if place.is_shared else "", script],
+            [sys.executable, "-c", text, place.path, "shared" if place.is_shared else "", script, *users],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            **({} if uid is None else {"user": uid, "group": uid, "extra_groups": []}),
         )
         assert self.hear() == "ready"
 

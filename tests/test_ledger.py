@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import select
@@ -13,11 +14,13 @@ import pytest
 from ledgers import CAPACITY, CORES, GIGABYTE, Process, join
 from scripts import wait_until
 
-from pipegraph.machine.ledger import LOOK_SECONDS, UNSEEN_SECONDS, Ledger
+from pipegraph.machine.ledger import LOOK_SECONDS, UNSEEN_SECONDS, Holder, Ledger
 from pipegraph.machine.looking import look
 from pipegraph.machine.place import Place
 from pipegraph.machine.sharing import Amounts
-from pipegraph.machine.table import Row, Table
+from pipegraph.machine.table import ROW_BYTES, Row, Table, Who
+
+WHO = Who(2**64 - 1, 1.5, "script.py", "run_1", "anna", "host", "here")
 
 
 @pytest.fixture(autouse=True)
@@ -215,8 +218,8 @@ def test_the_machine_is_as_large_as_the_largest_that_any_run_says(place: Place, 
 
 def test_slaves_are_counted_apart(place: Place) -> None:
     capacity = dict.fromkeys(("here", "there"), CAPACITY["here"])
-    one = Ledger.join(place, _holder(), capacity)
-    other = Ledger.join(place, _holder(), {"there": CAPACITY["here"]})
+    one = Ledger.join(place, Holder.here("script.py", "run"), capacity)
+    other = Ledger.join(place, Holder.here("script.py", "run"), {"there": CAPACITY["here"]})
     try:
         assert one.claim("here", CORES, 0)
         assert one.claim("there", CORES - 1, 0)
@@ -230,12 +233,6 @@ def test_slaves_are_counted_apart(place: Place) -> None:
     finally:
         one.close()
         other.close()
-
-
-def _holder():
-    from pipegraph.machine.ledger import Holder
-
-    return Holder.here("script.py", "run")
 
 
 def test_for_one_that_is_stopped_nothing_is_kept(ledgers) -> None:
@@ -364,7 +361,7 @@ def test_an_id_of_a_process_that_is_another_now_is_nobody(place: Place, ledgers,
     with raw_table(place) as table:
         (number,) = (number for number, row in table.rows().items() if row.held_cores)
         row = table.rows()[number]
-        table.write(number, row._replace(started_ticks=row.started_ticks - 1))
+        overwrite(table, number, row._replace(started_ticks=row.started_ticks - 1))
 
     assert waiting.claim("here", 1, 0)
 
@@ -376,7 +373,7 @@ def test_a_run_in_another_container_lives_as_long_as_its_lock(place: Place, ledg
     assert one.claim(CORES)
     with raw_table(place) as table:
         (number,) = (number for number, row in table.rows().items() if row.held_cores)
-        table.write(number, table.rows()[number]._replace(namespace=1, pid=2**22 + 1))
+        overwrite(table, number, table.rows()[number]._replace(namespace=1, pid=2**22 + 1))
 
     assert not waiting.claim("here", 1, 0)
     one.kill()
@@ -384,9 +381,13 @@ def test_a_run_in_another_container_lives_as_long_as_its_lock(place: Place, ledg
 
 
 def raw_table(place: Place):
-    import contextlib
-
     return contextlib.closing(Table.open(place))
+
+
+def overwrite(table: Table, number: int, row: Row) -> None:
+    """As if another run had its place."""
+    table._mine[number] = b""
+    table.write(number, row)
 
 
 def test_the_lock_of_one_that_is_killed_while_it_has_it_is_free(runs) -> None:
@@ -481,11 +482,12 @@ def test_no_core_is_used_twice_and_nothing_is_lost_whoever_is_killed(place: Plac
 
 
 def test_a_row_lies_in_one_page_and_holds_what_is_written(tmp_path) -> None:
-    from pipegraph.machine import table as module
-
     with raw_table(Place(str(tmp_path / "ledger"))) as table:
-        assert 4096 % module.ROW_BYTES == 0
+        assert 4096 % ROW_BYTES == 0
         row = Row(2**64 - 1, 2, 3, 4, 5, 6, 7, 8, 9, 2**63, True, 12, 13, 1.5, 2.5, 3.5)
-        table.write(7, row)
+        number = table.take_row(WHO)
+        assert number == 0
+        table.write(number, row)
 
-        assert table.rows() == {7: row}
+        assert table.rows() == {0: row}
+        assert table.who(0) == WHO

@@ -224,7 +224,7 @@ class Ledger:
             self._waking.wake(token)
         return is_granted
 
-    def _under_lock(self, table: Table, claimed: SlaveName, to_wake: list[int]) -> bool:
+    def _under_lock(self, table: Table, claimed: SlaveName, to_wake: list[int], has_entered: bool = False) -> bool:
         if not table.lock(_LOCK_SECONDS if self._stuck_since is None else 0.0):
             self._note_stuck(table)
             return False
@@ -235,7 +235,9 @@ class Ledger:
         finally:
             table.unlock()
         # Logging out removes a user's files in /dev/shm (RemoveIPC in logind.conf(5)), while runs go on.
-        return self._under_lock(self._enter(), claimed, to_wake)
+        if has_entered:
+            raise unusable(table.path, "somebody removes it again and again")
+        return self._under_lock(self._enter(), claimed, to_wake, has_entered=True)
 
     def _look(self, table: Table, claimed: SlaveName, to_wake: list[int]) -> bool:
         """Everything that happens under the lock: see all rows, take, tidy up, tell."""
@@ -325,10 +327,9 @@ class Ledger:
             raise _stuck(table)
         try:
             for slave, row in self._row_of.items():
-                number = table.take_row()
+                number = table.take_row(Who(self._waking.token, self._joined_at, *self._holder, slave))
                 if number is None:
                     raise unusable(table.path, "too many runs use it", "Wait until some have ended.")
-                table.write_who(number, Who(self._waking.token, self._joined_at, *self._holder, slave))
                 table.write(number, row)
                 self._number_of[slave] = number
         finally:

@@ -93,7 +93,7 @@ class Row(NamedTuple):
 
 
 class Who(NamedTuple):
-    """Whose row it is; written once. Texts are cut where they are too long: paths lose their beginning.
+    """Whose row it is. Texts are cut where they are too long: paths lose their beginning.
 
     Attributes
     ----------
@@ -126,7 +126,7 @@ class Table:
         self._descriptor = descriptor
         found = os.fstat(descriptor)
         self._identity = found.st_dev, found.st_ino
-        self._mine: set[int] = set()
+        self._mine: dict[int, bytes] = {}
         # Most rows are as they were at the last look.
         self._seen: dict[int, tuple[bytes, Row | None]] = {}
 
@@ -232,7 +232,7 @@ class Table:
         """Whether others find it; not if it was removed or replaced."""
         try:
             found = os.stat(self.path, follow_symlinks=False)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
         return (found.st_dev, found.st_ino) == self._identity
 
@@ -259,23 +259,20 @@ class Table:
             found[number] = row
         return found
 
+    def take_row(self, who: Who) -> int | None:
+        """The number of a row that is this open file's until it is closed; None: all are taken."""
+        for number in range(MOST_ROWS):
+            # The kernel would grant again what this open file has.
+            if number not in self._mine and self._take_life(number):
+                self._mine[number] = _packed(number, who)
+                return number
+        return None
+
     def write(self, number: int, row: Row) -> None:
-        """Change a row, all at once."""
+        """Change a row that was taken, all at once."""
         numbers = _NUMBERS.pack(0, *row).ljust(_NUMBERS_BYTES, b"\0")
         checksum = zlib.crc32(numbers[4:], number).to_bytes(4, "little")
-        self._put(checksum + numbers[4:], _ROWS_AT + number * ROW_BYTES)
-
-    def write_who(self, number: int, who: Who) -> None:
-        """Say whose row it is."""
-        texts = b"\0".join(
-            text.encode(errors="replace").replace(b"\0", b"?")[-longest:]
-            for text, longest in zip(who[2:], _LONGEST_BYTES)
-        )
-        data = _WHO.pack(0, *who[:2], len(texts)) + texts
-        data = zlib.crc32(data[4:], number).to_bytes(4, "little") + data[4:]
-        # As long as it can be: so the whole row has its place on the disk from now on.
-        data = data.ljust(ROW_BYTES - _NUMBERS_BYTES, b"\0")
-        self._put(data, _ROWS_AT + number * ROW_BYTES + _NUMBERS_BYTES)
+        self._put(checksum + numbers[4:] + self._mine[number], _ROWS_AT + number * ROW_BYTES)
 
     def who(self, number: int) -> Who | None:
         """Whose row it is; None: damaged."""
@@ -290,15 +287,6 @@ class Table:
         return Who(token, since, *texts) if len(texts) == len(_LONGEST_BYTES) else None
 
     # --- lives
-
-    def take_row(self) -> int | None:
-        """The number of a row that is this open file's until it is closed; None: all are taken."""
-        for number in range(MOST_ROWS):
-            # The kernel would grant again what this open file has.
-            if number not in self._mine and self._take_life(number):
-                self._mine.add(number)
-                return number
-        return None
 
     def is_alive(self, number: int) -> bool:
         """Whether the run of a row, not this one's, is there; or a fork that has its open file."""
@@ -352,11 +340,20 @@ def _row(number: int, numbers: bytes) -> Row | None:
     return Row._make(fields) if checksum == zlib.crc32(numbers[4:], number) else None
 
 
+def _packed(number: int, who: Who) -> bytes:
+    """Up to the end of the row: so it has all its place on the disk from the first time on."""
+    texts = b"\0".join(
+        text.encode(errors="replace").replace(b"\0", b"?")[-longest:] for text, longest in zip(who[2:], _LONGEST_BYTES)
+    )
+    data = _WHO.pack(0, *who[:2], len(texts)) + texts
+    return (zlib.crc32(data[4:], number).to_bytes(4, "little") + data[4:]).ljust(ROW_BYTES - _NUMBERS_BYTES, b"\0")
+
+
 def _file_name() -> str:
     """Of the table of this machine since it began: several may share a folder of a network file system."""
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as source:
-            return f"ledger-{source.read().strip()}"
+        with open("/proc/sys/kernel/random/boot_id", "rb") as source:
+            return f"ledger-{source.read().strip().decode()}"
     except OSError:
         return f"ledger-{os.uname().nodename}"
 
