@@ -245,8 +245,7 @@ class Ledger:
         rows = {number: row for number, row in table.rows().items() if number not in self._number_of.values()}
         self._rest(rows, now)
         is_granted = claimed in self._row_of and self._take(claimed, rows, now)
-        if not is_granted:
-            self._clear_ended(table, rows)
+        if not is_granted and self._clear_ended(table, rows):
             is_granted = claimed in self._row_of and self._take(claimed, rows, now)
         for slave, number in self._number_of.items():
             table.write(number, self._row_of[slave])
@@ -286,8 +285,9 @@ class Ledger:
         self._row_of[slave] = row._replace(held_cores=held_cores, held_bytes=held_bytes, is_waiting=False)
         return True
 
-    def _clear_ended(self, table: Table, rows: dict[int, Row | None]) -> None:
-        """Of runs that ended without a word: what they held, if this one waits, and that they wait."""
+    def _clear_ended(self, table: Table, rows: dict[int, Row | None]) -> bool:
+        """Of runs that ended without a word: what they held, if this one waits, and that they wait. Any?"""
+        before = len(rows)
         is_waiting = any(row.is_waiting for row in self._row_of.values())
         if is_waiting:
             self._waking.watch(row.process for row in rows.values() if row is not None)
@@ -297,6 +297,7 @@ class Ledger:
             if not table.is_alive(number) or (row is not None and row.process in self._waking.ended):
                 table.clear(number)
                 del rows[number]
+        return len(rows) < before
 
     def _to_be_woken(self, rows: Mapping[int, Row | None], now: float) -> list[int]:
         """Who may take something now, and whose row is damaged: only its run knows what is to be in it."""
