@@ -215,6 +215,17 @@ def test_a_file_that_is_no_ledger_is_left_as_it_is(place: Place, ledgers) -> Non
             path.unlink()
 
 
+def test_a_link_in_the_place_of_the_table_is_not_followed(place: Place, ledgers) -> None:
+    ledgers().close()
+    path = table_of(place)
+    os.rename(path, f"{place.path}/elsewhere")
+    os.symlink("elsewhere", path)
+
+    assert refused(place) == "it is a link"
+    with pytest.raises(LedgerUnusable):
+        look(place)
+
+
 def test_a_table_of_a_newer_version_is_left_as_it_is(place: Place, ledgers) -> None:
     ledgers().close()
     path = table_of(place)
@@ -310,6 +321,7 @@ def test_where_the_table_was_removed_all_meet_in_a_new_one(place: Place, ledgers
     one.attend()
     assert not other.claim("here", 2, 0)
     assert one.others_wait()
+    assert not ledgers().claim("here", 2, 0)
     assert one.fault == other.fault == ""
 
 

@@ -128,6 +128,28 @@ def test_a_job_without_memory_passes_one_that_only_memory_is_kept_for():
     assert takers(Amounts(4, 100), [hungry, small, holder], NOW) == [1]
 
 
+def test_nobody_passes_a_large_claim_whose_turn_it_is():
+    large = Claimant(4, Amounts(0, 0), Amounts(4, 0), since=1.0)
+    beyond = Claimant(4, Amounts(2, 0), Amounts(1, 0), since=0.5)
+    within = Claimant(4, Amounts(0, 0), Amounts(1, 0), since=2.0)
+
+    assert takers(Amounts(4, 0), [large, beyond], NOW) == []
+    assert takers(Amounts(4, 0), [large, beyond, within], NOW) == []
+    assert takers(Amounts(4, 0), [large._replace(rests_until=NOW + 1), beyond], NOW) == [1]
+
+
+def test_in_front_age_counts_and_behind_who_has_less():
+    holder = Claimant(4, Amounts(4, 0))
+    older = Claimant(6, Amounts(1, 0), Amounts(1, 0), since=1.0)
+    younger = Claimant(6, Amounts(0, 0), Amounts(1, 0), since=2.0)
+    assert takers(Amounts(6, 0), [younger, older, holder], NOW) == [1]
+
+    # Of five cores two runs share two and a half each.
+    more = Claimant(5, Amounts(2, 0), Amounts(1, 0), since=1.0)
+    less = Claimant(5, Amounts(1, 0), Amounts(2, 0), since=2.0)
+    assert takers(Amounts(5, 0), [more, less], NOW) == [1]
+
+
 # --- whole runs, in memory
 
 

@@ -65,7 +65,11 @@ def look(place: Place) -> list[Share]:
 def _shares(table: Table) -> list[Share]:
     now = time.monotonic()
     found = []
-    for number, row in table.rows().items():
+    rows = table.rows()
+    if None in rows.values():
+        # It was written just then.
+        rows = table.rows()
+    for number, row in rows.items():
         who = table.who(number)
         # Damaged ones are written again by their runs.
         if row is None or who is None or not table.is_alive(number):

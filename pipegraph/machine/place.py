@@ -91,7 +91,7 @@ def unusable(path: str, because: OSError | str, mend: str = "") -> LedgerUnusabl
     """What to say, and what to do about it."""
     if isinstance(because, OSError):
         mend = mend or _MENDS.get(because.errno or 0, "")
-        because = because.strerror or str(because)
+        because = "it is a link" if because.errno == errno.ELOOP else because.strerror or str(because)
     return LedgerUnusable(
         "cores and memory can't be shared with other runs on this machine",
         [("ledger", path), ("because", because)],
