@@ -23,6 +23,7 @@ LAYERS = (
         "cycles",
         "estimates",
         "machine",
+        "order",
         "outcomes",
         "programs",
         "rendering",
