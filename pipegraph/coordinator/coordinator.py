@@ -10,6 +10,7 @@ looked at: to decide costs as much as there are different needs, however many wa
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator, Mapping
 from heapq import heappop, heappush
@@ -23,9 +24,9 @@ from .gaps import (
     Amount,
     Patience,
     Promise,
-    expected_end,
     is_counted,
     is_harmless,
+    later_end,
     promise,
 )
 from .needs import Held, Needs, about, needs_of, objection_to
@@ -81,11 +82,17 @@ class _Running(NamedTuple):
     needs: Needs
     cores: int
     started: float
-    seconds: float | None
+    end: float
+    """When it is expected to end; infinite where that is not known."""
+    ticket: int
 
 
 def _ticket(waiting: _Waiting) -> int:
     return waiting.ticket
+
+
+def _end(started: float, seconds: float | None) -> float:
+    return math.inf if seconds is None else started + seconds
 
 
 def _kind(needs: Needs) -> Needs:
@@ -124,11 +131,12 @@ class Coordinator:
         self._alone: JobId | None = None
         self._is_changing = False
         self._queues: dict[Needs, list[_Waiting]] = {}
-        self._heads: list[tuple[float, int, Needs]] = []
+        self._heads: list[_Waiting] = []  # the first of each queue, in order
         self._waiting: dict[JobId, _Waiting] = {}
         self._tickets = 0
         self._patience: dict[int, Patience] = {}
         self._running: dict[JobId, _Running] = {}
+        self._ends: list[tuple[float, int, JobId]] = []  # of those that run, when, in order
         self._ahead: dict[JobId, _Waiting] = {}
         self._recent_seconds = SHORT_SECONDS
 
@@ -185,6 +193,8 @@ class Coordinator:
 
         What is expected of it may be given; see `Expected`.
         """
+        if spec.id in self._waiting:
+            self.withdraw(spec.id)
         self._tickets += 1
         self._queue(spec, self._tickets, Expected(priority, seconds, memory_bytes))
 
@@ -198,19 +208,23 @@ class Coordinator:
         self._heads.clear()
         for _, ticket, spec, *_ in waiting:
             self._queue(spec, ticket, expected_of(spec))
+        self._ends.clear()
         for job, running in self._running.items():
-            self._running[job] = running._replace(seconds=expected_of(running.spec).seconds)
+            self._running[job] = running._replace(end=_end(running.started, expected_of(running.spec).seconds))
+            insort(self._ends, (self._running[job].end, running.ticket, job))
 
     def withdraw(self, job: JobId) -> None:
         """A queued job is not to start."""
         waiting = self._waiting.pop(job, None)
         if waiting is not None:
             self._patience.pop(waiting.ticket, None)
+            kind = _kind(waiting.needs)
+            if self._queues[kind][0] is waiting:
+                self._renew(kind)
 
     def head(self) -> JobSpec | None:
         """What waits first; None if nothing does."""
-        first = next(self._firsts(), None)
-        return None if first is None else first[0].spec
+        return self._heads[0].spec if self._heads else None
 
     def waiting_for(self, job: JobId) -> str:
         """What a queued job waits for, in words.
@@ -253,19 +267,25 @@ class Coordinator:
         """
         if self._free_cores <= 0 or self._ahead or self._alone is not None:
             return None
-        promises: dict[str, tuple[int, Promise]] = {}
-        free_memory = self.free_memory
-        for waiting, needs in self._firsts():
+        blocked: dict[str, _Waiting] = {}
+        promises: dict[str, Promise] = {}
+        free_cores, free_memory, share = self._free_cores, self.free_memory, self.memory_bytes // self.cores
+        for waiting in self._heads:
+            needs = waiting.needs
             if needs.changes_slave and self._is_changing:
                 continue
-            takes = self._amount(waiting.needs, self._cores(needs))
-            short_of = self._short_of(needs, takes, free_memory)
-            if short_of is None:
-                overtakes = self._overtakes(waiting, takes, promises, now) if promises else ()
-                if overtakes is not None:
-                    return Offer(waiting.spec, takes.cores, takes.memory_bytes, overtakes)
-            elif short_of not in promises:
-                promises[short_of] = waiting.ticket, self._promise(waiting, takes, short_of, now)
+            cores = needs.cores if 0 < needs.cores <= self.cores else self._cores(needs)
+            memory_bytes = needs.memory_bytes if needs.memory_bytes >= 0 else cores * share
+            if cores > free_cores or memory_bytes > free_memory or (needs.is_exclusive and self._running):
+                blocked.setdefault("", waiting)
+                continue
+            lacking = self._lacking(needs) if needs.resources else None
+            if lacking is not None:
+                blocked.setdefault(lacking, waiting)
+                continue
+            overtakes = self._overtakes(waiting, blocked, promises, now) if blocked else ()
+            if overtakes is not None:
+                return Offer(waiting.spec, cores, memory_bytes, overtakes)
         return None
 
     def take(self, offer: Offer, now: float = 0.0) -> None:
@@ -299,10 +319,11 @@ class Coordinator:
         if self._free_cores or told >= self.cores * SHARED_AHEAD_PER_CORE or self._recent_seconds >= SHORT_SECONDS:
             return None
         # Whichever job ends: one with no more than a core's share of memory fits in its place, if all keep to theirs.
-        first = None if self._beyond_share else next(self._firsts(), None)
-        if first is None or not first[1].is_plain or first[0].needs.memory_bytes > self.memory_bytes // self.cores:
+        if self._beyond_share or not self._heads:
             return None
-        waiting = first[0]
+        waiting = self._heads[0]
+        if not waiting.needs.is_plain or waiting.needs.memory_bytes > self.memory_bytes // self.cores:
+            return None
         if told >= self.cores and not waiting.spec.shares_process:
             return None
         self._remove(waiting)
@@ -329,13 +350,16 @@ class Coordinator:
         self._ahead.pop(job, None)
         running = self._running.pop(job, None)
         if running is not None:
+            del self._ends[bisect_left(self._ends, (running.end, running.ticket, job))]
             self._count(job, running, -1)
 
     # --- the sums
 
     def _hold(self, job: JobId, waiting: _Waiting, now: float) -> None:
-        running = _Running(waiting.spec, waiting.needs, self._cores(waiting.needs), now, waiting.seconds)
+        end = _end(now, waiting.seconds)
+        running = _Running(waiting.spec, waiting.needs, self._cores(waiting.needs), now, end, waiting.ticket)
         self._running[job] = running
+        insort(self._ends, (end, waiting.ticket, job))
         self._count(job, running, 1)
 
     def _count(self, job: JobId, running: _Running, by: int) -> None:
@@ -378,25 +402,13 @@ class Coordinator:
         kind = _kind(needs)
         queue = self._queues.setdefault(kind, [])
         if queue and waiting < queue[0]:
-            self._leave(queue[0], kind)
+            self._leave(queue[0])
         heappush(queue, waiting)
         if queue[0] is waiting:
-            insort(self._heads, (waiting.order, waiting.ticket, kind))
+            insort(self._heads, waiting)
 
     def _needs(self, spec: JobSpec) -> Needs:
         return needs_of(spec)
-
-    def _firsts(self) -> Iterator[tuple[_Waiting, Needs]]:
-        """Of each queue who is first, by their order; those that were withdrawn are left out, and leave."""
-        at = 0
-        while at < len(self._heads):
-            needs = self._heads[at][2]
-            first = self._queues[needs][0]
-            if self._waiting.get(first.spec.id) is first:
-                yield first, needs
-                at += 1
-            else:
-                self._renew(needs)
 
     def _remove(self, waiting: _Waiting) -> None:
         """The first of its queue waits no more."""
@@ -404,56 +416,60 @@ class Coordinator:
         self._patience.pop(waiting.ticket, None)
         self._renew(_kind(waiting.needs))
 
-    def _renew(self, needs: Needs) -> None:
+    def _renew(self, kind: Needs) -> None:
         """The first of a queue goes, and with it all behind it that were withdrawn."""
-        heap = self._queues[needs]
-        self._leave(heap[0], needs)
-        heappop(heap)
-        while heap and self._waiting.get(heap[0].spec.id) is not heap[0]:
-            heappop(heap)
-        if heap:
-            insort(self._heads, (heap[0].order, heap[0].ticket, needs))
+        queue = self._queues[kind]
+        self._leave(heappop(queue))
+        while queue and self._waiting.get(queue[0].spec.id) is not queue[0]:
+            heappop(queue)
+        if queue:
+            insort(self._heads, queue[0])
         else:
-            del self._queues[needs]
+            del self._queues[kind]
 
-    def _leave(self, first: _Waiting, needs: Needs) -> None:
-        del self._heads[bisect_left(self._heads, (first.order, first.ticket, needs))]
+    def _leave(self, first: _Waiting) -> None:
+        del self._heads[bisect_left(self._heads, first)]
 
     # --- gaps
 
-    def _short_of(self, needs: Needs, takes: Amount, free_memory: int) -> str | None:
-        """None if it fits; the named resource that it lacks, if nothing else; else empty."""
-        if takes.cores > self._free_cores or takes.memory_bytes > free_memory or (needs.is_exclusive and self._running):
-            return ""
+    def _lacking(self, needs: Needs) -> str | None:
+        """The named resource of which there is too little."""
         return next((name for name, count in needs.resources if count > self._free_of[name]), None)
 
-    def _promise(self, waiting: _Waiting, wants: Amount, short_of: str, now: float) -> Promise:
+    def _promise(self, waiting: _Waiting, short_of: str, now: float) -> Promise:
+        """When there will be enough for a job that has to wait."""
+        needs = waiting.needs
         free = Amount(self._free_cores, self.free_memory, self._free_of)
-        ends = [
-            (expected_end(running.started, running.seconds, now), self._amount(running.needs, running.cores))
-            for running in self._running.values()
-        ]
-        found = promise(wants, short_of, waiting.needs.is_exclusive, free, ends)
+        wants = self._amount(needs, self._cores(needs))
+        found = promise(wants, short_of, needs.is_exclusive, free, self._to_be_freed(now))
         patience = self._patience.setdefault(waiting.ticket, Patience())
         patience.promised = min(patience.promised, found.moment)
         return found
 
+    def _to_be_freed(self, now: float) -> Iterator[tuple[float, Amount]]:
+        for end, _, job in self._ends:
+            running = self._running[job]
+            yield later_end(end, now), self._amount(running.needs, running.cores)
+
     def _overtakes(
-        self, waiting: _Waiting, takes: Amount, promises: Mapping[str, tuple[int, Promise]], now: float
+        self, waiting: _Waiting, blocked: Mapping[str, _Waiting], promises: dict[str, Promise], now: float
     ) -> tuple[int, ...] | None:
         """Tickets of those to which it is counted if it starts before them; None if it may not."""
+        takes = self._amount(waiting.needs, self._cores(waiting.needs))
+        ends = math.inf if waiting.seconds is None else now + waiting.seconds
         counted = []
-        for ticket, one in promises.values():
-            patience = self._patience[ticket]
-            if one.moment < float("inf") and waiting.seconds is not None:
-                if not is_harmless(one, takes, now + waiting.seconds):
-                    return None
+        for short_of, other in blocked.items():
+            one = promises.get(short_of)
+            if one is None:
+                one = promises[short_of] = self._promise(other, short_of, now)
+            patience = self._patience[other.ticket]
+            if is_harmless(one, takes, ends):
                 if now <= patience.promised:
                     continue
-            elif is_harmless(one, takes, float("inf")) and now <= patience.promised:
-                continue
+            elif one.moment < math.inf and waiting.seconds is not None:
+                return None
             if is_counted(one, takes):
                 if patience.overtakes >= OVERTAKES_PER_CORE * self.cores:
                     return None
-                counted.append(ticket)
+                counted.append(other.ticket)
         return tuple(counted)

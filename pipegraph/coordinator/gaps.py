@@ -81,14 +81,11 @@ class Promise(NamedTuple):
     spare: Amount
 
 
-def expected_end(started: float, seconds: float | None, now: float) -> float:
-    """When a running job will end; infinite where nothing is known.
+def later_end(end: float, now: float) -> float:
+    """When a running job will end that was expected to end then.
 
     One that is late is taken to be half-way through its delay: the later it is, the less is its time believed.
     """
-    if seconds is None:
-        return math.inf
-    end = started + seconds
     return end if end >= now else now + (now - end)
 
 
@@ -102,32 +99,25 @@ def promise(
     free
         Now.
     ends
-        When each running job is expected to end, and what that frees.
+        When each running job is expected to end, and what that frees; the earliest first, but for those that are late.
     """
-    cores, memory_bytes, pools = free
-    pools = dict(pools)
-    moment = math.inf
-    known = sorted(((end, freed) for end, freed in ends), key=_when)
-    for number, (end, freed) in enumerate(known):
-        if end == math.inf:
+    cores, memory_bytes, _ = free
+    pools = {name: free.pools[name] for name in wants.pools}
+    moment = 0.0
+    is_enough = False
+    for end, freed in ends:
+        if is_enough and end > moment and not is_exclusive:
             break
+        moment = max(moment, end)
         cores += freed.cores
         memory_bytes += freed.memory_bytes
-        for name, count in freed.pools.items():
-            pools[name] += count
-        if is_exclusive and number < len(known) - 1:
-            continue
-        if Amount(cores, memory_bytes, pools).holds(wants):
-            moment = end
-            break
-    if is_exclusive:
-        return Promise(wants, short_of, moment, Amount(0, 0, NOTHING))
+        for name in pools:
+            pools[name] += freed.pools.get(name, 0)
+        is_enough = Amount(cores, memory_bytes, pools).holds(wants)
+    if is_exclusive or not is_enough:
+        return Promise(wants, short_of, moment if is_exclusive else math.inf, Amount(0, 0, NOTHING))
     left = {name: pools[name] - count for name, count in wants.pools.items()}
     return Promise(wants, short_of, moment, Amount(cores - wants.cores, memory_bytes - wants.memory_bytes, left))
-
-
-def _when(end: tuple[float, Amount]) -> float:
-    return end[0]
 
 
 def is_harmless(one: Promise, takes: Amount, ends: float) -> bool:
