@@ -1,7 +1,7 @@
 """How long the way is from each job to an end: who begins the longest starts first. Pure, and does not recurse.
 
-Jobs are numbers, in the order in which they were declared, as the engine's ledger holds them. Most scripts declare what a
-job needs before the job; then one pass from the last to the first is all.
+Jobs are numbers, in the order in which they were declared, as the engine's ledger holds them. Most scripts declare what
+a job needs before the job; then one pass from the last to the first is all.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def longest_ways(
 
     Notes
     -----
-    This is the order of HLFET (Adam, Chandy and Dickson 1974) and the upward rank of HEFT (Topcuoglu, Hariri and Wu 2002)
-    without times for moving data.
+    This is the order of HLFET (Adam, Chandy and Dickson 1974), and the upward rank of HEFT (Topcuoglu, Hariri and Wu
+    2002) without times for moving data.
     """
     first = len(known)
     ways: list[Any] = [*known, *[None] * (len(dependents) - first)]

@@ -1,4 +1,4 @@
-"""Who waits, for what, and who passes: priorities, memory, named resources, promises, and that nobody waits for ever."""
+"""Who waits, for what, and who passes: priorities, memory, named resources, promises; and nobody waits for ever."""
 
 import pytest
 from engine_world import spec_of

@@ -44,7 +44,9 @@ def test_jobs_that_are_new_are_worth_what_comes_after_them_and_the_others_stay()
 def test_whatever_the_order_of_declaration_the_ways_are_those_of_the_graph(count, pick):
     rank = list(range(count))
     pick.shuffle(rank)
-    dependents = [[each for each in range(count) if rank[each] > rank[job] and pick.random() < 0.4] for job in range(count)]
+    dependents = [
+        [each for each in range(count) if rank[each] > rank[job] and pick.random() < 0.4] for job in range(count)
+    ]
     seconds = [float(pick.randrange(5)) for _ in range(count)]
     ways = longest_ways(dependents, seconds)
 

@@ -103,8 +103,8 @@ def _kind(needs: Needs) -> Needs:
 class Coordinator:
     """Hands out cores, memory and named resources for one run.
 
-    A job takes the memory that it declares; else what was learnt of it; else its cores' share of all, so that of jobs of
-    which nothing is known there are never more than fit, and a large one counts as so many cores' worth.
+    A job takes the memory that it declares; else what was learnt of it; else its cores' share of all: of jobs of which
+    nothing is known there are never more than fit, and beside them a large one counts as so many cores' worth.
 
     Where jobs are short, a slave is told some of them *ahead*: it starts one as soon as another of its jobs ends, on
     the core of that one, without asking. Such a job holds nothing until it has begun.
@@ -447,6 +447,7 @@ class Coordinator:
         return found
 
     def _to_be_freed(self, now: float) -> Iterator[tuple[float, Amount]]:
+        """By running jobs, and when; the earliest first, but for those that are late."""
         for end, _, job in self._ends:
             running = self._running[job]
             yield later_end(end, now), self._amount(running.needs, running.cores)

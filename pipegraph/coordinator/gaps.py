@@ -32,14 +32,6 @@ class Amount(NamedTuple):
     memory_bytes: int
     pools: Mapping[str, int]
 
-    def holds(self, other: Amount) -> bool:
-        """There is as much as the other in everything."""
-        return (
-            other.cores <= self.cores
-            and other.memory_bytes <= self.memory_bytes
-            and all(count <= self.pools.get(name, 0) for name, count in other.pools.items())
-        )
-
 
 NOTHING: Mapping[str, int] = {}
 
@@ -113,7 +105,8 @@ def promise(
         memory_bytes += freed.memory_bytes
         for name in pools:
             pools[name] += freed.pools.get(name, 0)
-        is_enough = Amount(cores, memory_bytes, pools).holds(wants)
+        is_enough = cores >= wants.cores and memory_bytes >= wants.memory_bytes
+        is_enough = is_enough and all(pools[name] >= count for name, count in wants.pools.items())
     if is_exclusive or not is_enough:
         return Promise(wants, short_of, moment if is_exclusive else math.inf, Amount(0, 0, NOTHING))
     left = {name: pools[name] - count for name, count in wants.pools.items()}

@@ -67,7 +67,9 @@ def about(memory_bytes: int) -> int:
     return (memory_bytes + (1 << shift) - 1) >> shift << shift
 
 
-def objection_to(needs: Needs, spec: JobSpec, cores: int, memory_bytes: int, pools: Mapping[str, int]) -> Failure | None:
+def objection_to(
+    needs: Needs, spec: JobSpec, cores: int, memory_bytes: int, pools: Mapping[str, int]
+) -> Failure | None:
     """Why a job can't have what it declared, where there is so much; None if it can.
 
     Parameters
