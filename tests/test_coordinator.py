@@ -221,7 +221,7 @@ def test_where_jobs_take_their_time_none_is_told_ahead(seconds):
 
 
 @pytest.mark.parametrize(
-    "first", [job("x", cores=2), job("x", memory_bytes=10), job("x", "load")], ids=["cores", "memory", "loading"]
+    "first", [job("x", cores=2), job("x", memory_bytes=51), job("x", "load")], ids=["cores", "memory", "loading"]
 )
 def test_no_job_is_told_ahead_of_one_that_needs_more(first):
     coordinator = busy()
