@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import shown
 from ..machine.amounts import size_of
-from .shared import counted, tell
+from .shared import counted
 
 if TYPE_CHECKING:
     from ..machine.looking import Share
@@ -31,7 +31,7 @@ def show(is_json: bool) -> int:
 
     place = place_of(os.environ)
     if place is None:
-        tell(f"Nothing is shared: {VARIABLE} is off.")
+        print(f"Nothing is shared: {VARIABLE} is off.")
         return _NOT_SHARED
     shares = look(place)
     if is_json:
