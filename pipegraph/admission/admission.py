@@ -1,18 +1,18 @@
 """What starts now: what the coordinator would start next, if the machine and the other runs on it let it.
 
 Joins those who know one thing each: the coordinator who is next and what is taken, the forecasts what jobs need, the
-pressure whether there is memory as things are, the supply what other runs leave, and the lending which cores programs of
-jobs use beside their own. Owns what this run has claimed of the supply, and the order by longest ways. Starts nothing,
-and ends nothing.
+pressure whether there is memory as things are, the supply what other runs leave, and the lending which cores programs
+of jobs use beside their own. Owns what this run has claimed of the supply, and the order by longest ways. Starts
+nothing, and ends nothing.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from ..coordinator import Coordinator, Expected
+from ..coordinator import SHORT_SECONDS, Coordinator, Expected
 from ..coordinator.forecasts import Forecasts
 from ..machine.jobserver import Access, Lending
 from ..model import Failure, Grant, JobId, JobSpec, Past, Sighting, Usage
@@ -100,10 +100,11 @@ class Admission:
 
     # --- who waits
 
-    def grow(self, specs: Iterable[JobSpec], pasts: Mapping[JobId, Past]) -> None:
+    def grow(self, specs: Sequence[JobSpec], pasts: Mapping[JobId, Past]) -> None:
         """These are declared."""
         self._forecasts.remember(pasts)
-        self._declared += self._forecasts.grow(specs)
+        self._forecasts.grow(specs)
+        self._declared += len(specs)
 
     def submit(self, spec: JobSpec) -> None:
         """A job is ready."""
@@ -169,7 +170,7 @@ class Admission:
         if self._coordinator.begin(job, now):
             self._hold(job, now)
 
-    def end(self, job: JobId, seconds: float | None = None) -> None:
+    def end(self, job: JobId, seconds: float = SHORT_SECONDS) -> None:
         """A job ended, however it did and after whatever time: what it held is free again."""
         if self._coordinator.end(job, seconds):
             self._held_bytes -= self._bytes_of[job] or 0
@@ -251,7 +252,7 @@ class Admission:
             self._supply.attend()
 
     def next_deadline(self) -> float:
-        """Monotonic time of the next look at memory, or at what other runs hold; infinite if there is nothing to see."""
+        """Monotonic time of the next look at memory, or at what other runs hold; infinite if there is none."""
         look = None if self._supply is None else self._supply.next_look()
         return min(self._pressure.next_look(), math.inf if look is None else look)
 

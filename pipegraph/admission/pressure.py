@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
+from ..coordinator import Room
 from ..model import JobId
 
 UNKNOWN_BYTES = 64 << 20
@@ -47,21 +48,6 @@ class Memory(Protocol):
 
     def pressure(self) -> float | None:
         """Share of the last ten seconds, 0 to 1, in which some process waited for memory."""
-
-
-class Room(NamedTuple):
-    """What a job may need that starts now.
-
-    Attributes
-    ----------
-    memory_bytes
-        At the most.
-    of_unknown
-        What one needs of which nothing is known.
-    """
-
-    memory_bytes: float
-    of_unknown: int
 
 
 class _Held(NamedTuple):
@@ -142,9 +128,9 @@ class Pressure:
         return (self._memory.pressure() or 0.0) > WAITING_SHARE
 
     def victim(self, jobs: Iterable[JobId]) -> JobId | None:
-        """The youngest of these that holds anything to speak of; None if nobody does, or if it is the only one that runs.
+        """The youngest of these that holds anything to speak of; None if nobody does.
 
-        The oldest of all is not ended: somebody has to get on.
+        The oldest of all that run is not ended: somebody has to get on.
         """
         if len(self._running) < 2:
             return None

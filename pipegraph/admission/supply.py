@@ -1,4 +1,4 @@
-"""Where the cores of a run come from that it shares with others: the ledger of this machine, or the make it runs under."""
+"""Whom a run shares its cores with: other runs on this machine, by the ledger; or recipes of the make it runs under."""
 
 from __future__ import annotations
 
