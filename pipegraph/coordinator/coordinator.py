@@ -447,10 +447,13 @@ class Coordinator:
         return found
 
     def _to_be_freed(self, now: float) -> Iterator[tuple[float, Amount]]:
-        """By running jobs, and when; the earliest first, but for those that are late."""
-        for end, _, job in self._ends:
+        """By running jobs, and when; the earliest first."""
+        ends = self._ends
+        if ends and ends[0][0] < now:
+            ends = sorted((later_end(end, now), ticket, job) for end, ticket, job in ends)
+        for end, _, job in ends:
             running = self._running[job]
-            yield later_end(end, now), self._amount(running.needs, running.cores)
+            yield end, self._amount(running.needs, running.cores)
 
     def _overtakes(
         self, waiting: _Waiting, blocked: Mapping[str, _Waiting], promises: dict[str, Promise], now: float
