@@ -87,10 +87,6 @@ class _Running(NamedTuple):
     ticket: int
 
 
-def _ticket(waiting: _Waiting) -> int:
-    return waiting.ticket
-
-
 def _end(started: float, seconds: float | None) -> float:
     return math.inf if seconds is None else started + seconds
 
@@ -203,7 +199,7 @@ class Coordinator:
 
         Takes a few microseconds for each: worth it whenever twice as much is known as the last time.
         """
-        waiting = sorted(self._waiting.values(), key=_ticket)
+        waiting = list(self._waiting.values())
         self._queues.clear()
         self._heads.clear()
         for _, ticket, spec, *_ in waiting:
