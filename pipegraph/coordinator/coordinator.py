@@ -6,6 +6,8 @@ does not fit is promised room, and others pass it in so far as `gaps` lets them.
 
 What waits lies in heaps, one for all jobs of the same needs and about the same memory, of which only the first is
 looked at: to decide costs as much as there are different needs, however many wait.
+
+Longer than other files: queues, sums and the choice change together, at one start or end.
 """
 
 from __future__ import annotations
