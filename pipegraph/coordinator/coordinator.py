@@ -6,6 +6,8 @@ does not fit is promised room, and others pass it in so far as `gaps` lets them.
 
 What waits lies in heaps, one for all jobs of the same needs and about the same memory, of which only the first is
 looked at: to decide costs as much as there are different needs, however many wait.
+
+Longer than other files: queues, sums and the choice change together, at one start or end.
 """
 
 from __future__ import annotations
@@ -104,10 +106,6 @@ class _Running(NamedTuple):
     end: float
     """When it is expected to end; infinite where that is not known."""
     ticket: int
-
-
-def _ticket(waiting: _Waiting) -> int:
-    return waiting.ticket
 
 
 def _end(started: float, seconds: float | None) -> float:
@@ -233,7 +231,7 @@ class Coordinator:
 
         Takes a few microseconds for each: worth it whenever twice as much is known as the last time.
         """
-        waiting = sorted(self._waiting.values(), key=_ticket)
+        waiting = list(self._waiting.values())
         self._queues.clear()
         self._heads.clear()
         for _, ticket, spec, *_ in waiting:
@@ -493,10 +491,13 @@ class Coordinator:
         return found
 
     def _to_be_freed(self, now: float) -> Iterator[tuple[float, Amount]]:
-        """By running jobs, and when; the earliest first, but for those that are late."""
-        for end, _, job in self._ends:
+        """By running jobs, and when; the earliest first."""
+        ends = self._ends
+        if ends and ends[0][0] < now:
+            ends = sorted((later_end(end, now), ticket, job) for end, ticket, job in ends)
+        for end, _, job in ends:
             running = self._running[job]
-            yield later_end(end, now), self._amount(running.needs, running.cores)
+            yield end, self._amount(running.needs, running.cores)
 
     def _overtakes(
         self, waiting: _Waiting, blocked: Mapping[str, _Waiting], promises: dict[str, Promise], now: float
