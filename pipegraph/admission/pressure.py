@@ -46,6 +46,9 @@ class Memory(Protocol):
     def available(self) -> int:
         """Bytes that can be had now without swapping."""
 
+    def kills(self) -> int:
+        """How many processes the kernel has killed for want of memory so far."""
+
     def pressure(self) -> float | None:
         """Share of the last ten seconds, 0 to 1, in which some process waited for memory."""
 
@@ -78,6 +81,7 @@ class Pressure:
         self._available = memory.available()
         self._shrinks_by = 0.0
         self._looked_at = -math.inf
+        self._kills = memory.kills()
 
     def begin(self, job: JobId, expected_bytes: int | None, now: float) -> None:
         """It starts."""
@@ -141,6 +145,13 @@ class Pressure:
             if job != oldest and job in self._running and self._running[job].seen_bytes >= LEAST_BYTES
         ]
         return max(candidates, key=lambda job: self._running[job].began, default=None)
+
+    def was_killed(self) -> bool:
+        """Whether the kernel killed a process for want of memory, for which no job was found yet."""
+        if self._memory.kills() <= self._kills:
+            return False
+        self._kills += 1
+        return True
 
     def _look(self, now: float) -> None:
         before, self._available = self._available, self._memory.available()
