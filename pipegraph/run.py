@@ -230,7 +230,7 @@ class Run:
         memory_bytes = self._capacity.memory_bytes
         return Admission(
             Coordinator(cores, memory_bytes, self._graph.resources),
-            Forecasts(self._board.estimates, self._input_bytes),
+            Forecasts(self._board.estimates, self._input_bytes, memory_bytes // cores),
             Pressure(Memory(), memory_bytes // cores),
             Lending(self._slave.folder, cores - 1),
             self._engine.longest_ways,

@@ -301,7 +301,8 @@ class Admission:
         priority = self._ways.get(spec.id)
         if priority is None:
             priority = (seconds or 0.0) if self._ways else 0.0
-        return Expected(priority, seconds, self._forecasts.memory_of(spec))
+        # About the same counts as the same: then the order in which the script declares them is what a person expects.
+        return Expected(float(f"{priority:.1e}"), seconds, self._forecasts.memory_of(spec))
 
     def _order(self, now: float) -> None:
         """By longest ways, if enough has changed, and it does not take much of the run's time."""
@@ -316,7 +317,7 @@ class Admission:
         self._next_order = now + (time.monotonic() - began) / _ORDER_SHARE
 
     def _guess(self, spec: JobSpec) -> float:
-        return self._forecasts.seconds_of(spec) or 1.0
+        return self._forecasts.expected_seconds_of(spec)
 
     def _hold(self, job: JobId, now: float) -> None:
         expected_bytes = self._bytes_of[job]
