@@ -29,8 +29,8 @@ def nothing(*_):
     return ()
 
 
-def one_core_more(self, cores, memory_bytes, fair=Coordinator.__init__):
-    fair(self, cores + 1, memory_bytes)
+def one_core_more(self, cores, memory_bytes, *pools, fair=Coordinator.__init__):
+    fair(self, cores + 1, memory_bytes, *pools)
     self.cores = cores
 
 
