@@ -228,6 +228,65 @@ def test_nothing_is_told_ahead_beside_a_job_that_takes_more_memory_than_its_core
     assert (spec and spec.id) == told
 
 
+def in_short_jobs(coordinator):
+    """Jobs have been short, and none ended that ran."""
+    for _ in range(2):
+        coordinator.end("none", 0.001)
+    return coordinator
+
+
+def test_where_cores_are_added_what_runs_may_take_more_than_its_share_by_then():
+    coordinator = Coordinator(2, 100)
+    for name in ("a", "b"):
+        coordinator.submit(job(name, memory_bytes=50))
+    assert starts(coordinator) == ["a", "b"]
+    coordinator.set_cores(4)
+    for name in ("c", "d"):
+        coordinator.submit(job(name, memory_bytes=0))
+    assert starts(coordinator) == ["c", "d"]
+    coordinator.submit(job("unknown"))
+
+    assert in_short_jobs(coordinator).next_ahead() is None, "there would be no memory for it when c ends"
+
+
+def test_where_cores_are_taken_away_what_runs_may_keep_to_its_share_by_then():
+    coordinator = Coordinator(4, 100)
+    for name in ("a", "b"):
+        coordinator.submit(job(name, memory_bytes=30))
+    assert starts(coordinator) == ["a", "b"]
+    coordinator.set_cores(2)
+    coordinator.submit(job("c"))
+    coordinator.submit(job("d"))
+    assert in_short_jobs(coordinator).next_ahead().id == "c"
+    for name in ("a", "b"):
+        coordinator.end(name, 0.001)
+        coordinator.begin("c")
+    assert starts(coordinator) == ["d"]
+    coordinator.submit(job("e"))
+
+    assert coordinator.next_ahead().id == "e", "nobody holds more than its share"
+
+
+def test_cores_that_are_added_are_not_for_jobs_told_ahead_whose_memory_was_promised_for_fewer():
+    coordinator = Coordinator(2, 100)
+    for name in "abcd":
+        coordinator.submit(job(name, memory_bytes=50))
+    assert starts(coordinator) == ["a", "b"]
+    told = [in_short_jobs(coordinator).next_ahead().id for _ in range(2)]
+    assert told == ["c", "d"]
+    coordinator.set_cores(4)
+
+    assert coordinator.next_turn() is None
+    coordinator.end("a", 0.001)
+    assert coordinator.next_turn() == "c"
+    assert coordinator.next_turn() is None
+    assert coordinator.held.memory_bytes == 100
+    coordinator.end("b", 0.001)
+    assert coordinator.next_turn() == "d"
+    coordinator.submit(job("e", memory_bytes=0))
+    assert starts(coordinator) == ["e"], "all cores are used once nothing is told ahead"
+
+
 JOBS = st.lists(
     st.tuples(
         st.sampled_from((1, 1, 1, 2, 3, -1, -2)),
