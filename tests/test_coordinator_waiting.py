@@ -287,6 +287,37 @@ def test_cores_that_are_added_are_not_for_jobs_told_ahead_whose_memory_was_promi
     assert starts(coordinator) == ["e"], "all cores are used once nothing is told ahead"
 
 
+def test_cores_that_are_given_back_are_not_for_jobs_told_ahead_meanwhile():
+    coordinator = Coordinator(2, 100)
+    for name in "abc":
+        coordinator.submit(job(name, memory_bytes=50))
+    assert starts(coordinator) == ["a", "b"]
+    assert in_short_jobs(coordinator).next_ahead().id == "c"
+    coordinator.set_cores(1)
+    coordinator.end("a", 0.001)
+    coordinator.submit(job("all", memory_bytes=100)._replace(shares_process=True))
+    assert coordinator.next_ahead().id == "all"
+    coordinator.set_cores(2)
+
+    assert coordinator.next_turn() is None
+    coordinator.end("b", 0.001)
+    assert (coordinator.next_turn(), coordinator.next_turn()) == ("c", None)
+    assert coordinator.held.memory_bytes == 50
+
+
+def test_jobs_told_ahead_have_their_turn_on_all_cores_there_were_when_they_were_told():
+    coordinator = Coordinator(2, 100)
+    coordinator.set_cores(3)
+    for name in "abcdef":
+        coordinator.submit(job(name))
+    assert starts(coordinator) == ["a", "b", "c"]
+    assert [in_short_jobs(coordinator).next_ahead().id for _ in range(3)] == ["d", "e", "f"]
+    for name in "abc":
+        coordinator.end(name, 0.001)
+
+    assert [coordinator.next_turn() for _ in range(4)] == ["d", "e", "f", None]
+
+
 JOBS = st.lists(
     st.tuples(
         st.sampled_from((1, 1, 1, 2, 3, -1, -2)),
