@@ -73,6 +73,21 @@ def test_memory_is_promised_for_when_enough_of_it_is_back(seconds, passes):
     assert starts(coordinator) == ["small"] * passes
 
 
+@pytest.mark.parametrize(("lent", "started"), [(0, ["a", "b", "c"]), (1, ["a", "b"]), (3, [])])
+def test_cores_that_programs_use_are_not_for_jobs_until_they_are_back(lent, started):
+    coordinator = Coordinator(4, 100)
+    coordinator.submit(job("lends"))
+    assert starts(coordinator) == ["lends"]
+    for name in "abc":
+        coordinator.submit(job(name))
+
+    coordinator.set_lent(lent)
+    assert starts(coordinator) == started
+    coordinator.set_lent(0)
+    assert starts(coordinator) == ["a", "b", "c"][len(started) :]
+    assert coordinator.held.cores == 4
+
+
 # No more than are waited for before anybody's patience ends, so that only promises hold something back.
 JOBS = st.lists(
     st.tuples(
