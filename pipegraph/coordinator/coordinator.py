@@ -156,7 +156,7 @@ class Coordinator:
         self._running: dict[JobId, _Running] = {}
         self._ends: list[tuple[float, int, JobId]] = []  # of those that run, when, in order
         self._ahead: dict[JobId, _Waiting] = {}
-        self._cores_ahead = cores  # the fewest there were since any was told: by that many memory was shared out to them
+        self._cores_ahead = cores  # the fewest since the first was told, each with its share of memory
         self._recent_seconds = SHORT_SECONDS
 
     # --- what there is, and who has it
