@@ -27,11 +27,6 @@ class Machine:
     def kills(self):
         return self.killed
 
-    def close(self):
-        self.free = 0
-
-    close_in_fork = close
-
 
 @pytest.fixture
 def machine():

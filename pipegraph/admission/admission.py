@@ -284,14 +284,12 @@ class Admission:
 
     def close(self) -> None:
         """The run is over: all is given back."""
-        self._pressure.close()
         self._lending.close()
         if self._supply is not None:
             self._supply.close()
 
     def close_in_fork(self) -> None:
         """In a fork of the run's process, to which nothing of this belongs."""
-        self._pressure.close_in_fork()
         self._lending.close_in_fork()
         if self._supply is not None:
             self._supply.close_in_fork()

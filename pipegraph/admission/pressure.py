@@ -52,12 +52,6 @@ class Memory(Protocol):
     def pressure(self) -> float | None:
         """Share of the last ten seconds, 0 to 1, in which some process waited for memory."""
 
-    def close(self) -> None:
-        """Nothing more is asked."""
-
-    def close_in_fork(self) -> None:
-        """In a fork, which asks nothing."""
-
 
 class _Held(NamedTuple):
     """Of a running job: when it began, what is expected of it, what it was last seen to hold, what is still to come."""
@@ -88,8 +82,6 @@ class Pressure:
         self._shrinks_by = 0.0
         self._looked_at = -math.inf
         self._kills = memory.kills()
-        self.close = memory.close
-        self.close_in_fork = memory.close_in_fork
 
     def begin(self, job: JobId, expected_bytes: int | None, now: float) -> None:
         """It starts."""
