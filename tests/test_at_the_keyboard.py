@@ -546,10 +546,9 @@ def test_ctrl_z_and_fg_bring_the_display_back_while_jobs_went_on(script):
 
 @needs_bash
 def test_in_the_background_there_are_announcements_only(script):
-    # Enough cores: the one that fails is on nobody's way, and so is the last to start.
-    text = SLOW.replace("LocalSystem(2)", "LocalSystem(5)")
+    slow = SLOW.replace("LocalSystem(2)", "LocalSystem(5)")  # whoever has no dependent starts last
     with begin_shell(
-        script, text.replace("jobs = [", "ppg.FileGeneratingJob('bad', lambda: 1 / 0)\njobs = [")
+        script, slow.replace("jobs = [", "ppg.FileGeneratingJob('bad', lambda: 1 / 0)\njobs = [")
     ) as shell:
         shell.clear()
         shell.type("$run &\n")
