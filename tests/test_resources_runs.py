@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import signal
@@ -287,8 +286,8 @@ assert flaky.was_run and not flaky.failed
     assert script.started == ["flaky", "flaky", "flaky", "after"]
     assert re.findall(r"will be tried again \((\d of \d)\)", log_of(script)) == ["2 of 3", "3 of 3"]
     assert re.findall(r"will be tried again \((\d of \d)\)", script.stderr) == ["2 of 3", "3 of 3"]
-    with (script.folder / "logs" / "ppg_runtimes.tsv").open() as table:
-        assert [row["result"] for row in csv.DictReader(table, delimiter="\t")] == ["put off", "put off", "made", "made"]
+    rows = (script.folder / "logs" / "ppg_runtimes.tsv").read_text().splitlines()[1:]
+    assert [row.split("\t")[6] for row in rows] == ["put off", "put off", "made", "made"]
     assert script.errors == ""
 
 
