@@ -546,7 +546,7 @@ def test_ctrl_z_and_fg_bring_the_display_back_while_jobs_went_on(script):
 
 @needs_bash
 def test_in_the_background_there_are_announcements_only(script):
-    slow = SLOW.replace("LocalSystem(2)", "LocalSystem(3)")  # whoever has no dependent starts last
+    slow = SLOW.replace("LocalSystem(2)", "LocalSystem(5)")  # whoever has no dependent starts last
     with begin_shell(
         script, slow.replace("jobs = [", "ppg.FileGeneratingJob('bad', lambda: 1 / 0)\njobs = [")
     ) as shell:
