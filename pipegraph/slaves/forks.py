@@ -176,13 +176,13 @@ class Forks:
     ) -> messages.End | None:
         """Comes back where the slave was changed, with the end that the successor listens to, and in a rehearsal."""
         self._begin_group(slot)
-        _, token, _, cores, _, caches, _, followers, access = order
+        _, token, is_adopted, cores, _, caches, _, followers, access = order
         if cores != 1:
             self._around.threads.grant(cores)
         if caches:
             for cache, content in caches.items():
                 self._workload.job(cache).recorded_content = content
-        joined, left_out = (None, ()) if access is None else _take_part(job, access)
+        joined, left_out = (None, ()) if access is None or is_adopted else _take_part(job, access)
         # What a fork that stays gave up, all jobs after it would have to do without.
         confine = self._confined if self._is_strict and successor_end is None else None
         told = run_job(self._workload, job, self._directory, self.inherited_bytes, order, self.openings, confine)
