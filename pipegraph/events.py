@@ -158,7 +158,8 @@ class JobPutOff(NamedTuple):
     until
         When it may start, in seconds since 1970.
     attempt, of
-        Which attempt ended so, from 1 on, and how many there are at most.
+        Which attempt ended so, from 1 on, and how many there are at most; 0: it is not counted, since it was no fault
+        of the job.
     """
 
     job: JobId

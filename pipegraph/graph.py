@@ -118,6 +118,7 @@ class Graph:
         self.strict = strict
         self.isolation = "process"
         self.resources: dict[str, int] = {}
+        self.retries_out_of_memory = True
         self.jobs: dict[JobId, Any] = {}
         self.makers: dict[str, Any] = {}
         self.formats: dict[str, Any] = {}

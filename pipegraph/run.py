@@ -23,10 +23,14 @@ from functools import partial
 from itertools import groupby
 
 from . import __version__
+from .admission import Admission
+from .admission.pressure import Pressure
+from .admission.supply import supply_of
 from .arrivals import Arrival, Arrivals
 from .caches import Caches
 from .changes import Changes
 from .coordinator import Coordinator
+from .coordinator.forecasts import Forecasts
 from .dialogue import Dialogue
 from .engine import DropProduct, EndRun, Engine, Fate, Instruction, StartJob, WithdrawJob
 from .errors import StatusWriteError
@@ -55,11 +59,14 @@ from .events import (
     Warned,
 )
 from .graph import INTERACTIVE, Graph
+from .machine.jobserver import Lending
+from .machine.memory import Memory
 from .model import (
     NO_GROWTH,
     NOTHING_OPENED,
     Failure,
     FailureKind,
+    InputId,
     JobId,
     JobSpec,
     Opened,
@@ -76,7 +83,7 @@ from .remarks import Remarks
 from .results.address import Address, address_of
 from .retries import Attempts, Delays
 from .signals import Signals
-from .slaves import LocalSlave, ended_on_request, put_away
+from .slaves import LocalSlave, ended_for_memory, ended_on_request, out_of_memory, put_away
 from .slaves.strict import landlock_version
 from .status import StatusFile
 from .status.declarations import declare, gone_of
@@ -86,6 +93,8 @@ from .watchers import Audience, Board, start_watchers
 
 _TICK_SECONDS = 1.0
 _LOOK_SHARE = 0.01
+_MEMORY_SHARE = 0.1
+_ANSWER_SECONDS = 0.05
 _SHOWN_AT_ONCE = 10_000
 _INPUTS_SECONDS = 10.0
 _NOT_BELIEVED = {ReasonKind.FORCED, ReasonKind.OUTPUT_MISSING, ReasonKind.OUTPUT_EMPTY}
@@ -115,13 +124,13 @@ class Run:
         self._script = graph.script_name() or INTERACTIVE
         self._specs = Specs(self._declared)
         self._capacity = graph.rc.capacity()
-        self._coordinator = Coordinator(self._capacity.cores, self._capacity.memory_bytes)
         self._engine = Engine()
         self._began_at = began_at
         self._began = time.monotonic()
         self._run_id = run_id
         self._slave = slave
         self._status: StatusFile
+        self._admission: Admission
         self._arrivals: Arrivals
         self._changes: Changes
         self._remarks: Remarks
@@ -133,6 +142,8 @@ class Run:
         self._stopped_by = 0
         self._stops = 0
         self._killed: set[JobId] = set()
+        self._ended_for_memory: set[JobId] = set()
+        self._next_memory = 0.0
         # Generators that succeeded while what another one declared was looked at.
         self._held: list[JobSucceeded] = []
         # Jobs that failed and are to be tried again; for the engine, they run.
@@ -181,6 +192,9 @@ class Run:
             self._dialogue = Dialogue(self._board, self, self._audience.terminal, sys.stderr, is_asked)
             stack.callback(self._dialogue.close)
             self._slave.close_in_fork.append(self._dialogue.close)
+            self._admission = self._admit(early.append)
+            stack.callback(self._admission.close)
+            self._slave.close_in_fork.append(self._admission.close_in_fork)
             self._show(self._beginning())
             for warning in early:
                 self._show(warning)
@@ -203,6 +217,32 @@ class Run:
                 raise
             self._show_end()
         self._raise_what_happened()
+
+    def _admit(self, warn: Callable[[Warned], None]) -> Admission:
+        """Who says which job starts, and when."""
+        supply, cores, problem = supply_of(os.environ, self._script, self._run_id, self._capacity)
+        if isinstance(problem, str):
+            if problem:
+                warn(Warned(problem))
+        else:
+            warn(Warned(problem.headline, mend="; ".join([*(f"{k}: {v}" for k, v in problem.facts), problem.mend])))
+        self._capacity = self._capacity._replace(cores=cores)
+        memory_bytes = self._capacity.memory_bytes
+        return Admission(
+            Coordinator(cores, memory_bytes, self._graph.resources),
+            Forecasts(self._board.estimates, self._input_bytes, memory_bytes // cores),
+            Pressure(Memory(), memory_bytes // cores),
+            Lending(self._slave.folder, cores - 1),
+            self._engine.longest_ways,
+            supply,
+        )
+
+    def _input_bytes(self, name: InputId) -> int | None:
+        """Of the files of an input, as they were last read."""
+        record = self._status.invariant(name)
+        trace = self._status.past(name).trace if record is None else None
+        files = record.files if record is not None else () if trace is None else trace.outputs
+        return sum([file.size for file in files]) or None
 
     @property
     def is_again(self) -> bool:
@@ -227,8 +267,9 @@ class Run:
                 self._arrivals.go_on()
             if not self._start_what_fits():
                 break
+            self._admission.settle(time.monotonic())
             keyboard = self._dialogue.fileno()
-            current_fds = {*self._slave.fileno(), keyboard}
+            current_fds = {*self._slave.fileno(), *self._admission.fileno(), keyboard}
             if watched != current_fds:
                 for fd in watched - current_fds - {-1}:
                     poll.unregister(fd)
@@ -236,7 +277,7 @@ class Run:
                     poll.register(fd, select.POLLIN)
                 watched = current_fds
             until = next_tick
-            for deadline in (self._slave.next_deadline(), self._delays.next_due()):
+            for deadline in (self._slave.next_deadline(), self._delays.next_due(), self._admission.next_deadline()):
                 if deadline is not None:
                     until = min(until, deadline)
             if self._arrivals.are_looked_at:
@@ -252,6 +293,10 @@ class Run:
             if keyboard in readable:
                 self._dialogue.attend()
             now = time.monotonic()
+            word = self._admission.attend(now, readable)
+            if word:
+                self._show(Warned(word))
+            self._watch_memory(now)
             if now >= next_tick:
                 next_tick = now + self._audience.tick_seconds
                 self._tick(now)
@@ -307,19 +352,20 @@ class Run:
         """False if the run is over."""
         if self._board.is_paused:
             return not self._is_over
-        coordinator = self._coordinator
+        admission = self._admission
         is_fast = self._graph.wishes.fail_fast
         if is_fast and self._failures and not self._is_cut_short:
             self._is_cut_short = True
             self._tell(StopRequested(0, False))
-        while not self._is_over and (job := coordinator.next_turn()) is not None:
+        now = time.monotonic()
+        while not self._is_over and (job := admission.next_turn(now)) is not None:
             self._slave.go(job)
         starting: list[tuple[JobSpec, bool]] = []
         if not self._is_over:
-            while (spec := coordinator.next_start()) is not None:
+            while (spec := admission.next_start(now)) is not None:
                 starting.append((spec, False))
             # What was told ahead begins whatever fails meanwhile.
-            while not is_fast and (spec := coordinator.next_ahead()) is not None:
+            while not is_fast and (spec := admission.next_ahead()) is not None:
                 starting.append((spec, True))
         if starting:
             self._start_all(starting)
@@ -336,7 +382,7 @@ class Run:
             if spec.id in self._reasons:
                 self._start(spec, is_ahead, now, spec.id in adopted, spec.id in recorded)
             else:  # withdrawn, since one before it could not be recorded
-                self._coordinator.end(spec.id)
+                self._admission.end(spec.id)
 
     def _start(self, spec: JobSpec, is_ahead: bool, now: float, is_adopted: bool, is_recorded: bool) -> None:
         start = self._reasons.pop(spec.id)
@@ -352,7 +398,7 @@ class Run:
             self._on_event(_not_recorded(spec, error))
             self._give_up(error)
             return
-        granted = self._coordinator.grant_of(spec)
+        granted = self._admission.grant_of(spec)
         command = filled(spec.command, numbers_of(granted)) if spec.command and not is_adopted else ""
         self._tell(JobStarted(spec.id, start.reasons, granted.cores, now, is_adopted, changes, command))
         address = None if spec.store is None or is_adopted else tuple(self._address_of(spec))
@@ -404,8 +450,11 @@ class Run:
             return
         if isinstance(event, JobStopped) and event.job in self._killed and not self._stops:
             event = JobFailed(event.job, ended_on_request(self._specs[event.job]))
+        if isinstance(event, JobStopped) and event.job in self._ended_for_memory and not self._board.is_stopping:
+            self._put_off_for_memory(event.job)
+            return
         if isinstance(event, JobBegan):
-            self._coordinator.begin(event.job)
+            self._admission.begin(event.job, time.monotonic())
             return
         if isinstance(event, FilesRead):
             self._show(event)
@@ -416,18 +465,21 @@ class Run:
             self._arrivals.note_explained(event.by)
             return
         if isinstance(event, JobFailed):
-            self._coordinator.end(event.job, event.usage.seconds)
-            if self._put_off(event):
+            is_out_of_memory = self._admission.was_killed(event.failure)
+            if is_out_of_memory:
+                event = self._out_of_memory(event)
+            self._admission.end(event.job, event.usage.seconds)
+            if self._put_off(event, is_out_of_memory):
                 return
             event = event._replace(failure=self._attempts.told(event.job, event.failure))
             if event.failure.kind is not FailureKind.NOT_RECORDED:
                 self._write(lambda: self._status.note_failed(event.job, time.time()))
             self._remarks.show_undeclared(self._judge.judge(self._specs[event.job], event.opened).faults)
         elif isinstance(event, JobStopped):
-            self._coordinator.end(event.job)
+            self._admission.end(event.job)
         elif isinstance(event, JobsLost):
             for job in event.running:
-                self._coordinator.end(job)
+                self._admission.end(job)
             self._arrivals.drop(event.running)
             self._held = [each for each in self._held if each.job not in event.running]
             if self._arrivals.is_script_awaited:
@@ -437,18 +489,51 @@ class Run:
 
     # --- jobs that are tried again
 
-    def _put_off(self, event: JobFailed) -> bool:
+    def _put_off(self, event: JobFailed, is_out_of_memory: bool) -> bool:
         """Whether the job will be tried again: on file it stays as started and not finished."""
         spec = self._specs[event.job]
         attempt = self._attempts.note_failed(event.job)
-        is_ending = self._board.is_stopping or event.job in self._killed
-        if is_ending or not self._attempts.may_go_on(spec, event.failure):
+        if self._board.is_stopping or event.job in self._killed:
             return False
-        self._last_failures[event.job] = event
-        self._delays.put_off(event.job, time.monotonic() + spec.retry_seconds)
-        until = time.time() + spec.retry_seconds
-        self._show(JobPutOff(event.job, event.failure, until, attempt, spec.retries + 1, event.usage))
+        if is_out_of_memory and self._graph.retries_out_of_memory and self._admission.have_alone(event.job):
+            self._have_wait(event, 0.0)
+            return True
+        if not self._attempts.may_go_on(spec, event.failure):
+            return False
+        self._have_wait(event, spec.retry_seconds, attempt, spec.retries + 1)
         return True
+
+    def _have_wait(self, event: JobFailed, seconds: float, attempt: int = 0, of: int = 0) -> None:
+        self._last_failures[event.job] = event
+        self._delays.put_off(event.job, time.monotonic() + seconds)
+        self._show(JobPutOff(event.job, event.failure, time.time() + seconds, attempt, of, event.usage))
+
+    def _out_of_memory(self, event: JobFailed) -> JobFailed:
+        """What the kernel killed is named as that."""
+        seen_bytes = self._admission.raise_memory(event.job, event.usage.peak_bytes)
+        spec = self._specs[event.job]
+        return event._replace(failure=out_of_memory(spec, seen_bytes, self._capacity.memory_bytes))
+
+    def _put_off_for_memory(self, job: JobId) -> None:
+        """It was ended before memory ran out: it is made again when there is more than it had."""
+        self._ended_for_memory.discard(job)
+        seen_bytes = self._admission.raise_memory(job)
+        self._admission.end(job)
+        failure = ended_for_memory(self._specs[job], seen_bytes, self._capacity.memory_bytes)
+        self._have_wait(JobFailed(job, failure), 0.0)
+
+    def _watch_memory(self, now: float) -> None:
+        """If it is about to run out, end the youngest job that holds any."""
+        if now < self._next_memory or self._board.is_stopping or not self._admission.is_memory_short(now):
+            return
+        self._ended_for_memory.intersection_update(self._board.running_jobs)
+        if not self._ended_for_memory:  # else it will be free in a moment
+            self.look(_ANSWER_SECONDS)
+            job = self._admission.victim(self._board.running_jobs)
+            if job is not None:
+                self._ended_for_memory.add(job)
+                self._slave.stop([job], True)
+        self._next_memory = now + (time.monotonic() - now) / _MEMORY_SHARE
 
     def _start_again(self) -> None:
         """Whose time has come; the engine sees to what they need, which may have gone meanwhile."""
@@ -520,7 +605,7 @@ class Run:
         """All is known of a job that succeeded; or it counts as failed."""
         spec = self._specs[event.job]
         if objection is not None:
-            self._coordinator.end(event.job, event.usage.seconds)
+            self._admission.end(event.job, event.usage.seconds)
             if spec.in_memory or spec.role is Role.GENERATOR:
                 self._slave.discard(event.job)
             if objection.kind is not FailureKind.NOT_RECORDED:
@@ -535,6 +620,8 @@ class Run:
             self._remarks.show_on(grew.jobs)
             self._tell(grew)
         self._remarks.note_used(spec)
+        if not event.brought_back:
+            self._admission.learn(spec, event.usage)
         for headline, mend in event.remarks:
             self._show(Warned(headline, spec.id, mend))
         self._tell(event)
@@ -544,7 +631,7 @@ class Run:
     def _follow(self, event: JobSucceeded) -> None:
         """What this job has done is not undone any more; what it held is free."""
         spec = self._specs[event.job]
-        self._coordinator.end(event.job, event.usage.seconds)
+        self._admission.end(event.job, event.usage.seconds)
         self._is_whole &= event.growth.is_whole
         if spec.in_memory or spec.role is Role.GENERATOR:
             self._slave.adopt(event.job)
@@ -554,6 +641,7 @@ class Run:
         self._show(event)
         if isinstance(event, GraphGrew):
             self._judge.grow(event)
+            self._admission.grow(event.jobs, event.pasts)
         elif isinstance(event, JobFailed):
             self._failures.append((event, self._specs[event.job]))
         self._heed(event)
@@ -580,9 +668,9 @@ class Run:
         if isinstance(instruction, StartJob):
             self._reasons[instruction.job] = instruction
             spec = self._specs[instruction.job]
-            objection = self._coordinator.objection_to(spec)
+            objection = self._admission.objection_to(spec)
             if objection is None:
-                self._coordinator.submit(spec)
+                self._admission.submit(spec)
             else:
                 self._refused[instruction.job] = objection
         elif isinstance(instruction, (JobNotNeeded, JobBlocked)):
@@ -594,7 +682,7 @@ class Run:
             self._failures.append((instruction, self._specs[instruction.job]))
             self._show(instruction)
         elif isinstance(instruction, WithdrawJob):
-            self._coordinator.withdraw(instruction.job)
+            self._admission.withdraw(instruction.job)
             self._reasons.pop(instruction.job, None)
             self._refused.pop(instruction.job, None)
         elif isinstance(instruction, DropProduct):
@@ -606,7 +694,7 @@ class Run:
         """Of jobs that need more than there is, those that are certain to run fail before any starts."""
         objections = {}
         for spec in specs:
-            if type(spec) is not UsualSpec and (objection := self._coordinator.objection_to(spec)) is not None:
+            if type(spec) is not UsualSpec and (objection := self._admission.objection_to(spec)) is not None:
                 objections[spec.id] = objection
         if objections:
             prospects = self._engine.prospects()
@@ -654,7 +742,9 @@ class Run:
     def look(self, wait_seconds: float) -> None:
         """See what runs, as it is now, or as the slaves told last if they don't answer in that time."""
         self._slave.ask_who(wait_seconds)
-        self._show(JobsSeen(time.time(), tuple(self._slave.look())))
+        seen = tuple(self._slave.look())
+        self._admission.see(seen)
+        self._show(JobsSeen(time.time(), seen))
 
     def printed(self, job: JobId, most_bytes: int) -> Printed:
         """The end of what a job has printed, so far or in all."""
@@ -687,7 +777,7 @@ class Run:
 
     def set_cores(self, cores: int) -> None:
         """Use so many from now on; what runs goes on."""
-        self._coordinator.set_cores(cores)
+        self._admission.set_cores(cores)
         self._board.cores = cores
 
     def run_again(self) -> bool:
@@ -770,7 +860,7 @@ class Run:
             self._script,
             os.uname().nodename,
             os.getpid(),
-            self._coordinator.cores,
+            self._admission.cores,
             sum(1 for spec in self._declared if spec.role is not Role.INVARIANT),
             __version__,
             self._capacity.memory_bytes,

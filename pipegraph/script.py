@@ -43,6 +43,7 @@ def new_pipegraph(
     cores: int | None = None,
     memory: int | str | None = None,
     resources: dict[str, int] | None = None,
+    retry_out_of_memory: bool = True,
 ) -> Graph:
     """Begin a graph, which all jobs made from now on join.
 
@@ -78,6 +79,8 @@ def new_pipegraph(
         less.
     resources
         What jobs may `use` beside cores and memory, and how many there are: ``{"gpu": 2}``; docs/resources.rst.
+    retry_out_of_memory
+        A job that the kernel kills for want of memory is tried once more, with nothing else beside it.
 
     Raises
     ------
@@ -115,6 +118,7 @@ def new_pipegraph(
     check_isolation(isolation, graph, "new_pipegraph")
     graph.isolation = isolation
     graph.resources = check_resources(resources, graph)
+    graph.retries_out_of_memory = bool(retry_out_of_memory)
     if known is not None:
         graph.declared = known.declared
         known.collect_as_before()

@@ -9,6 +9,9 @@ from scripts import Script, wait_until
 
 import pipegraph as ppg
 
+# Tests run beside each other, and beside whatever else there is: those of the ledger have one of their own.
+os.environ["PIPEGRAPH_LEDGER"] = "off"
+
 # Scripts inherit what is ignored: under nohup, or in the background of a shell, they could not be stopped.
 for number, answer in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(number) is signal.SIG_IGN:

@@ -191,7 +191,7 @@ def test_a_job_that_is_put_off_starts_again():
 def test_what_is_known_by_now_changes_the_order_and_keeps_that_of_arrival():
     coordinator = Coordinator(1, 100)
     for name in "abcd":
-        coordinator.submit(job(name))
+        coordinator.submit(job(name), {"b": 0.0, "c": 3.0}.get(name, 0.0))
     coordinator.withdraw("a")
     coordinator.revise(lambda spec: Expected(priority=7.0 if spec.id == "d" else 1.0, seconds=1.0))
     order = []
@@ -212,6 +212,20 @@ def test_who_waits_first_and_for_what():
     assert coordinator.head().id == "c"
     assert coordinator.waiting_for("b") == "waits for 40 GB of memory"
     assert coordinator.waiting_for("c") == "waits for 2 cores"
+
+
+@pytest.mark.parametrize(("memory", "told"), [(60, None), (50, "a")])
+def test_nothing_is_told_ahead_beside_a_job_that_takes_more_memory_than_its_cores_share(memory, told):
+    coordinator = Coordinator(2, 100)
+    coordinator.submit(job("large", memory_bytes=memory))
+    coordinator.submit(job("small", memory_bytes=10))
+    assert starts(coordinator) == ["large", "small"]
+    coordinator.end("none", 0.001)
+    coordinator.end("none", 0.001)
+    coordinator.submit(job("a"))
+
+    spec = coordinator.next_ahead()
+    assert (spec and spec.id) == told
 
 
 JOBS = st.lists(

@@ -26,13 +26,17 @@ def took(gigabytes: float, seconds: float = 60.0, **more: str) -> Past:
 
 
 def forecasts(
-    pasts: Mapping[str, Past], specs: list[JobSpec], sizes: dict[str, int] | None = None, is_begun: bool = True
+    pasts: Mapping[str, Past],
+    specs: list[JobSpec],
+    sizes: dict[str, int] | None = None,
+    is_begun: bool = True,
+    share_bytes: int = 1 << 40,
 ) -> Forecasts:
     estimates = Estimates()
     estimates.remember(pasts)
     if is_begun:
         estimates.begin(specs, specs)
-    known = Forecasts(estimates, (sizes or {}).get)
+    known = Forecasts(estimates, (sizes or {}).get, share_bytes)
     known.remember(pasts)
     known.grow(specs)
     return known
@@ -257,3 +261,18 @@ def test_invariants_are_no_like_of_jobs() -> None:
     known = forecasts({"FIa": took(1)}, [spec, new := job("a")], is_begun=False)
 
     assert known.memory_of(new) is None
+
+
+def test_a_job_too_short_to_be_measured_is_taken_to_need_no_more_than_a_cores_share():
+    spec = job("a")
+    known = forecasts({"a": took(0.0, 0.9)}, [spec], share_bytes=GIGABYTE // 2)
+
+    assert 0 < known.memory_of(spec) <= GIGABYTE // 2
+    large = job("b")
+    assert forecasts({"b": took(2.0, 5.0)}, [large], share_bytes=GIGABYTE // 2).memory_of(large) > 2 * GIGABYTE
+
+
+def test_the_time_of_a_job_of_which_nothing_is_known_is_the_mean_of_all_or_a_second():
+    spec = job("a")
+
+    assert forecasts({}, [spec]).expected_seconds_of(spec) == 1.0

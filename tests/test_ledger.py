@@ -352,6 +352,25 @@ def test_a_fork_closes_its_descriptors_and_changes_nothing(place: Place, ledgers
     assert other.claim("here", 1, 0)
 
 
+def test_an_end_wakes_once_also_where_a_fork_has_the_descriptors(ledgers, runs) -> None:
+    one, waiting = runs(), ledgers()
+    assert one.claim(1)
+    assert not waiting.claim("here", CORES, 0)
+    fork = os.fork()
+    if not fork:
+        signal.pause()
+    try:
+        one.kill()
+        assert is_woken(waiting, 60)
+        waiting.attend()
+
+        assert not is_woken(waiting)
+        assert waiting.claim("here", CORES, 0)
+    finally:
+        os.kill(fork, signal.SIGKILL)
+        os.waitpid(fork, 0)
+
+
 def test_an_id_of_a_process_that_is_another_now_is_nobody(place: Place, ledgers, runs) -> None:
     """Its row is kept alive by a fork; the process that has its id began at another time."""
     one = runs()

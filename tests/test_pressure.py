@@ -16,12 +16,16 @@ class Machine:
     def __init__(self, total=10 * GB):
         self.total = self.free = total
         self.waits: float | None = 0.0
+        self.killed = 3
 
     def available(self):
         return self.free
 
     def pressure(self):
         return self.waits
+
+    def kills(self):
+        return self.killed
 
 
 @pytest.fixture
@@ -189,3 +193,10 @@ def test_what_ended_or_never_ran_is_forgotten(pressure):
     assert pressure.seen_bytes("young") == 0
     assert pressure.seen_bytes("old") == GB
     assert pressure.next_look() == math.inf
+
+
+def test_each_kill_of_the_kernel_is_told_once(pressure, machine):
+    assert not pressure.was_killed()
+
+    machine.killed += 2
+    assert [pressure.was_killed() for _ in range(3)] == [True, True, False]

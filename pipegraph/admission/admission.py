@@ -1,18 +1,19 @@
 """What starts now: what the coordinator would start next, if the machine and the other runs on it let it.
 
 Joins those who know one thing each: the coordinator who is next and what is taken, the forecasts what jobs need, the
-pressure whether there is memory as things are, the supply what other runs leave, and the lending which cores programs of
-jobs use beside their own. Owns what this run has claimed of the supply, and the order by longest ways. Starts nothing,
-and ends nothing.
+pressure whether there is memory as things are, the supply what other runs leave, and the lending which cores programs
+of jobs use beside their own. Owns what this run has claimed of the supply, and the order by longest ways. Starts
+nothing, and ends nothing.
 """
 
 from __future__ import annotations
 
 import math
+import signal
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from ..coordinator import Coordinator, Expected
+from ..coordinator import SHORT_SECONDS, Coordinator, Expected
 from ..coordinator.forecasts import Forecasts
 from ..machine.jobserver import Access, Lending
 from ..model import Failure, Grant, JobId, JobSpec, Past, Sighting, Usage
@@ -24,6 +25,12 @@ _ORDER_SHARE = 0.01
 
 _WORTH_ORDERING = 2
 """By how much more jobs must have come, or must be known, than at the last time."""
+
+_KEEP_SECONDS = 0.1
+"""What jobs held is kept for those that come next for as long, if nobody waits for it."""
+
+_KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
+"""Exit status, also of a shell whose program was killed."""
 
 FOR_OTHERS = "waits for what other runs on this machine hold"
 FOR_MEMORY = "waits until there is more memory: other programs use some of it"
@@ -59,6 +66,8 @@ class Admission:
         self._bytes_of: dict[JobId, int | None] = {}
         self._held_bytes = 0
         self._claimed_cores = self._claimed_bytes = 0
+        self._give_back_at = math.inf
+        self._is_fault_told = False
         self._held_up: tuple[JobId, str] = ("", "")
         self._ways: Mapping[JobId, float] = {}
         self._declared = self._learnt = 0
@@ -71,11 +80,6 @@ class Admission:
     def cores(self) -> int:
         """Of this run."""
         return self._coordinator.cores
-
-    @property
-    def fault(self) -> str:
-        """Why nothing is shared with other runs any more; empty while all is well."""
-        return "" if self._supply is None else self._supply.fault
 
     def set_cores(self, cores: int) -> None:
         """From now on so many; what runs goes on."""
@@ -100,10 +104,11 @@ class Admission:
 
     # --- who waits
 
-    def grow(self, specs: Iterable[JobSpec], pasts: Mapping[JobId, Past]) -> None:
+    def grow(self, specs: Sequence[JobSpec], pasts: Mapping[JobId, Past]) -> None:
         """These are declared."""
         self._forecasts.remember(pasts)
-        self._declared += self._forecasts.grow(specs)
+        self._forecasts.grow(specs)
+        self._declared += len(specs)
 
     def submit(self, spec: JobSpec) -> None:
         """A job is ready."""
@@ -169,7 +174,7 @@ class Admission:
         if self._coordinator.begin(job, now):
             self._hold(job, now)
 
-    def end(self, job: JobId, seconds: float | None = None) -> None:
+    def end(self, job: JobId, seconds: float = SHORT_SECONDS) -> None:
         """A job ended, however it did and after whatever time: what it held is free again."""
         if self._coordinator.end(job, seconds):
             self._held_bytes -= self._bytes_of[job] or 0
@@ -200,15 +205,22 @@ class Admission:
         """Which of these is to be ended and made again later; None: that would not help."""
         return self._pressure.victim(jobs)
 
-    def raise_memory(self, job: JobId) -> int:
-        """It was ended for want of memory: it gets more than it had when it is made again. What it had, in bytes."""
-        seen_bytes = self._pressure.seen_bytes(job)
+    def was_killed(self, failure: Failure) -> bool:
+        """Whether a job ended so because the kernel killed it, or a program of it, for want of memory."""
+        return failure.exit_code in _KILLED and self._pressure.was_killed()
+
+    def raise_memory(self, job: JobId, seen_bytes: int = 0) -> int:
+        """It had too little: it gets more when it is made again. What it was seen to hold, in bytes."""
+        seen_bytes = max(seen_bytes, self._pressure.seen_bytes(job))
         self._forecasts.raise_memory(job, seen_bytes)
         return seen_bytes
 
-    def have_alone(self, job: JobId) -> None:
-        """When it is made again, nothing else is to run."""
+    def have_alone(self, job: JobId) -> bool:
+        """When it is made again, nothing else is to run; False: that was tried."""
+        if job in self._alone:
+            return False
         self._alone.add(job)
+        return True
 
     # --- programs that share cores
 
@@ -228,15 +240,22 @@ class Admission:
 
     # --- between two looks at what happened
 
-    def settle(self) -> None:
-        """Nothing more starts now: what is not needed is lent to programs, or given back."""
+    def settle(self, now: float) -> None:
+        """Nothing more starts now: what is not needed is lent to programs, or given back; at once if others wait."""
         coordinator = self._coordinator
         if self._sharing:
             self._lend(0 if coordinator.waiting else max(0, coordinator.free_cores + self._lending.lent))
-        if self._supply is not None:
-            self._give_back()
-            if not coordinator.waiting:
-                self._supply.stop_waiting()
+        if self._supply is None:
+            return
+        if self._claimed_cores > coordinator.held.cores or self._claimed_bytes > self._held_bytes:
+            if self._give_back_at == math.inf:
+                self._give_back_at = now + _KEEP_SECONDS
+            if now >= self._give_back_at or self._supply.others_wait():
+                self._give_back()
+        else:
+            self._give_back_at = math.inf
+        if not coordinator.waiting:
+            self._supply.stop_waiting()
 
     def fileno(self) -> list[int]:
         """What to wait for; then `attend` is to be called."""
@@ -245,15 +264,23 @@ class Admission:
             found.append(self._lending.fileno())
         return [each for each in found if each >= 0]
 
-    def attend(self) -> None:
-        """Something has become readable, or it is time to look."""
-        if self._supply is not None:
-            self._supply.attend()
+    def attend(self, now: float, readable: Collection[int]) -> str:
+        """Something may be readable, or it may be time to look; what a person should know, once, or nothing."""
+        supply = self._supply
+        if supply is None:
+            return ""
+        look = supply.next_look()
+        if supply.fileno() in readable or (look is not None and now >= look):
+            supply.attend()
+        if supply.fault and not self._is_fault_told:
+            self._is_fault_told = True
+            return supply.fault
+        return ""
 
     def next_deadline(self) -> float:
-        """Monotonic time of the next look at memory, or at what other runs hold; infinite if there is nothing to see."""
+        """Monotonic time at which there is something to do though nothing happens; infinite if there is not."""
         look = None if self._supply is None else self._supply.next_look()
-        return min(self._pressure.next_look(), math.inf if look is None else look)
+        return min(self._pressure.next_look(), self._give_back_at, math.inf if look is None else look)
 
     def close(self) -> None:
         """The run is over: all is given back."""
@@ -274,7 +301,8 @@ class Admission:
         priority = self._ways.get(spec.id)
         if priority is None:
             priority = (seconds or 0.0) if self._ways else 0.0
-        return Expected(priority, seconds, self._forecasts.memory_of(spec))
+        # About the same counts as the same: then the order in which the script declares them is what a person expects.
+        return Expected(float(f"{priority:.1e}"), seconds, self._forecasts.memory_of(spec))
 
     def _order(self, now: float) -> None:
         """By longest ways, if enough has changed, and it does not take much of the run's time."""
@@ -289,7 +317,7 @@ class Admission:
         self._next_order = now + (time.monotonic() - began) / _ORDER_SHARE
 
     def _guess(self, spec: JobSpec) -> float:
-        return self._forecasts.seconds_of(spec) or 1.0
+        return self._forecasts.expected_seconds_of(spec)
 
     def _hold(self, job: JobId, now: float) -> None:
         expected_bytes = self._bytes_of[job]
@@ -321,6 +349,7 @@ class Admission:
             self._supply.release(max(0, cores), max(0, memory_bytes))
             self._claimed_cores -= max(0, cores)
             self._claimed_bytes -= max(0, memory_bytes)
+        self._give_back_at = math.inf
 
     def _lend(self, cores: int) -> None:
         """So many may be used by programs of jobs; what they have taken they give back when they like."""

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
+from ..coordinator import Room
 from ..model import JobId
 
 UNKNOWN_BYTES = 64 << 20
@@ -45,23 +46,11 @@ class Memory(Protocol):
     def available(self) -> int:
         """Bytes that can be had now without swapping."""
 
+    def kills(self) -> int:
+        """How many processes the kernel has killed for want of memory so far."""
+
     def pressure(self) -> float | None:
         """Share of the last ten seconds, 0 to 1, in which some process waited for memory."""
-
-
-class Room(NamedTuple):
-    """What a job may need that starts now.
-
-    Attributes
-    ----------
-    memory_bytes
-        At the most.
-    of_unknown
-        What one needs of which nothing is known.
-    """
-
-    memory_bytes: float
-    of_unknown: int
 
 
 class _Held(NamedTuple):
@@ -92,6 +81,7 @@ class Pressure:
         self._available = memory.available()
         self._shrinks_by = 0.0
         self._looked_at = -math.inf
+        self._kills = memory.kills()
 
     def begin(self, job: JobId, expected_bytes: int | None, now: float) -> None:
         """It starts."""
@@ -142,9 +132,9 @@ class Pressure:
         return (self._memory.pressure() or 0.0) > WAITING_SHARE
 
     def victim(self, jobs: Iterable[JobId]) -> JobId | None:
-        """The youngest of these that holds anything to speak of; None if nobody does, or if it is the only one that runs.
+        """The youngest of these that holds anything to speak of; None if nobody does.
 
-        The oldest of all is not ended: somebody has to get on.
+        The oldest of all that run is not ended: somebody has to get on.
         """
         if len(self._running) < 2:
             return None
@@ -155,6 +145,13 @@ class Pressure:
             if job != oldest and job in self._running and self._running[job].seen_bytes >= LEAST_BYTES
         ]
         return max(candidates, key=lambda job: self._running[job].began, default=None)
+
+    def was_killed(self) -> bool:
+        """Whether the kernel killed a process for want of memory, for which no job was found yet."""
+        if self._memory.kills() <= self._kills:
+            return False
+        self._kills += 1
+        return True
 
     def _look(self, now: float) -> None:
         before, self._available = self._available, self._memory.available()

@@ -1,10 +1,15 @@
-"""Where the cores of a run come from that it shares with others: the ledger of this machine, or the make it runs under."""
+"""Whom a run shares its cores with: other runs on this machine, by the ledger; or recipes of the make it runs under."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
-from ..machine.ledger import Ledger
+from ..machine.capacity import Capacity, machine_cores, machine_memory
+from ..machine.ledger import Capacity as OfSlave
+from ..machine.ledger import Holder, Ledger
+from ..machine.place import LedgerUnusable, place_of
+from ..machine.sharing import Amounts
 from ..machine.under_make import Borrowing
 
 
@@ -114,3 +119,34 @@ class FromMake:
 
     def attend(self) -> None:
         """What was refused is claimed again anyway."""
+
+
+def supply_of(
+    environ: Mapping[str, str], script: str, run: str, capacity: Capacity
+) -> tuple[Supply | None, int, LedgerUnusable | str]:
+    """Whom a run shares with that begins now.
+
+    Returns
+    -------
+    supply
+        None: with nobody.
+    cores
+        That the run may use at the most.
+    problem
+        Why it does not share, where it should; else empty.
+    """
+    borrowing, reason = Borrowing.from_environment(environ)
+    if borrowing is not None:
+        return FromMake(borrowing), min(capacity.cores, borrowing.most or capacity.cores), ""
+    place = place_of(environ)
+    if place is None:
+        return None, capacity.cores, reason
+    holder = Holder.here(script, run)
+    own = Amounts(capacity.cores, capacity.memory_bytes)
+    # A script that asks for more than there is gets it.
+    machine = Amounts(max(machine_cores(), own.cores), max(machine_memory(), own.memory_bytes))
+    try:
+        ledger = Ledger.join(place, holder, {holder.host: OfSlave(own, machine)})
+    except LedgerUnusable as error:
+        return None, capacity.cores, error
+    return FromLedger(ledger, holder.host), capacity.cores, reason

@@ -6,6 +6,8 @@ does not fit is promised room, and others pass it in so far as `gaps` lets them.
 
 What waits lies in heaps, one for all jobs of the same needs and about the same memory, of which only the first is
 looked at: to decide costs as much as there are different needs, however many wait.
+
+Longer than other files: queues, sums and the choice change together, at one start or end.
 """
 
 from __future__ import annotations
@@ -45,6 +47,25 @@ class Offer(NamedTuple):
     cores: int
     memory_bytes: int
     overtakes: tuple[int, ...] = ()
+
+
+class Room(NamedTuple):
+    """Of memory, as things are.
+
+    Attributes
+    ----------
+    memory_bytes
+        A job that starts now may need so much; it may be below 0.
+    of_unknown
+        What one is taken to need of which nothing is known.
+    """
+
+    memory_bytes: int
+    of_unknown: int
+
+    def holds(self, memory_bytes: int) -> bool:
+        """A job that needs so much may start; below 0: nothing is known of it."""
+        return (self.of_unknown if memory_bytes < 0 else memory_bytes) <= self.memory_bytes
 
 
 class Expected(NamedTuple):
@@ -87,10 +108,6 @@ class _Running(NamedTuple):
     ticket: int
 
 
-def _ticket(waiting: _Waiting) -> int:
-    return waiting.ticket
-
-
 def _end(started: float, seconds: float | None) -> float:
     return math.inf if seconds is None else started + seconds
 
@@ -124,6 +141,7 @@ class Coordinator:
         self.memory_bytes = memory_bytes
         self.pools = dict(pools)
         self._free_cores = cores
+        self._lent = 0
         self._free_of = dict(pools)
         self._memory_taken = 0  # by those of which something is known; the others take as many shares as cores:
         self._cores_of_unknown = 0
@@ -173,6 +191,16 @@ class Coordinator:
         memory_bytes = spec.memory_bytes if spec.memory_bytes >= 0 else self.memory_bytes * cores // self.cores
         return Grant(cores, memory_bytes)
 
+    @property
+    def waiting(self) -> int:
+        """How many jobs are queued."""
+        return len(self._waiting)
+
+    def set_lent(self, cores: int) -> None:
+        """So many are not for jobs now: programs of jobs use them."""
+        self._free_cores += self._lent - cores
+        self._lent = cores
+
     def set_cores(self, cores: int) -> None:
         """From now on so many; what runs goes on, and a job that needs more gets all there are."""
         self._free_cores += cores - self.cores
@@ -203,7 +231,7 @@ class Coordinator:
 
         Takes a few microseconds for each: worth it whenever twice as much is known as the last time.
         """
-        waiting = sorted(self._waiting.values(), key=_ticket)
+        waiting = list(self._waiting.values())
         self._queues.clear()
         self._heads.clear()
         for _, ticket, spec, *_ in waiting:
@@ -257,13 +285,15 @@ class Coordinator:
 
     # --- who starts
 
-    def peek(self, now: float = 0.0) -> Offer | None:
+    def peek(self, now: float = 0.0, room: Room | None = None) -> Offer | None:
         """The job that can start now, which changes nothing; None if nothing fits, or `next_turn` knows one.
 
         Parameters
         ----------
         now
             Seconds of the same clock at all calls.
+        room
+            Of memory, as things are; None: as much as this run may use.
         """
         if self._free_cores <= 0 or self._ahead or self._alone is not None:
             return None
@@ -276,7 +306,12 @@ class Coordinator:
                 continue
             cores = needs.cores if 0 < needs.cores <= self.cores else self._cores(needs)
             memory_bytes = needs.memory_bytes if needs.memory_bytes >= 0 else cores * share
-            if cores > free_cores or memory_bytes > free_memory or (needs.is_exclusive and self._running):
+            if (
+                cores > free_cores
+                or memory_bytes > free_memory
+                or (needs.is_exclusive and self._running)
+                or (room is not None and not room.holds(needs.memory_bytes))
+            ):
                 blocked.setdefault("", waiting)
                 continue
             lacking = self._lacking(needs) if needs.resources else None
@@ -330,28 +365,37 @@ class Coordinator:
         self._ahead[waiting.spec.id] = waiting
         return waiting.spec
 
-    def begin(self, job: JobId, now: float = 0.0) -> None:
-        """A job that was told ahead has begun; nothing if its turn had come already."""
+    def begin(self, job: JobId, now: float = 0.0) -> bool:
+        """A job that was told ahead has begun; False if its turn had come already."""
         waiting = self._ahead.pop(job, None)
-        if waiting is not None:
-            self._hold(job, waiting, now)
+        if waiting is None:
+            return False
+        self._hold(job, waiting, now)
+        return True
+
+    @property
+    def is_turn(self) -> bool:
+        """There is a job for `next_turn`."""
+        return bool(self._ahead) and self._free_cores > 0
 
     def next_turn(self, now: float = 0.0) -> JobId | None:
         """The job that was told ahead whose turn has come, since a core is free; it holds that core now."""
-        if not self._ahead or self._free_cores <= 0:
+        if not self.is_turn:
             return None
         job = next(iter(self._ahead))
         self.begin(job, now)
         return job
 
-    def end(self, job: JobId, seconds: float = SHORT_SECONDS) -> None:
-        """A job ended, however it did and after whatever time: what it held is free again."""
+    def end(self, job: JobId, seconds: float = SHORT_SECONDS) -> bool:
+        """A job ended, however it did and after whatever time: what it held is free again; False if it held nothing."""
         self._recent_seconds = max(seconds, self._recent_seconds / 2)
         self._ahead.pop(job, None)
         running = self._running.pop(job, None)
-        if running is not None:
-            del self._ends[bisect_left(self._ends, (running.end, running.ticket, job))]
-            self._count(job, running, -1)
+        if running is None:
+            return False
+        del self._ends[bisect_left(self._ends, (running.end, running.ticket, job))]
+        self._count(job, running, -1)
+        return True
 
     # --- the sums
 
@@ -447,10 +491,13 @@ class Coordinator:
         return found
 
     def _to_be_freed(self, now: float) -> Iterator[tuple[float, Amount]]:
-        """By running jobs, and when; the earliest first, but for those that are late."""
-        for end, _, job in self._ends:
+        """By running jobs, and when; the earliest first."""
+        ends = self._ends
+        if ends and ends[0][0] < now:
+            ends = sorted((later_end(end, now), ticket, job) for end, ticket, job in ends)
+        for end, _, job in ends:
             running = self._running[job]
-            yield later_end(end, now), self._amount(running.needs, running.cores)
+            yield end, self._amount(running.needs, running.cores)
 
     def _overtakes(
         self, waiting: _Waiting, blocked: Mapping[str, _Waiting], promises: dict[str, Promise], now: float

@@ -57,11 +57,14 @@ class Forecasts:
     size_of
         Bytes of an input's files, as far as they are known, for instance by the trace of the job that makes them, or
         the record of a file invariant; None: not known, or no files.
+    share_bytes
+        Of memory, of each core: jobs that were too short to be measured are taken to need no more.
     """
 
-    def __init__(self, estimates: Estimates, size_of: Callable[[InputId], int | None]) -> None:
+    def __init__(self, estimates: Estimates, size_of: Callable[[InputId], int | None], share_bytes: int) -> None:
         self._estimates = estimates
         self._size_of = size_of
+        self._most_of_short = max(0, int(share_bytes / MARGIN) - STEP_BYTES)
         self._pasts: list[Mapping[JobId, Past]] = []
         self._at: dict[Place, list[JobSpec]] = {}
         # Of places that were asked about: what was found, the newest last.
@@ -87,7 +90,7 @@ class Forecasts:
 
     def learn(self, spec: JobSpec, usage: Usage) -> None:
         """What a job took that was made just now; not one that was brought back."""
-        taken_bytes = _memory_of(usage.seconds, usage.peak_bytes)
+        taken_bytes = usage.peak_bytes or self._unmeasured_bytes(usage.seconds)
         if taken_bytes is not None:
             self._took_bytes[spec.id] = taken_bytes
             like = self._like.get(spec.place)
@@ -109,6 +112,13 @@ class Forecasts:
             return known
         like = self._like_of(spec.place)
         return sum(each.seconds for each in like) / len(like) if like else None
+
+    def expected_seconds_of(self, spec: JobSpec) -> float:
+        """The same, by the mean of all jobs if need be; 1 where none was ever timed."""
+        known = self.seconds_of(spec)
+        if known is None:
+            known = self._estimates.expected(spec)
+        return 1.0 if known is None else known
 
     def memory_of(self, spec: JobSpec) -> int | None:
         """Bytes, with a margin; None if nothing is known of it or its like.
@@ -134,8 +144,14 @@ class Forecasts:
             past = pasts.get(job)
             if past is not None and past.trace is not None and not past.trace.brought_back:
                 peak_bytes = past.trace.peak_bytes  # each may decode something
-                return peak_bytes or _memory_of(past.trace.seconds, 0)
+                return peak_bytes or self._unmeasured_bytes(past.trace.seconds)
         return None
+
+    def _unmeasured_bytes(self, seconds: float) -> int | None:
+        """What a job took whose memory was not measured; None if it was not too short for that."""
+        if seconds >= MEASURED_FROM_SECONDS:
+            return None
+        return min(int(seconds * SHORT_BYTES_PER_SECOND), self._most_of_short)
 
     # --- its like
 
@@ -182,13 +198,6 @@ class Forecasts:
     def _input_bytes(self, spec: JobSpec) -> int | None:
         sizes = [size for name in spec.inputs if (size := self._size_of(name)) is not None]
         return sum(sizes) if sizes else None
-
-
-def _memory_of(seconds: float, peak_bytes: int) -> int | None:
-    """What a job took that took so long; None if that is not known."""
-    if peak_bytes:
-        return peak_bytes
-    return int(seconds * SHORT_BYTES_PER_SECOND) if seconds < MEASURED_FROM_SECONDS else None
 
 
 def _rounded(expected_bytes: float) -> int:

@@ -91,7 +91,7 @@ def promise(
     free
         Now.
     ends
-        When each running job is expected to end, and what that frees; the earliest first, but for those that are late.
+        When each running job is expected to end, and what that frees; the earliest first.
     """
     cores, memory_bytes, _ = free
     pools = {name: free.pools[name] for name in wants.pools}
@@ -100,7 +100,7 @@ def promise(
     for end, freed in ends:
         if is_enough and end > moment and not is_exclusive:
             break
-        moment = max(moment, end)
+        moment = end
         cores += freed.cores
         memory_bytes += freed.memory_bytes
         for name in pools:

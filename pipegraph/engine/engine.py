@@ -17,7 +17,7 @@ things up in (ledger), what they explain (reasons) and what they refuse (growth)
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 
 from ..errors import RuntimeException
@@ -48,6 +48,7 @@ from ..model import (
     Role,
     Trace,
 )
+from ..order import longest_ways
 from . import growth
 from .instructions import DropProduct, EndRun, Instruction, StartJob, WithdrawJob
 from .ledger import (
@@ -68,6 +69,7 @@ from .ledger import (
 from .prospects import Prospect, prospects_of
 from .reasons import fingerprint_of_files, fingerprint_of_inputs, reasons_to_remake, reasons_to_run
 
+_TO_COME = frozenset((WAITING, REQUIRED, READY, RUNNING))
 _GENERATES = (Reason(ReasonKind.GENERATES),)
 _new = tuple.__new__
 """Of a named tuple; its own takes longer, and nearly all jobs are up to date."""
@@ -119,6 +121,12 @@ class Engine:
     def prospects(self) -> dict[JobId, Prospect]:
         """What is to come of each job, as far as it is known now."""
         return prospects_of(self._ledger)
+
+    def longest_ways(self, seconds_of: Callable[[JobSpec], float]) -> dict[JobId, float]:
+        """Of each job the longest way from its start to an end of the graph, in seconds; what has ended takes none."""
+        ledger = self._ledger
+        seconds = [seconds_of(spec) if state in _TO_COME else 0.0 for spec, state in zip(ledger.spec, ledger.state)]
+        return dict(zip(ledger.number_of, longest_ways(ledger.dependents, seconds)))
 
     def inputs_of(self, job: JobId) -> dict[InputId, Fingerprint] | None:
         """The inputs of a job with their fingerprints, once all have one; else None."""

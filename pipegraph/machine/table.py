@@ -145,22 +145,10 @@ class Table:
         try:
             descriptor = _opened(name, folder, place.is_shared)
         except OSError as error:
-            # A folder that is gone can be made; that the file is gone again is a race with somebody.
             raise unusable(path, error) from error
         finally:
             os.close(folder)
-        table = cls(descriptor, path)
-        try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise unusable(path, "it is no file", "Remove it.")
-            table._check_header(may_mend=True)
-        except OSError as error:
-            table.close()
-            raise unusable(path, error) from error
-        except BaseException:
-            table.close()
-            raise
-        return table
+        return cls._checked(descriptor, path, may_mend=True)
 
     @classmethod
     def open_to_look(cls, place: Place) -> Table | None:
@@ -178,14 +166,19 @@ class Table:
             return None
         except OSError as error:
             raise unusable(path, error) from error
+        return cls._checked(descriptor, path)
+
+    @classmethod
+    def _checked(cls, descriptor: int, path: str, may_mend: bool = False) -> Table:
         table = cls(descriptor, path)
         try:
-            table._check_header()
-        except OSError as error:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise unusable(path, "it is no file", "Remove it.")
+            table._check_header(may_mend)
+        except BaseException as error:
             table.close()
-            raise unusable(path, error) from error
-        except BaseException:
-            table.close()
+            if isinstance(error, OSError):
+                raise unusable(path, error) from error
             raise
         return table
 
@@ -300,7 +293,7 @@ class Table:
         if os.pwrite(self._descriptor, data, at) < len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    def _check_header(self, may_mend: bool = False) -> None:
+    def _check_header(self, may_mend: bool) -> None:
         """That it is a table of this version; one that is damaged, and that nobody uses, may begin anew."""
         header = os.pread(self._descriptor, _HEADER.size, 0).ljust(_HEADER.size, b"\0")
         magic, version, _, checksum = _HEADER.unpack(header)

@@ -7,6 +7,7 @@ import os
 import signal
 
 from ..errors import CommunicationFailure
+from ..machine.amounts import size_of
 from ..model import Failure, FailureKind, JobSpec
 
 _MENDS = {
@@ -45,6 +46,33 @@ def ended_on_request(job: JobSpec) -> Failure:
         "pipegraph.errors.JobDiedException",
         f"a job was ended on request\n    job: {job.id} ({job.place})\nThe next run makes it again.",
     )
+
+
+def out_of_memory(job: JobSpec, seen_bytes: int, there_bytes: int) -> Failure:
+    """The kernel killed it, or a program of it."""
+    return Failure(
+        FailureKind.DIED,
+        "pipegraph.errors.JobDiedException",
+        f"a job was killed, since memory ran out\n    job:    {job.id} ({job.place})\n"
+        f"    memory: {_had(seen_bytes)}{size_of(there_bytes)} there are\n"
+        "Have it need less, say how much it needs (memory_needed), or run it on a larger machine.",
+        exit_code=-signal.SIGKILL,
+    )
+
+
+def ended_for_memory(job: JobSpec, seen_bytes: int, there_bytes: int) -> Failure:
+    """It was ended so that memory did not run out."""
+    return Failure(
+        FailureKind.DIED,
+        "pipegraph.errors.JobDiedException",
+        f"a job was ended before memory ran out\n    job:    {job.id} ({job.place})\n"
+        f"    memory: {_had(seen_bytes)}{size_of(there_bytes)} there are\n"
+        "It is made again when there is more. Say how much it needs (memory_needed), and it starts only then.",
+    )
+
+
+def _had(seen_bytes: int) -> str:
+    return f"it had {size_of(seen_bytes)} when last seen; " if seen_bytes else ""
 
 
 def death(job: JobSpec, exit_code: int) -> Failure:

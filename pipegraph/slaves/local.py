@@ -119,6 +119,11 @@ class LocalSlave:
         self._workers = Workers(self._forebear, self._next_token, self._note_event)
         self._readers = Readers(self._say_to_keeper, self._next_token, self._note_event)
 
+    @property
+    def folder(self) -> str:
+        """Of this run alone; removed at its end."""
+        return self._process.folder
+
     def begin(self) -> None:
         """Fork the first slave.
 

@@ -79,6 +79,8 @@ class Board:
         Somebody wants the run to end.
     is_paused, is_again, cores
         As the user wants it; set by the loop.
+    estimates
+        How long jobs take; also the loop asks it.
     """
 
     def __init__(self, specs: Mapping[JobId, JobSpec]) -> None:
@@ -101,7 +103,7 @@ class Board:
         self._blocks: dict[JobId, int] = {}
         self._injected: dict[JobId, list[InputId]] = {}
         self._maker_of: dict[InputId, JobId] = {}
-        self._estimates = Estimates()
+        self.estimates = Estimates()
         self.culprit_of: dict[JobId, JobId] = {}
         self.reasons_of: dict[JobId, tuple[Reason, ...]] = {}
         self.is_paused = self.is_again = False
@@ -210,7 +212,7 @@ class Board:
             if cores < 0 and found:
                 break
             spec, seen = self.specs[job], self._sightings.get(job)
-            shown = RunningJob(job, str(spec.place), started_at, self._cores_of[job], self._estimates.seconds_of(spec))
+            shown = RunningJob(job, str(spec.place), started_at, self._cores_of[job], self.estimates.seconds_of(spec))
             if seen is not None:
                 shown = shown._replace(**{name: getattr(seen, name) for name in Sighting._fields})
             found.append(shown)
@@ -236,14 +238,14 @@ class Board:
         began, ended = self._began, self._ended
         assert began is not None
         count = self._count
-        if ended is None and self._is_decided and not self._estimates.is_begun:
+        if ended is None and self._is_decided and not self.estimates.is_begun:
             jobs = [(self.specs[job], state) for job, state in self._state.items()]
-            self._estimates.begin((spec for spec, _ in jobs), (spec for spec, state in jobs if _is_open(state)))
+            self.estimates.begin((spec for spec, _ in jobs), (spec for spec, state in jobs if _is_open(state)))
         running = [] if ended is not None else self.running()
         estimate = None
         if ended is None and self._is_decided:
             elapsed = [(self.specs[each.job], now - each.started_at) for each in running]
-            estimate = self._estimates.left(elapsed, self.cores)
+            estimate = self.estimates.left(elapsed, self.cores)
         return Overview(
             began.run_id,
             began.script,
@@ -293,17 +295,17 @@ class Board:
             del self.running_jobs[job]
             del self._cores_of[job]
             self._sightings.pop(job, None)
-        if self._estimates.is_begun and _is_open(before) is not _is_open(state):
-            self._estimates.change(self.specs[job], 1 if _is_open(state) else -1)
+        if self.estimates.is_begun and _is_open(before) is not _is_open(state):
+            self.estimates.change(self.specs[job], 1 if _is_open(state) else -1)
         if seconds is not None:
-            self._estimates.learn(self.specs[job], seconds)
+            self.estimates.learn(self.specs[job], seconds)
 
     def _on_run_began(self, event: RunBegan) -> None:
         self._began = event
-        self.cores = self._estimates.cores = event.cores
+        self.cores = self.estimates.cores = event.cores
 
     def _on_grew(self, event: GraphGrew) -> None:
-        self._estimates.remember(event.pasts)
+        self.estimates.remember(event.pasts)
         new = 0
         invariant, waiting = Role.INVARIANT, JobState.WAITING  # to ask an enum takes long, for each of a million
         for spec in event.jobs:
@@ -311,8 +313,8 @@ class Board:
                 continue
             self._state[spec.id] = waiting
             new += 1
-            if self._estimates.is_begun:
-                self._estimates.change(spec, 1)
+            if self.estimates.is_begun:
+                self.estimates.change(spec, 1)
             if len(spec.outputs) > 1:
                 for path in spec.outputs:
                     self._maker_of[path] = spec.id
@@ -358,12 +360,12 @@ class Board:
             for job in event.jobs:
                 self._move(job, up_to_date)
             return
-        for job in event.jobs if self._estimates.is_begun else ():
-            self._estimates.change(self.specs[job], -1)
+        for job in event.jobs if self.estimates.is_begun else ():
+            self.estimates.change(self.specs[job], -1)
         state_of.update(dict.fromkeys(event.jobs, up_to_date))
         self._count[waiting] -= len(event.jobs)
         if not self._count[waiting] and not self.running_jobs:
-            self._estimates.forget()
+            self.estimates.forget()
         self._count[up_to_date] += len(event.jobs)
 
     def _on_lost(self, event: JobsLost) -> None:

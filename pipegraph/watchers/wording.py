@@ -111,10 +111,10 @@ def line_of(event: Event, specs: Mapping[str, JobSpec]) -> str:
 
 
 def put_off_until(until: float, attempt: int, of: int, now: float) -> str:
-    """When a job is tried again, after so many of its attempts; times in seconds since 1970."""
+    """When a job is tried again, after so many of its attempts (of 0: not counted); times in seconds since 1970."""
     left = until - now
     when = f" in {duration(left) if left < 1 or left >= 60 else f'{left:.0f} s'}" if left >= 0.05 else ""
-    return f"will be tried again{when} ({attempt + 1} of {of})"
+    return f"will be tried again{when}{f' ({attempt + 1} of {of})' if of else ''}"
 
 
 def started(event: JobStarted, job: str, because: str) -> str:
