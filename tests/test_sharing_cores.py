@@ -351,6 +351,21 @@ def test_make_in_a_job_does_not_warn_of_the_make_that_started_the_run(bench, tmp
     assert os.environ["MAKEFLAGS"] == OUTER
 
 
+def test_no_variable_names_the_outer_jobserver_to_a_job(bench, monkeypatch):
+    for name in OTHER_JOBSERVERS:
+        monkeypatch.setenv(name, f"-k -j4 --jobserver-auth=fifo:/of/{name}")
+    command = ppg.CommandJob("command", "env | grep FLAGS= | sort > {output}")
+    callback = ppg.FileGeneratingJob("callback", what_jobs_find)
+    run = bench("descriptors")
+    run.begin(command, callback)
+
+    for job in (command, callback):
+        assert said(run.run(job, shares=False)) == NOTHING_SAID
+
+    assert Path("command").read_text() == "CARGO_MAKEFLAGS= -k\nMAKEFLAGS= -k\nMFLAGS= -k\n"
+    assert json.loads(Path("callback").read_text())["variables"] == dict.fromkeys(OTHER_JOBSERVERS, " -k")
+
+
 @pytest.mark.parametrize("flags", ["", "k", "-j3", "-j", " -j5 -- X=a\\ b"])
 def test_flags_of_the_user_stay_as_they_are(bench, monkeypatch, flags):
     monkeypatch.setenv("MAKEFLAGS", flags)

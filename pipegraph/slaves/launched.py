@@ -32,8 +32,8 @@ class NotBegun(Exception):
 def begin(job: Runnable, launch: Launch, slot: Slot) -> tuple[int, ...]:
     """Start the program, or all of a pipe; the process ids, the first of which is that of the group.
 
-    None, if it is to share cores and can't be started: that, or the jobserver, is for a process of Python to find out,
-    which does without the latter, and says so.
+    No ids: it is to share cores, and can't be started so. Whether that is for the program or for the jobserver, a process
+    of Python finds out, which does without the latter and says so.
 
     Raises
     ------
