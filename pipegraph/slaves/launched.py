@@ -32,7 +32,7 @@ class NotBegun(Exception):
 def begin(job: Runnable, launch: Launch, slot: Slot) -> tuple[int, ...]:
     """Start the program, or all of a pipe; the process ids, the first of which is that of the group.
 
-    No ids: it is to share cores, and can't be started so. Whether that is for the program or for the jobserver, a process
+    No ids: it is to share cores, and can't be started so. Whether the program or the jobserver is the cause, a process
     of Python finds out, which does without the latter and says so.
 
     Raises
