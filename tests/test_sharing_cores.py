@@ -240,7 +240,8 @@ def test_a_job_does_without_where_no_descriptor_of_so_high_a_number_may_be_open(
 
 @pytest.mark.parametrize("is_gone", [False, True])
 @pytest.mark.parametrize("style", STYLES)
-def test_a_program_that_is_not_there_is_named_as_ever(bench, style, is_gone):
+def test_a_program_that_is_not_there_is_named_as_ever(bench, style, is_gone, monkeypatch):
+    monkeypatch.setenv("PATH", os.defpath)  # a folder on it that may not be read makes it another error
     job = ppg.CommandJob("built", ["no-such-program-anywhere"], stdout="built")
     run = bench(style)
     run.begin(job)
