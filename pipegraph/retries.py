@@ -48,6 +48,10 @@ class Delays:
         """It is due then; what was said before of it does not count."""
         self._until[job] = until
 
+    def until(self, job: JobId) -> float | None:
+        """When it is due; None: it does not wait."""
+        return self._until.get(job)
+
     def due(self, now: float) -> list[JobId]:
         """Whose time has come, the earliest first; they wait no more."""
         found = sorted([job for job, until in self._until.items() if until <= now], key=self._until.__getitem__)

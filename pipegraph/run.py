@@ -780,6 +780,13 @@ class Run:
         self._admission.set_cores(cores)
         self._board.cores = cores
 
+    def waiting_for(self, job: JobId) -> str:
+        """What a job waits for that could start otherwise, in words."""
+        until = self._delays.until(job)
+        if until is not None:
+            return f"is tried again in {max(0.0, until - time.monotonic()):.0f} s"
+        return self._admission.waiting_for(job)
+
     def run_again(self) -> bool:
         """Whether the script is run anew when this run ends, which this call turns around.
 
