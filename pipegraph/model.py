@@ -315,11 +315,14 @@ class Grant(NamedTuple):
     ----------
     folder
         For its own temporary files; not there, until the job makes it.
+    access
+        How its programs share cores that are to spare, as `machine.jobserver.Access` has it; None: they do not.
     """
 
     cores: int = 1
     memory_bytes: int = 0
     folder: str = ""
+    access: tuple[str, bool, int] | None = None
 
 
 ALONE = Grant()

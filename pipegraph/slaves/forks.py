@@ -21,6 +21,7 @@ from .opened import Openings
 from .protocol import Order, Runnable, Surroundings
 
 if TYPE_CHECKING:
+    from ..machine.jobserver import Joined
     from .strict import Confinement
 
 # Without the enums of the module signal, which touch sixty pages in the process of each job.
@@ -98,6 +99,8 @@ class Forks:
             Of a job that changes the slave: what the successor is to listen to; closed once it is forked.
         """
         run = self._run_there
+        if order.access is not None:
+            from . import jobserver  # noqa: F401  # Once, and not in the process of each such job.
         pid = os.fork()
         if pid == 0:
             try:
@@ -173,24 +176,29 @@ class Forks:
     ) -> messages.End | None:
         """Comes back where the slave was changed, with the end that the successor listens to, and in a rehearsal."""
         self._begin_group(slot)
-        _, token, _, cores, _, caches, _, followers = order
+        _, token, is_adopted, cores, _, caches, _, followers, access = order
         if cores != 1:
             self._around.threads.grant(cores)
         if caches:
             for cache, content in caches.items():
                 self._workload.job(cache).recorded_content = content
+        joined, left_out = (None, ()) if access is None or is_adopted else _take_part(job, access)
         # What a fork that stays gave up, all jobs after it would have to do without.
         confine = self._confined if self._is_strict and successor_end is None else None
         told = run_job(self._workload, job, self._directory, self.inherited_bytes, order, self.openings, confine)
         if before is not None:
             told = (*told[:2], before, *told[3:])
         if successor_end is None or told[0] is not None:
+            if left_out:
+                told = (*told[:5], (told[5][0], [*told[5][1], *left_out]))
             self._channel.send(token, told)
             if self._is_rehearsal:
                 return None
             sweep.leave(0 if told[0] is None else FAILED)
         self._around.threads.take_back()
-        remarks = self._gather(followers)
+        if joined is not None:
+            joined.leave()
+        remarks = (*left_out, *self._gather(followers))
         control = messages.End(fileno=successor_end)
         threads = len(os.listdir("/proc/self/task"))
         printed = slot.take(None)
@@ -202,10 +210,13 @@ class Forks:
         slot.close()
         return control
 
-    def _confined(self, job: Runnable, store: str) -> Confinement:
+    def _confined(self, job: Runnable, order: Order) -> Confinement:
         from .strict import Confinement
 
-        return Confinement(job, self._around.folder, self._around.log_directory, store)
+        also = [] if order.address is None else [order.address[0]]
+        if order.access is not None:
+            also.append(os.path.dirname(order.access[0]))
+        return Confinement(job, self._around.folder, self._around.log_directory, also)
 
     # --- memory
 
@@ -227,6 +238,18 @@ class Forks:
         # Where it can't be done, that is said once.
         self.gathered_bytes = anonymous_bytes() if remark is None else sys.maxsize
         return () if remark is None else (remark,)
+
+
+def _take_part(job: Runnable, access: tuple[str, bool, int]) -> tuple[Joined | None, tuple[tuple[str, str], ...]]:
+    """In the jobserver; if that is not to be reached, what a person should know."""
+    from . import jobserver
+
+    try:
+        return jobserver.take_part(access), ()
+    except OSError as error:
+        if job.is_program:
+            job.granted = job.granted._replace(access=None)
+        return None, (jobserver.without(error),)
 
 
 def ignore_ending_signals() -> None:
