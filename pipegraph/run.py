@@ -59,7 +59,7 @@ from .events import (
     Warned,
 )
 from .graph import INTERACTIVE, Graph
-from .machine.jobserver import Lending
+from .machine.jobserver import Access, Lending
 from .machine.memory import Memory
 from .model import (
     NO_GROWTH,
@@ -403,7 +403,16 @@ class Run:
         self._tell(JobStarted(spec.id, start.reasons, granted.cores, now, is_adopted, changes, command))
         address = None if spec.store is None or is_adopted else tuple(self._address_of(spec))
         contents = self._caches.contents(spec.id)
-        self._slave.start(spec, is_ahead, is_adopted, granted, contents, address, self._board.waiting)
+        access = None if is_adopted else self._access_for(spec)
+        self._slave.start(spec, is_ahead, is_adopted, granted, contents, address, self._board.waiting, access)
+
+    def _access_for(self, spec: JobSpec) -> Access | None:
+        """How its programs take cores that are to spare, if they are to."""
+        try:
+            return self._admission.access_for(spec)
+        except OSError as error:
+            self._show(Warned(f"its programs share no cores: {error.strerror}: {error.filename}", spec.id))
+            return None
 
     def _address_of(self, spec: JobSpec) -> Address:
         """Where its result is kept, or will be."""
