@@ -228,6 +228,96 @@ def test_nothing_is_told_ahead_beside_a_job_that_takes_more_memory_than_its_core
     assert (spec and spec.id) == told
 
 
+def in_short_jobs(coordinator):
+    """Jobs have been short, and none ended that ran."""
+    for _ in range(2):
+        coordinator.end("none", 0.001)
+    return coordinator
+
+
+def test_where_cores_are_added_what_runs_may_take_more_than_its_share_by_then():
+    coordinator = Coordinator(2, 100)
+    for name in ("a", "b"):
+        coordinator.submit(job(name, memory_bytes=50))
+    assert starts(coordinator) == ["a", "b"]
+    coordinator.set_cores(4)
+    for name in ("c", "d"):
+        coordinator.submit(job(name, memory_bytes=0))
+    assert starts(coordinator) == ["c", "d"]
+    coordinator.submit(job("unknown"))
+
+    assert in_short_jobs(coordinator).next_ahead() is None, "there would be no memory for it when c ends"
+
+
+def test_where_cores_are_taken_away_what_runs_may_keep_to_its_share_by_then():
+    coordinator = Coordinator(4, 100)
+    for name in ("a", "b"):
+        coordinator.submit(job(name, memory_bytes=30))
+    assert starts(coordinator) == ["a", "b"]
+    coordinator.set_cores(2)
+    coordinator.submit(job("c"))
+    coordinator.submit(job("d"))
+    assert in_short_jobs(coordinator).next_ahead().id == "c"
+    for name in ("a", "b"):
+        coordinator.end(name, 0.001)
+        coordinator.begin("c")
+    assert starts(coordinator) == ["d"]
+    coordinator.submit(job("e"))
+
+    assert coordinator.next_ahead().id == "e", "nobody holds more than its share"
+
+
+def test_cores_that_are_added_are_not_for_jobs_told_ahead_whose_memory_was_promised_for_fewer():
+    coordinator = Coordinator(2, 100)
+    for name in "abcd":
+        coordinator.submit(job(name, memory_bytes=50))
+    assert starts(coordinator) == ["a", "b"]
+    told = [in_short_jobs(coordinator).next_ahead().id for _ in range(2)]
+    assert told == ["c", "d"]
+    coordinator.set_cores(4)
+
+    assert coordinator.next_turn() is None
+    coordinator.end("a", 0.001)
+    assert coordinator.next_turn() == "c"
+    assert coordinator.next_turn() is None
+    assert coordinator.held.memory_bytes == 100
+    coordinator.end("b", 0.001)
+    assert coordinator.next_turn() == "d"
+    coordinator.submit(job("e", memory_bytes=0))
+    assert starts(coordinator) == ["e"], "all cores are used once nothing is told ahead"
+
+
+def test_cores_that_are_given_back_are_not_for_jobs_told_ahead_meanwhile():
+    coordinator = Coordinator(2, 100)
+    for name in "abc":
+        coordinator.submit(job(name, memory_bytes=50))
+    assert starts(coordinator) == ["a", "b"]
+    assert in_short_jobs(coordinator).next_ahead().id == "c"
+    coordinator.set_cores(1)
+    coordinator.end("a", 0.001)
+    coordinator.submit(job("all", memory_bytes=100)._replace(shares_process=True))
+    assert coordinator.next_ahead().id == "all"
+    coordinator.set_cores(2)
+
+    assert coordinator.next_turn() is None
+    coordinator.end("b", 0.001)
+    assert (coordinator.next_turn(), coordinator.next_turn()) == ("c", None)
+    assert coordinator.held.memory_bytes == 50
+
+
+def test_jobs_told_ahead_have_their_turn_on_all_cores_there_were_when_they_were_told():
+    coordinator = Coordinator(2, 100)
+    coordinator.set_cores(3)
+    for name in "abcdef":
+        coordinator.submit(job(name))
+    assert starts(coordinator) == ["a", "b", "c"]
+    assert [in_short_jobs(coordinator).next_ahead().id for _ in range(3)] == ["d", "e", "f"]
+    for name in "abc":
+        coordinator.end(name, 0.001)
+
+    assert [coordinator.next_turn() for _ in range(4)] == ["d", "e", "f", None]
+
+
 JOBS = st.lists(
     st.tuples(
         st.sampled_from((1, 1, 1, 2, 3, -1, -2)),

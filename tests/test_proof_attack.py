@@ -47,7 +47,7 @@ BROKEN = {
     "more cores are taken than there are": (
         "import pipegraph.coordinator as coordinator\n"
         "fair = coordinator.Coordinator.__init__\n"
-        "coordinator.Coordinator.__init__ = lambda self, cores, memory: fair(self, cores + 2, memory)",
+        "coordinator.Coordinator.__init__ = lambda self, cores, *more: fair(self, cores + 2, *more)",
         "cores are taken",
     ),
     "a process is left": (

@@ -29,8 +29,8 @@ def nothing(*_):
     return ()
 
 
-def one_core_more(self, cores, memory_bytes, fair=Coordinator.__init__):
-    fair(self, cores + 1, memory_bytes)
+def one_core_more(self, cores, memory_bytes, *pools, fair=Coordinator.__init__):
+    fair(self, cores + 1, memory_bytes, *pools)
     self.cores = cores
 
 
@@ -40,6 +40,19 @@ def memory_is_free(self, spec, fair=Coordinator._needs):
 
 def nobody_changes_the_slave(self, spec, fair=Coordinator._needs):
     return fair(self, spec)._replace(changes_slave=False)
+
+
+def nobody_runs_alone(self, spec, fair=Coordinator._needs):
+    return fair(self, spec)._replace(is_exclusive=False)
+
+
+def what_waits_is_forgotten(self, expected_of, fair=Coordinator.revise):
+    fair(self, expected_of)
+    self._heads.clear()
+
+
+def there_is_always_room(self, memory_bytes):
+    return True
 
 
 def cores_stay_taken(self, job, seconds=0.0, fair=Coordinator.end):
@@ -87,6 +100,10 @@ BROKEN = [
     ("pipegraph.coordinator.Coordinator.__init__", one_core_more, "cores"),
     ("pipegraph.coordinator.Coordinator._needs", memory_is_free, "bytes are taken"),
     ("pipegraph.coordinator.Coordinator._needs", nobody_changes_the_slave, "change the slave at once"),
+    ("pipegraph.coordinator.Coordinator._needs", nobody_runs_alone, "which run alone"),
+    ("pipegraph.coordinator.Coordinator.revise", what_waits_is_forgotten, "stalls"),
+    ("pipegraph.coordinator.Coordinator.set_lent", without_effect, "cores are lent"),
+    ("pipegraph.coordinator.Room.holds", there_is_always_room, "there is no room"),
     ("pipegraph.coordinator.Coordinator.end", cores_stay_taken, "stalls"),
     ("pipegraph.coordinator.Coordinator.withdraw", without_effect, "is not ready"),
     ("pipegraph.jobs.base.Job._add_file", files_stand_for_their_job, "declares|injects"),

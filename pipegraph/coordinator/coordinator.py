@@ -156,6 +156,7 @@ class Coordinator:
         self._running: dict[JobId, _Running] = {}
         self._ends: list[tuple[float, int, JobId]] = []  # of those that run, when, in order
         self._ahead: dict[JobId, _Waiting] = {}
+        self._cores_ahead = cores  # the fewest since the first was told, each with its share of memory
         self._recent_seconds = SHORT_SECONDS
 
     # --- what there is, and who has it
@@ -206,6 +207,7 @@ class Coordinator:
         self._free_cores += cores - self.cores
         self.cores = cores
         self._most_cores = max(cores, self._most_cores)
+        self._cores_ahead = min(cores, self._cores_ahead)
         self._beyond_share = sum(map(self._is_beyond_share, self._running.values()))
 
     def objection_to(self, spec: JobSpec) -> Failure | None:
@@ -361,6 +363,8 @@ class Coordinator:
             return None
         if told >= self.cores and not waiting.spec.shares_process:
             return None
+        if not told:
+            self._cores_ahead = self.cores
         self._remove(waiting)
         self._ahead[waiting.spec.id] = waiting
         return waiting.spec
@@ -376,7 +380,8 @@ class Coordinator:
     @property
     def is_turn(self) -> bool:
         """There is a job for `next_turn`."""
-        return bool(self._ahead) and self._free_cores > 0
+        used = self.cores - self._lent - self._free_cores
+        return bool(self._ahead) and self._free_cores > 0 and used < self._cores_ahead
 
     def next_turn(self, now: float = 0.0) -> JobId | None:
         """The job that was told ahead whose turn has come, since a core is free; it holds that core now."""

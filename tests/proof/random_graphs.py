@@ -92,8 +92,8 @@ class History:
         """
         self.calls.append(("run", (order, mishap, percent, cores)))
         try:
-            run = LargeRun(self.declared, self.situation, self.names, self.finished, cores)
-            run.go(order, mishap, len(run.expected.runs) * percent // 100)
+            run = LargeRun(self.declared, self.situation, self.names, self.finished, cores, order)
+            run.go(mishap, len(run.expected.runs) * percent // 100)
         finally:
             ppg.util.global_pipegraph = None
         self.tally.update({"runs": 1, "steps": run.steps, "jobs started": len(run.started)})

@@ -12,19 +12,30 @@ from random import Random
 from typing import Any
 
 import pipegraph as ppg
-from pipegraph.coordinator import Coordinator
+from pipegraph.coordinator import Coordinator, Room
+from pipegraph.coordinator import Expected as Forecast
 from pipegraph.engine import Fate, StartJob
 from pipegraph.events import GraphGrew, JobFailed, JobsLost, JobStarted, JobSucceeded
 from pipegraph.model import Failure, FileRecord, Growth, JobSpec, Past, Reason, ReasonKind, Role, Trace
 
 from .graphs import FILES, GENERATOR, INVARIANT, LOADS, OPAQUE, OUTPUT, TEMP
 from .oracle import EMPTY, Content, Expected, Known, Made, contents_of, expect
-from .random_plans import MEMORY, SCRIPT, Declared, content_of, digest
+from .random_plans import GIB, MEMORY, SCRIPT, Declared, content_of, digest
 from .world import HALF, Fingerprints, Run, Situation, Violation, record_of
+
+_MOST_TRIES = 3
+_OF_UNKNOWN = GIB // 16
+_NO_FORECAST = Forecast()
 
 
 class LargeRun(Run):
     """A run of a script, whose jobs get their cores from the coordinator and whose generators are called.
+
+    Parameters
+    ----------
+    order
+        Seed of what is left to chance; 0: nothing, and then what is expected of jobs, memory as it is, programs that
+        use cores, and other runs, don't matter.
 
     Attributes
     ----------
@@ -32,13 +43,29 @@ class LargeRun(Run):
         What really runs, and with how many cores and how much memory. The master learns of it later.
     ahead
         What slaves were told ahead, in order, and which slave.
+    lent
+        Cores that programs of jobs use beside those that their jobs hold.
+    learnt
+        Memory that was last expected of each job before it started.
+    put_off
+        Jobs that failed and will be tried again, for the engine they run; and how often each of them failed.
+    alone
+        Of those that failed, which are tried again with nothing beside them.
     """
 
     graph: Declared  # type: ignore[assignment]
 
     def __init__(
-        self, graph: Declared, before: Situation, names: Fingerprints, finished: frozenset[str], cores: int
+        self, graph: Declared, before: Situation, names: Fingerprints, finished: frozenset[str], cores: int, order: int
     ) -> None:
+        self.order = order
+        self.chance = Random(f"machine {order}")
+        self.now = 0.0
+        self.lent = 0
+        self.learnt: dict[str, int | None] = {}
+        self.put_off: list[str] = []
+        self.tries: Counter[str] = Counter()
+        self.alone: set[str] = set()
         self.cores = cores
         self.coordinator = Coordinator(cores, MEMORY)
         self.specs: dict[str, JobSpec] = {}
@@ -51,6 +78,9 @@ class LargeRun(Run):
         self.read: dict[str, list[Content]] = {}
         self.mishaps: Counter[str] = Counter()
         super().__init__(graph, before, names, finished=finished)  # type: ignore[arg-type]
+
+    def _may(self, probability: float) -> bool:
+        return bool(self.order) and self.chance.random() < probability
 
     def _all_values(self) -> dict[str, Content]:
         return {**dict(self.before.values), **self.graph.values}
@@ -106,13 +136,18 @@ class LargeRun(Run):
 
     # --- what the loop does
 
-    def go(self, order: int, mishap: str, at: int) -> None:
-        """To the end, or until it is cut; `at`: how many jobs ended before the mishap; `order` 0: nothing by chance."""
+    def go(self, mishap: str, at: int) -> None:
+        """To the end, or until it is cut; `at`: how many jobs ended before the mishap."""
+        order = self.order
         pick = Random(order)
         while not self.has_ended:
+            self._start_again()
             self._start_what_fits()
+            self._lend()
             if self.has_ended:
                 break
+            if not self.held and self.put_off:
+                continue
             if not self.held:
                 raise Violation("the run stalls")
             if self.steps >= at and mishap not in ("", "fail"):
@@ -135,24 +170,86 @@ class LargeRun(Run):
                 self.steps += 1
         self.check_end()
 
+    def _start_again(self) -> None:
+        """Whose time has come."""
+        due = [name for name in self.put_off if not self.held or self._may(0.3)]
+        if not due:
+            return
+        for name in due:
+            self.put_off.remove(name)
+            del self.running[name], self.started[name]
+        self._tell(JobsLost(tuple(due), ()))
+
     def _start_what_fits(self) -> None:
         coordinator = self.coordinator
-        while not self.has_ended and (name := coordinator.next_turn()) is not None:
+        if self.order:
+            self.now += self.chance.choice((0.0, 0.001, 1.0, 30.0))
+            if self._may(0.2):
+                coordinator.revise(self._forecast)
+            # What programs have taken they give back when they like; at the latest when their jobs end.
+            self._set_lent(self.chance.randint(0, self.lent) if self.held else 0)
+        while not self.has_ended and (name := coordinator.next_turn(self.now)) is not None:
             if name in self.ahead:
                 self._begin(name)
-        while not self.has_ended and (spec := coordinator.next_start()) is not None:
+        while not self.has_ended and (spec := self._next_start()) is not None:
             self._start(spec.id)
             self._begin(spec.id)
         while not self.has_ended and (spec := coordinator.next_ahead()) is not None:
             self._start(spec.id)
             self.ahead[spec.id] = self.slave
 
+    def _next_start(self) -> JobSpec | None:
+        """What starts, if there is memory as things are, and other runs don't need what it would take."""
+        room = None
+        if coordinator_runs := self.coordinator.running:
+            if self._may(0.05):
+                return None
+            if self._may(0.5):
+                room = Room(self.chance.choice((-GIB, 0, _OF_UNKNOWN, GIB, 2 * GIB, MEMORY)), _OF_UNKNOWN)
+        offer = self.coordinator.peek(self.now, room)
+        if offer is None:
+            return None
+        name = offer.spec.id
+        self.coordinator.take(offer, self.now)
+        needs = self._memory_of(name)
+        if room is not None and (_OF_UNKNOWN if needs is None else needs) > room.memory_bytes:
+            raise Violation(f"{name} starts beside {coordinator_runs}, for which there is no room")
+        return offer.spec
+
+    def _lend(self) -> None:
+        free = self.coordinator.free_cores
+        if self._may(0.3) and free > 0 and self.held:
+            self.mishaps["lent"] += 1
+            self._set_lent(self.lent + self.chance.randint(0, free))
+
+    def _set_lent(self, cores: int) -> None:
+        self.lent = cores
+        self.coordinator.set_lent(cores)
+
+    def _forecast(self, spec: JobSpec) -> Forecast:
+        """What is expected now, right or wrong."""
+        if not self.order:
+            return _NO_FORECAST
+        choice = self.chance.choice
+        memory_bytes = choice((None, None, None, 0, GIB // 4, GIB, 3 * GIB, 6 * GIB))
+        if spec.id in self.ready:
+            self.learnt[spec.id] = memory_bytes
+        return Forecast(choice((0.0, 0.0, 1.0, 7.0, 100.0)), choice((None, 0.001, 1.0, 50.0)), memory_bytes)
+
+    def _memory_of(self, name: str) -> int | None:
+        """What it declares, or what was learnt, but for what is more than there is; None: nothing is known."""
+        declared, learnt = self.specs[name].memory_bytes, self.learnt.get(name)
+        if declared >= 0:
+            return declared
+        return None if learnt is None else min(MEMORY, learnt)
+
     def _make_ready(self, start: StartJob) -> None:
         super()._make_ready(start)
         spec = self.specs[start.job]
         objection = self.coordinator.objection_to(spec)
         if objection is None:
-            self.coordinator.submit(spec)
+            is_exclusive = spec.is_exclusive or spec.id in self.alone
+            self.coordinator.submit(spec._replace(is_exclusive=is_exclusive), *self._forecast(spec))
         else:
             self.refused[start.job] = objection
 
@@ -197,10 +294,14 @@ class LargeRun(Run):
         self.ahead.pop(name, None)
         spec = self.specs[name]
         cores = {-1: self.cores, -2: max(1, self.cores - 1)}.get(spec.cores, spec.cores)
-        self.held[name] = cores, max(0, spec.memory_bytes)
+        memory_bytes = self._memory_of(name)
+        self.held[name] = cores, cores * (MEMORY // self.cores) if memory_bytes is None else memory_bytes
         taken_cores, taken_memory = (sum(each) for each in zip(*self.held.values()))
-        if taken_cores > self.cores or taken_memory > MEMORY:
-            raise Violation(f"{taken_cores} cores and {taken_memory} bytes are taken by {self.held}")
+        if taken_cores + self.lent > self.cores or taken_memory > MEMORY:
+            lent = f", and {self.lent} cores are lent" if self.lent else ""
+            raise Violation(f"{taken_cores} cores and {taken_memory} bytes are taken by {self.held}{lent}")
+        if len(self.held) > 1 and not self.alone.isdisjoint(self.held):
+            raise Violation(f"beside {self.alone & self.held.keys()}, which run alone, there are {self.held}")
         changing = [each for each in self.held if self._changes_slave(each)]
         if len(changing) > 1:
             raise Violation(f"{changing} change the slave at once")
@@ -215,7 +316,8 @@ class LargeRun(Run):
     def _end(self, name: str, fails: bool, is_stopped: bool, seconds: float) -> None:
         """A job's process ends; its slave begins another that it was told ahead, and then tells of both."""
         is_stopped = self.was_stopped and is_stopped
-        succeeds = not fails and not is_stopped
+        is_put_off = not self.was_stopped and self.tries[name] < _MOST_TRIES and self._may(0.05)
+        succeeds = not fails and not is_stopped and not is_put_off
         del self.held[name]
         if succeeds:
             self._finish(name)
@@ -231,11 +333,20 @@ class LargeRun(Run):
             self._tell_finished(name)
         elif is_stopped:
             self._be_stopped(name)
+        elif is_put_off:
+            self._put_off(name)
         else:
             self._fail(name)
             self.mishaps["fail"] += 1
         if following is not None:
-            self.coordinator.begin(following)
+            self.coordinator.begin(following, self.now)
+
+    def _put_off(self, name: str) -> None:
+        self.mishaps["put off"] += 1
+        self.put_off.append(name)
+        self.tries[name] += 1
+        if self._may(0.5):
+            self.alone.add(name)
 
     def _stop_all(self) -> None:
         self._stop("")
@@ -243,11 +354,14 @@ class LargeRun(Run):
             del self.ahead[name]
             self.coordinator.end(name)
             self._be_stopped(name)
+        while self.put_off:
+            self._fail(self.put_off.pop(0))
 
     def _lose_slave(self, is_keeper: bool) -> None:
         """The slave that the next jobs are forked from dies, or all do; the next is as the script declared it."""
         self.has_lost = True
-        lost = tuple(sorted(name for name in self.running if is_keeper or self.slave_of[name] == self.slave))
+        runs = self.running.keys() - set(self.put_off)
+        lost = tuple(sorted(name for name in runs if is_keeper or self.slave_of[name] == self.slave))
         memory = tuple(self.memory)
         self.slave += 1
         for name in lost:
