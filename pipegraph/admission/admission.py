@@ -163,14 +163,14 @@ class Admission:
 
     def next_turn(self, now: float) -> JobId | None:
         """The job that was told ahead whose turn has come, since a core is free; it holds that core now."""
-        if not self._coordinator.is_turn:
+        job = self._coordinator.turn
+        if job is None:
             return None
-        if not self._is_covered(1, 0):
-            self._note_refused("")
+        if not self._is_covered(1, self._bytes_of[job] or 0):
+            self._note_refused(job)
             return None
-        job = self._coordinator.next_turn(now)
-        if job is not None:
-            self._hold(job, now)
+        self._coordinator.next_turn(now)
+        self._hold(job, now)
         return job
 
     def begin(self, job: JobId, now: float) -> None:
