@@ -262,11 +262,18 @@ def test_memory_that_others_hold_is_waited_for():
 
 def test_what_waits_for_its_own_run_does_not_wait_for_others():
     world = World(cores=2, machine=2)
+    world.supply.free_cores = 0
     world.submit("a", "b", "c")
+    assert world.round() == []
+    world.supply.free_cores = 2
 
     assert world.round() == ["a", "b"]
     assert world.admission.waiting_for("c") == "waits for 1 core"
-    assert world.supply.claims == 2
+    world.end("a")
+    world.submit("d", cores=2)
+    assert world.round() == ["c"]
+    assert world.admission.waiting_for("d") == "waits for 2 cores"
+    assert world.supply.claims == 3
 
 
 def test_who_is_not_known_waits_for_nothing():
@@ -531,6 +538,7 @@ def test_cores_to_spare_are_claimed_and_lent_to_jobs_that_share():
     assert sharing(world) is not None
 
     world.round()
+    world.round()
     assert world.lending.lent == 3
     assert world.supply.held_cores == 4
     assert world.coordinator.free_cores == 0
@@ -612,6 +620,7 @@ def test_after_the_last_job_that_shares_its_cores_are_free():
     sharing(world)
     world.round()
     world.end("make")
+    assert not world.lending.jobs
     world.submit(*"abcd")
 
     assert world.round() == list("abcd")
@@ -655,6 +664,8 @@ def test_ways_are_asked_for_again_when_twice_as_much_is_known():
     assert world.asked_for_ways == 1
 
     world.admission.learn(spec_of("l15", "output"), usage)
+    world.admission.next_start(0.0)  # that is too soon: it took some time
+    assert world.asked_for_ways == 1
     world.admission.next_start(2e6)
     assert world.asked_for_ways == 2
     world.admission.next_start(3e6)
