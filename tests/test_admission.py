@@ -276,6 +276,17 @@ def test_what_waits_for_its_own_run_does_not_wait_for_others():
     assert world.supply.claims == 3
 
 
+def test_what_was_refused_once_may_wait_for_its_own_run_later():
+    world = World(cores=2, machine=1)
+    world.submit("a", "b")
+    world.round()
+    assert world.admission.waiting_for("b") == "waits for the others"
+    world.admission.set_cores(1)
+
+    assert world.round() == []
+    assert world.admission.waiting_for("b") == "waits for 1 core"
+
+
 def test_who_is_not_known_waits_for_nothing():
     world = World()
 

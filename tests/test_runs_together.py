@@ -159,7 +159,7 @@ def test_memory_is_shared_as_cores_are(runs):
 # --- however one of them ends
 
 
-def test_when_a_run_is_killed_its_cores_go_to_those_that_wait(runs):
+def test_when_a_run_is_killed_its_jobs_end_and_its_cores_go_to_those_that_wait(runs):
     holds = begin_holding(runs)
     waits = runs.start("waits", ONE)
     runs.wait_until_waiting("waits")
@@ -167,6 +167,7 @@ def test_when_a_run_is_killed_its_cores_go_to_those_that_wait(runs):
     holds.kill()
     holds.wait()
     runs.assert_ended_well(waits)
+    runs.scripts[0].assert_no_process_left()
     assert runs.ended() == ["one"]
 
 
