@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import signal
+import sys
+import time
 
 import pytest
 from commands import pipegraph
 from machine import mounted, small_disk
 from scripts import wait_until
-from terminals import at_terminal
+from terminals import AtTerminal, at_terminal
 from together import Runs
+
+from pipegraph.cli.machine import lines_of
+from pipegraph.machine.looking import Share
+from pipegraph.machine.sharing import Amounts
 
 
 @pytest.fixture
@@ -345,6 +352,72 @@ def test_graphs_after_each_other_share_each_time(runs):
 # --- to look at them
 
 
+def share_of(script, held, wanted=None, waiting_seconds=0.0, capacity=(8, 16 * 10**9), **more):
+    amounts = [
+        Amounts(*capacity),
+        Amounts(64, 256 * 10**9),
+        Amounts(*held),
+        None if wanted is None else Amounts(*wanted),
+    ]
+    values = {"pid": 7, "user": "anna", "since": 0.0, **more}
+    rest = {"host": "box", "script": script, "run": "r", "slave": "box", "waiting_seconds": waiting_seconds}
+    return Share(**values, **rest, **dict(zip(("capacity", "machine", "held", "wanted"), amounts)))
+
+
+def test_what_each_run_holds_and_waits_for_stands_in_columns(monkeypatch):
+    today = time.time()
+    monkeypatch.setattr(time, "strftime", lambda how, when=None: "D" if how == "%F" else how)
+    found = lines_of(
+        [
+            share_of("/home/anna/a.py", (6, 2 * 10**9), since=today),
+            share_of("b.py", (0, 0), (1, 5 * 10**8), 119.0, pid=12345, user="bartholomew"),
+            share_of("c.py", (58, 10**9), (8, 0), 120.0, capacity=(64, 10**9)),
+            share_of("d\x1b.py", (0, 0), (0, 10**9), 9000.0),
+        ]
+    )
+
+    assert found == [
+        "4 runs on box, together 64 of 64 cores and 3 GB of 256 GB",
+        "",
+        "user         pid    since  cores     memory            waits for                     script",
+        "anna         7      %H:%M  6 of 8    2 GB of 16 GB     -                             /home/anna/a.py",
+        "bartholomew  12345  %H:%M  0 of 8    0 bytes of 16 GB  1 core and 500 MB, for 119 s  b.py",
+        "anna         7      %H:%M  58 of 64  1 GB of 1 GB      8 cores, for 2 min            c.py",
+        "anna         7      %H:%M  0 of 8    0 bytes of 16 GB  1 GB, for 2.5 h               d\\x1b.py",
+    ]
+
+
+def test_a_run_of_another_day_says_so():
+    day = 86400.0
+    now = time.time()
+
+    assert lines_of([share_of("a.py", (1, 0), since=now - 3 * day)])[3].split()[2:4] == [
+        time.strftime("%F", time.localtime(now - 3 * day)),
+        time.strftime("%H:%M", time.localtime(now - 3 * day)),
+    ]
+    assert len(lines_of([share_of("a.py", (1, 0), since=now)])[3].split()[2]) == 5
+
+
+def test_off_is_said_where_it_disturbs_no_json(runs):
+    ended = pipegraph(runs.make("look", "", PIPEGRAPH_LEDGER="off"), "status", "--machine", "--json")
+
+    assert (ended.code, ended.stdout) == (1, "")
+    assert ended.stderr == "Nothing is shared: PIPEGRAPH_LEDGER is off.\n"
+
+
+def test_on_a_terminal_the_same_lines_are_shown(runs):
+    holds = begin_holding(runs)
+    command = ["-m", "pipegraph", "status", "--machine"]
+    terminal = AtTerminal([sys.executable, *command], runs.folder, columns=200, PIPEGRAPH_LEDGER=str(runs.ledger))
+    with contextlib.closing(terminal):
+        assert terminal.wait() == 0
+        lines = terminal.screen.lines
+    assert lines[0].startswith(f"1 run on {os.uname().nodename}, together 2 of 2 cores")
+    assert lines[3].endswith("/holds/holds.py")
+    runs.open("go", "end")
+    runs.assert_ended_well(holds)
+
+
 def test_the_runs_of_a_machine_can_be_looked_at(runs):
     assert "No run uses this machine" in pipegraph(runs.make("look", ""), "status", "--machine").stdout
     holds = begin_holding(runs)
@@ -354,10 +427,9 @@ def test_the_runs_of_a_machine_can_be_looked_at(runs):
     shown = pipegraph(runs.scripts[0], "status", "--machine")
     assert (shown.code, shown.stderr) == (0, "")
     lines = shown.stdout.splitlines()
-    assert lines[0].startswith(f"2 runs on {os.uname().nodename}: 2 of 2 cores held")
-    assert re.split(r"  +", lines[2]) == ["user", "pid", "since", "may use", "holds", "waits for", "script"]
-    assert re.search(rf" {holds.pid} .*  2 cores  2 cores  -  +holds\.py$", lines[3])
-    assert re.search(rf" {waits.pid} .*  2 cores  0 cores  1 core, for \d+ s  waits\.py$", lines[4])
+    assert lines[0].startswith(f"2 runs on {os.uname().nodename}, together 2 of 2 cores and 0 bytes of ")
+    assert re.search(rf" {holds.pid} .*  2 of 2  0 bytes of .*B  - +{runs.folder}/holds/holds\.py$", lines[3])
+    assert re.search(rf" {waits.pid} .*  0 of 2 .*B  1 core, for \d+ s +{runs.folder}/waits/waits\.py$", lines[4])
     rows = json.loads(pipegraph(runs.scripts[0], "status", "--machine", "--json").stdout)
     assert [(row["pid"], row["held"]["cores"]) for row in rows] == [(holds.pid, 2), (waits.pid, 0)]
     assert rows[0]["wanted"] is None and rows[1]["wanted"]["cores"] == 1
