@@ -146,6 +146,17 @@ def test_who_is_refused_is_woken_when_the_other_gives_back(share):
     assert not first.others_wait()
 
 
+def test_who_is_refused_is_woken_when_the_other_leaves(share):
+    cores = max(4, machine_cores())
+    first, second = share(CAPACITY._replace(cores=cores)), share()
+    first.claim(cores, 0, True)
+    second.claim(1, 0, True)
+
+    first.close()
+    assert is_readable(second.fileno(), 20.0)
+    assert second.claim(1, 0, True) == 1
+
+
 def test_who_waits_no_more_is_not_waited_for(share):
     cores = max(4, machine_cores())
     first, second = share(CAPACITY._replace(cores=cores)), share()
@@ -171,13 +182,14 @@ def test_more_than_there_is_is_there_for_who_asks(share, tmp_path):
     assert seen.held.cores == more + 2
 
 
-def test_a_fork_that_closes_it_changes_nothing(share, tmp_path):
+def test_a_fork_that_closes_it_has_nothing_open_and_changes_nothing(share, tmp_path):
+    before = len(os.listdir("/proc/self/fd"))
     supply = share()
     supply.claim(2, 0, True)
     pid = os.fork()
     if not pid:
         supply.close_in_fork()
-        os._exit(0)
+        os._exit(len(os.listdir("/proc/self/fd")) - before)
     assert os.waitpid(pid, 0)[1] == 0
 
     (seen,) = look(Place(str(tmp_path), True))
