@@ -223,7 +223,8 @@ class Run:
 
     def _admit(self, memory: Memory, warn: Callable[[Warned], None]) -> Admission:
         """Who says which job starts, and when."""
-        supply, cores, problem = supply_of(os.environ, self._script, self._run_id, self._capacity)
+        script = os.path.join(self._graph.directory, self._script)
+        supply, cores, problem = supply_of(os.environ, script, self._run_id, self._capacity)
         if isinstance(problem, str):
             if problem:
                 warn(Warned(problem))

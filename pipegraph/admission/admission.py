@@ -32,7 +32,6 @@ _KEEP_SECONDS = 0.1
 _KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 """Exit status, also of a shell whose program was killed."""
 
-FOR_OTHERS = "waits for what other runs on this machine hold"
 FOR_MEMORY = "waits until there is more memory: other programs use some of it"
 
 
@@ -67,7 +66,7 @@ class Admission:
         self._held_bytes = 0
         self._claimed_cores = self._claimed_bytes = 0
         self._give_back_at = math.inf
-        self._is_fault_told = False
+        self._is_fault_told = self._is_refused = False
         self._held_up: tuple[JobId, str] = ("", "")
         self._ways: Mapping[JobId, float] = {}
         self._declared = self._learnt = 0
@@ -84,6 +83,8 @@ class Admission:
     def set_cores(self, cores: int) -> None:
         """From now on so many; what runs goes on."""
         self._coordinator.set_cores(cores)
+        if self._supply is not None:
+            self._supply.set_cores(cores)
 
     def objection_to(self, spec: JobSpec) -> Failure | None:
         """Why this job can never start here; None if it can."""
@@ -148,7 +149,7 @@ class Admission:
                 self._held_up = offer.spec.id, FOR_MEMORY
             return None
         if not self._is_covered(offer.cores, self._bytes_of[offer.spec.id] or 0):
-            self._held_up = offer.spec.id, FOR_OTHERS
+            self._note_refused(offer.spec.id)
             return None
         coordinator.take(offer, now)
         self._hold(offer.spec.id, now)
@@ -162,11 +163,14 @@ class Admission:
 
     def next_turn(self, now: float) -> JobId | None:
         """The job that was told ahead whose turn has come, since a core is free; it holds that core now."""
-        if not self._coordinator.is_turn or not self._is_covered(1, 0):
+        job = self._coordinator.turn
+        if job is None:
             return None
-        job = self._coordinator.next_turn(now)
-        if job is not None:
-            self._hold(job, now)
+        if not self._is_covered(1, self._bytes_of[job] or 0):
+            self._note_refused(job)
+            return None
+        self._coordinator.next_turn(now)
+        self._hold(job, now)
         return job
 
     def begin(self, job: JobId, now: float) -> None:
@@ -242,20 +246,23 @@ class Admission:
 
     def settle(self, now: float) -> None:
         """Nothing more starts now: what is not needed is lent to programs, or given back; at once if others wait."""
-        coordinator = self._coordinator
+        coordinator, supply = self._coordinator, self._supply
+        others_wait = supply is not None and supply.others_wait()
         if self._sharing:
-            self._lend(0 if coordinator.waiting else max(0, coordinator.free_cores + self._lending.lent))
-        if self._supply is None:
+            is_to_spare = not coordinator.waiting and not others_wait
+            self._lend(max(0, coordinator.free_cores + self._lending.lent) if is_to_spare else 0)
+        if supply is None:
             return
         if self._claimed_cores > coordinator.held.cores or self._claimed_bytes > self._held_bytes:
             if self._give_back_at == math.inf:
                 self._give_back_at = now + _KEEP_SECONDS
-            if now >= self._give_back_at or self._supply.others_wait():
+            if now >= self._give_back_at or others_wait:
                 self._give_back()
         else:
             self._give_back_at = math.inf
-        if not coordinator.waiting:
-            self._supply.stop_waiting()
+        if not self._is_refused:  # as when nothing is queued, or nothing may start though the machine had room
+            supply.stop_waiting()
+        self._is_refused = False
 
     def fileno(self) -> list[int]:
         """What to wait for; then `attend` is to be called."""
@@ -326,20 +333,29 @@ class Admission:
 
     def _is_covered(self, cores: int, memory_bytes: int) -> bool:
         """Whether this run has, or gets, so much beyond what its jobs hold."""
+        if self._supply is not None and self._supply.others_wait():
+            self._give_back()  # who is next is for all of them to say
+        return self._claim(cores, memory_bytes)
+
+    def _claim(self, cores: int, memory_bytes: int) -> bool:
         if self._supply is None:
             return True
-        if self._supply.others_wait():
-            self._give_back()  # who is next is for all of them to say
         held_cores = self._coordinator.held.cores
         more_cores = max(0, held_cores + cores - self._claimed_cores)
         more_bytes = max(0, self._held_bytes + memory_bytes - self._claimed_bytes)
         if not more_cores and not more_bytes:
             return True
-        if not self._supply.claim(more_cores, more_bytes, not held_cores):
+        granted_cores = self._supply.claim(more_cores, more_bytes, not held_cores)
+        if granted_cores is None:
             return False
-        self._claimed_cores += more_cores
+        self._claimed_cores += granted_cores
         self._claimed_bytes += more_bytes
         return True
+
+    def _note_refused(self, job: JobId) -> None:
+        assert self._supply is not None
+        self._is_refused = True
+        self._held_up = job, self._supply.waiting_for
 
     def _give_back(self) -> None:
         assert self._supply is not None
@@ -353,8 +369,8 @@ class Admission:
 
     def _lend(self, cores: int) -> None:
         """So many may be used by programs of jobs; what they have taken they give back when they like."""
-        lent = self._lending.lent
-        if cores > lent and not self._is_covered(cores - lent, 0):
-            cores = lent
-        self._lending.offer(cores)
+        lent = covered = self._lending.lent
+        while covered < cores and self._claim(covered + 1 - lent, 0):
+            covered += 1
+        self._lending.offer(min(cores, covered))
         self._coordinator.set_lent(self._lending.lent)
