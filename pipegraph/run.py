@@ -473,11 +473,12 @@ class Run:
                 return
             event = event._replace(failure=self._attempts.told(event.job, event.failure))
             if event.failure.kind is not FailureKind.NOT_RECORDED:
-                self._write(lambda: self._status.note_failed(event.job, time.time()))
+                self._write(partial(self._status.note_failed, event.job, time.time()))
             self._remarks.show_undeclared(self._judge.judge(self._specs[event.job], event.opened).faults)
         elif isinstance(event, JobStopped):
             self._admission.end(event.job)
         elif isinstance(event, JobsLost):
+            event = self._without_hopeless(event)
             for job in event.running:
                 self._admission.end(job)
             self._arrivals.drop(event.running)
@@ -516,6 +517,27 @@ class Run:
         seen_bytes = self._admission.raise_memory(event.job, event.usage.peak_bytes)
         spec = self._specs[event.job]
         return event._replace(failure=out_of_memory(spec, seen_bytes, self._capacity.memory_bytes, ran_alone))
+
+    def _without_hopeless(self, event: JobsLost) -> JobsLost:
+        """If the kernel killed the slave for memory: what it ran is made again alone, or fails if that was tried."""
+        if not event.running or not self._admission.was_slave_killed():
+            return event
+        self._show(
+            Warned(
+                "the kernel killed a compute slave, since memory ran out",
+                mend="What it held is loaded again, and what it ran is made again, but only once, and alone.",
+            )
+        )
+        left = []
+        for job in event.running:
+            ran_alone = self._admission.runs_alone(job)
+            seen_bytes = self._admission.raise_memory(job)
+            if self._graph.retries_out_of_memory and self._admission.have_alone(job):
+                left.append(job)
+            else:
+                failure = out_of_memory(self._specs[job], seen_bytes, self._capacity.memory_bytes, ran_alone)
+                self._on_event(JobFailed(job, failure))
+        return event._replace(running=tuple(left))
 
     def _put_off_for_memory(self, job: JobId) -> None:
         """It was ended before memory ran out: it is made again when there is more than it had."""

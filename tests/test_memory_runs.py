@@ -32,7 +32,7 @@ def wait_for(is_true):
 def take(megabytes):
     held = []
     for _ in range(megabytes):
-        held.append(bytearray(os.urandom(1024) * 1024))
+        held.append(bytearray(b"x") * (1 << 20))
         time.sleep(0.001)
     return held
 
@@ -223,8 +223,8 @@ def test_what_needs_more_than_there_is_is_tried_once_more_alone_and_named(limite
     assert limited.put_off() == [("big", NO_FUEL)]
     assert limited.kills() == 2
     assert "killed by the kernel, since memory ran out, also when it ran alone" in shown
-    assert "1.1 GB there are" in shown
-    assert re.search(r"job: +big \(script.py:\d+\)", shown)
+    assert "1.1 GB there are" in limited.script.errors
+    assert re.search(r"job: +big \(script.py:\d+\)", limited.script.errors)
     assert "Have it need less, or run it where there is more." in limited.script.errors
     assert [(limited.folder / f"small{number}").read_text() for number in range(3)] == ["small"] * 3
     assert not (limited.folder / "big").exists()
@@ -285,6 +285,7 @@ def load():
     box["data"] = b"x" * (600 << 20)
 ppg.DataLoadingJob("load", load)
 ppg.CommandJob("big", [sys.executable, "-c", "x = b'x' * (500 << 20)"], stdout="big").depends_on("load")
+ppg.CommandJob("sooner", "cat /proc/self/oom_score_adj", stdout="sooner").depends_on("load")
 ppg.FileGeneratingJob("user", lambda output: output.write_text(str(len(box["data"])))).depends_on("load")
 """
         + END,
@@ -292,8 +293,37 @@ ppg.FileGeneratingJob("user", lambda output: output.write_text(str(len(box["data
     )
 
     assert "slave died" not in limited.log
+    assert (limited.folder / "sooner").read_text() == "300\n"
     assert (limited.folder / "loads").read_text() == "x"
     assert "also when it ran alone" in shown
+    assert (limited.folder / "user").read_text() == str(600 << 20)
+
+
+@pytest.mark.parametrize("retries", [True, False])
+def test_a_slave_that_the_kernel_killed_again_and_again_ends_the_job_and_not_the_rest(limited, retries):
+    shown = limited.run(
+        f"graph(2, retry_out_of_memory={retries})"
+        + """
+box = {}
+def load():
+    box["data"] = b"x" * (600 << 20)
+    Path("/proc/self/oom_score_adj").write_text("1000")  # this process is the slave soon
+def big(output):
+    Path("/proc/self/oom_score_adj").write_text("0")
+    take(500)
+ppg.DataLoadingJob("load", load)
+ppg.FileGeneratingJob("big", big).depends_on("load")
+ppg.FileGeneratingJob("user", lambda output: output.write_text(str(len(box["data"])))).depends_on("load")
+"""
+        + END,
+        code=1,
+    )
+
+    assert limited.script.started.count("big") == 1 + retries
+    assert limited.log.count("slave died") == 1 + retries
+    assert "the kernel killed a compute slave, since memory ran out" in shown
+    assert ("also when it ran alone" in shown) == retries
+    assert NO_FUEL in limited.script.errors
     assert (limited.folder / "user").read_text() == str(600 << 20)
 
 
@@ -347,7 +377,6 @@ def test_what_was_put_off_is_made_by_the_next_run_if_this_one_ends(limited):
         process.send_signal(number)
         process.wait(50)
         limited.script.assert_no_process_left()
-        assert not any((limited.folder / f"out{each}").exists() for each in range(6) if False)
         (limited.folder / "logs" / "ppg_run.txt").unlink()
 
     (limited.folder / "hold").unlink()

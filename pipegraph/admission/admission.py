@@ -217,6 +217,10 @@ class Admission:
         """Whether a job ended so because the kernel killed it, or a program of it, for want of memory."""
         return failure.exit_code in _KILLED and self._pressure.was_killed()
 
+    def was_slave_killed(self) -> bool:
+        """Whether the kernel killed a slave that has died."""
+        return self._pressure.was_killed()
+
     def raise_memory(self, job: JobId, seen_bytes: int = 0) -> int:
         """It had too little: it gets more when it is made again. What it was seen to hold, in bytes.
 

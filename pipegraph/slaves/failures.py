@@ -85,9 +85,10 @@ def _exit_code(chain: list[BaseException]) -> int | None:
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
     for each in chain:
-        code = getattr(each, "returncode", None)  # subprocess.CalledProcessError
-        if isinstance(code, int):
-            return code
+        for name in ("returncode", "exit_code"):  # of subprocess.CalledProcessError, and of our own
+            code = getattr(each, name, None)
+            if isinstance(code, int):
+                return code
         if _KILLED_WORKERS.intersection(base.__name__ for base in type(each).__mro__):
             return -signal.SIGKILL
     return None

@@ -17,7 +17,7 @@ import time
 
 from ..explanations import Explanation
 from ..model import MEASURED_FROM_SECONDS, NOTHING_PRINTED, Fingerprint, Grant, JobId
-from ..programs import keep_from_programs
+from ..programs import Launch, keep_from_programs
 from . import messages, sweep
 from .capture import Slot
 from .child import FAILED, Told, packed, put_away
@@ -162,7 +162,7 @@ class Slave:
             if launch is None:
                 child = Child(job, self._forks.job(job, slot, order, successor_end), slot, token, started_at)
             else:
-                pids = begin(job, launch, slot)
+                pids = self._begin(job, launch, slot)
                 pipe = Pipe(pids) if len(pids) > 1 else None
                 child = Child(job, pids[0], slot, token, started_at, launch, None, pipe)
             self._processes.add(child)
@@ -176,6 +176,16 @@ class Slave:
             self._tell(("not started", token, error.errno))
             if successor_end is not None:
                 os.close(successor_end)
+
+    def _begin(self, job: Runnable, launch: Launch, slot: Slot) -> tuple[int, ...]:
+        """Programs inherit whom the kernel would kill; this one is to live, with all that it holds."""
+        if not self._forks.is_large:
+            return begin(job, launch, slot)
+        before = sweep.be_killed_first()
+        try:
+            return begin(job, launch, slot)
+        finally:
+            sweep.be_killed_at(before)
 
     def _get_to_know(self, job: Runnable) -> None:
         """Ask for what its process asks for: where an attribute of a class is found is remembered, in a page each."""
