@@ -105,6 +105,18 @@ def test_another_of_which_nothing_is_known_is_taken_to_need_what_they_hold_in_th
     assert pressure.room(0.0).of_unknown == UNKNOWN_BYTES
 
 
+def test_beyond_it_once_memory_ran_short(pressure, machine):
+    two(pressure, first=2 * GB, second=4 * GB)
+    pressure.begin("third", None)
+    pressure.see("third", GB)
+    machine.free -= 7 * GB
+    assert pressure.victim(["third"]) == "third"
+
+    pressure.end("third")
+    machine.free += GB
+    assert room_of(pressure, 1.0) == pytest.approx(machine.total * 0.98 - 2 * 6 * GB)
+
+
 def test_where_cores_have_little_memory_each_an_unknown_job_is_expected_to_take_no_more():
     pressure = Pressure(Machine(), 10 * MB)
     pressure.begin("a", None)

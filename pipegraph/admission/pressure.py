@@ -147,7 +147,8 @@ class Pressure:
     def victim(self, jobs: Iterable[JobId]) -> JobId | None:
         """The youngest of these that holds anything to speak of; None if nobody does.
 
-        The oldest of all that run is not ended: somebody has to get on.
+        The oldest of all that run is not ended: somebody has to get on. Others of which nothing is known are expected
+        to grow as much again from then on, so that what is ended does not start before they have ended.
         """
         if len(self._running) < 2:
             return None
@@ -155,8 +156,15 @@ class Pressure:
         may_end = set(jobs)
         for job in reversed(younger):
             if job in may_end and self._running[job].seen_bytes >= LEAST_BYTES:
+                self._expect_more()
                 return job
         return None
+
+    def _expect_more(self) -> None:
+        """Memory ran short: jobs of which nothing is known do not keep to their cores' share."""
+        self._share_bytes = self._memory.total
+        for job, held in list(self._running.items()):
+            self.see(job, held.seen_bytes)
 
     def was_killed(self) -> bool:
         """Whether the kernel killed a process for want of memory, for which no job was found yet."""
