@@ -191,7 +191,10 @@ class Run:
             self._dialogue = Dialogue(self._board, self, self._audience.terminal, sys.stderr, is_asked)
             stack.callback(self._dialogue.close)
             self._slave.close_in_fork.append(self._dialogue.close)
-            self._admission = self._admit(early.append)
+            memory = Memory()
+            stack.callback(memory.close)
+            self._slave.close_in_fork.append(memory.close_in_fork)
+            self._admission = self._admit(memory, early.append)
             stack.callback(self._admission.close)
             self._slave.close_in_fork.append(self._admission.close_in_fork)
             self._show(self._beginning())
@@ -217,7 +220,7 @@ class Run:
             self._show_end()
         self._raise_what_happened()
 
-    def _admit(self, warn: Callable[[Warned], None]) -> Admission:
+    def _admit(self, memory: Memory, warn: Callable[[Warned], None]) -> Admission:
         """Who says which job starts, and when."""
         supply, cores, problem = supply_of(os.environ, self._script, self._run_id, self._capacity)
         if isinstance(problem, str):
@@ -230,7 +233,7 @@ class Run:
         return Admission(
             Coordinator(cores, memory_bytes, self._graph.resources),
             Forecasts(self._board.estimates, self._input_bytes, memory_bytes // cores),
-            Pressure(Memory(), memory_bytes // cores),
+            Pressure(memory, memory_bytes // cores),
             Lending(self._slave.folder, cores - 1),
             self._engine.longest_ways,
             supply,
