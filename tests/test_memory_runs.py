@@ -299,6 +299,39 @@ ppg.FileGeneratingJob("user", lambda output: output.write_text(str(len(box["data
     assert (limited.folder / "user").read_text() == str(600 << 20)
 
 
+@pytest.mark.parametrize("own", ["0", "500"])
+def test_jobs_beside_a_large_slave_are_killed_first_and_never_later_than_the_script_is(script, own):
+    script.environment["GROUP"] = "/dev/null"
+    script.run(
+        BEGIN
+        + f"OWN = {own!r}\n"
+        + """
+Path("/proc/self/oom_score_adj").write_text(OWN)
+graph(2)
+box = {}
+def score(output):
+    output.write_text(Path("/proc/self/oom_score_adj").read_text())
+def load():
+    box["data"] = b"x" * (100 << 20)
+def load_more():
+    Path("loading").write_text(Path("/proc/self/oom_score_adj").read_text())
+first = ppg.FileGeneratingJob("first", score)
+large = ppg.DataLoadingJob("large", load).depends_on(first)
+more = ppg.DataLoadingJob("more", load_more).depends_on(large)
+ppg.FileGeneratingJob("forked", score).depends_on(more)
+ppg.FileGeneratingJob("shared", score, isolation="shared").depends_on(more)
+ppg.CommandJob("program", "cat /proc/self/oom_score_adj", stdout="program").depends_on(more)
+ppg.FileGeneratingJob("later", score).depends_on("program", "forked", more)
+"""
+        + END
+    )
+
+    told = {name: int((script.folder / name).read_text()) for name in ("first", "loading")}
+    later = {int((script.folder / name).read_text()) for name in ("forked", "shared", "program", "later")}
+    assert set(told.values()) == {int(own)}
+    assert later == {max(300, int(own))}
+
+
 @pytest.mark.parametrize("retries", [True, False])
 def test_a_slave_that_the_kernel_killed_again_and_again_ends_the_job_and_not_the_rest(limited, retries):
     shown = limited.run(
