@@ -32,7 +32,7 @@ _KEEP_SECONDS = 0.1
 _KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 """Exit status, also of a shell whose program was killed."""
 
-FOR_MEMORY = "waits until there is more memory: other programs use some of it"
+FOR_MEMORY = "waits until there is more memory than is free now"
 
 
 class Admission:
@@ -72,6 +72,8 @@ class Admission:
         self._declared = self._learnt = 0
         self._ordered_at = (0, 0)
         self._next_order = -math.inf
+        # Ended or killed for want of memory in this run; those that are tried again alone.
+        self._in_want: set[JobId] = set()
         self._alone: set[JobId] = set()
         self._sharing: set[JobId] = set()
 
@@ -116,6 +118,8 @@ class Admission:
         if spec.id in self._alone:
             spec = spec._replace(is_exclusive=True)
         expected = self._expected(spec)
+        if spec.id in self._in_want and spec.memory_bytes < (expected.memory_bytes or 0):
+            spec = spec._replace(memory_bytes=-1)  # it needs more than it declares; and may need more than there is
         self._bytes_of[spec.id] = spec.memory_bytes if spec.memory_bytes >= 0 else expected.memory_bytes
         self._coordinator.submit(spec, *expected)
 
@@ -152,7 +156,7 @@ class Admission:
             self._note_refused(offer.spec.id)
             return None
         coordinator.take(offer, now)
-        self._hold(offer.spec.id, now)
+        self._hold(offer.spec.id)
         return offer.spec
 
     def next_ahead(self) -> JobSpec | None:
@@ -170,13 +174,13 @@ class Admission:
             self._note_refused(job)
             return None
         self._coordinator.next_turn(now)
-        self._hold(job, now)
+        self._hold(job)
         return job
 
     def begin(self, job: JobId, now: float) -> None:
         """A job that was told ahead has begun; nothing if its turn had come already."""
         if self._coordinator.begin(job, now):
-            self._hold(job, now)
+            self._hold(job)
 
     def end(self, job: JobId, seconds: float = SHORT_SECONDS) -> None:
         """A job ended, however it did and after whatever time: what it held is free again."""
@@ -200,6 +204,10 @@ class Admission:
         """It is about to run out: look at what runs, and then end the `victim`."""
         return now >= self._pressure.next_look() and self._pressure.is_short(now)
 
+    def rest_from_memory(self, until: float) -> None:
+        """`is_memory_short` is not asked before that monotonic time."""
+        self._pressure.rest(until)
+
     def see(self, sightings: Iterable[Sighting]) -> None:
         """What runs was looked at."""
         for each in sightings:
@@ -213,11 +221,24 @@ class Admission:
         """Whether a job ended so because the kernel killed it, or a program of it, for want of memory."""
         return failure.exit_code in _KILLED and self._pressure.was_killed()
 
+    def was_slave_killed(self) -> bool:
+        """Whether the kernel killed a slave that has died."""
+        return self._pressure.was_killed()
+
     def raise_memory(self, job: JobId, seen_bytes: int = 0) -> int:
-        """It had too little: it gets more when it is made again. What it was seen to hold, in bytes."""
+        """It had too little: it gets more when it is made again. What it was seen to hold, in bytes.
+
+        Each further time that is more than the time before, so that it happens to no job for ever.
+        """
         seen_bytes = max(seen_bytes, self._pressure.seen_bytes(job))
-        self._forecasts.raise_memory(job, seen_bytes)
+        before = (self._bytes_of.get(job) or 0) if job in self._in_want else 0
+        self._forecasts.raise_memory(job, max(seen_bytes, before))
+        self._in_want.add(job)
         return seen_bytes
+
+    def runs_alone(self, job: JobId) -> bool:
+        """It is made so that nothing else of this run runs."""
+        return job in self._alone
 
     def have_alone(self, job: JobId) -> bool:
         """When it is made again, nothing else is to run; False: that was tried."""
@@ -326,10 +347,10 @@ class Admission:
     def _guess(self, spec: JobSpec) -> float:
         return self._forecasts.expected_seconds_of(spec)
 
-    def _hold(self, job: JobId, now: float) -> None:
+    def _hold(self, job: JobId) -> None:
         expected_bytes = self._bytes_of[job]
         self._held_bytes += expected_bytes or 0
-        self._pressure.begin(job, expected_bytes, now)
+        self._pressure.begin(job, expected_bytes)
 
     def _is_covered(self, cores: int, memory_bytes: int) -> bool:
         """Whether this run has, or gets, so much beyond what its jobs hold."""

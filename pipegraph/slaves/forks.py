@@ -67,6 +67,8 @@ class Forks:
     ----------
     inherited_bytes
         What each fork begins with.
+    is_large
+        The kernel might kill the slave, and with it all that was loaded, rather than what a job started.
     gathered_bytes
         The slave's size when memory was last put into huge pages; the largest of numbers: that can't be done.
     """
@@ -81,6 +83,7 @@ class Forks:
         self._channel = ReportChannel(around.reports, around.folder)
         self._pid = os.getpid()
         self.inherited_bytes = anonymous_bytes()
+        self.is_large = self.inherited_bytes >= _MUCH_BYTES
         self.gathered_bytes = gathered_bytes
         self._run_there = self._run  # looked up once, and not in each fork
         self._is_rehearsal = False
@@ -121,6 +124,8 @@ class Forks:
         if pid == 0:
             try:
                 self._begin_group(slot)
+                if self.is_large:
+                    sweep.be_killed_first()
                 around, queue = self._around, messages.End(fileno=queue_end)
                 ways = queue, self._channel, self.openings, slot
                 worker.work(around.workload, around.directory, around.log_directory, self.inherited_bytes, *ways)
@@ -176,6 +181,8 @@ class Forks:
     ) -> messages.End | None:
         """Comes back where the slave was changed, with the end that the successor listens to, and in a rehearsal."""
         self._begin_group(slot)
+        if self.is_large and successor_end is None:
+            sweep.be_killed_first()
         _, token, is_adopted, cores, _, caches, _, followers, access = order
         if cores != 1:
             self._around.threads.grant(cores)

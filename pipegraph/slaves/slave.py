@@ -17,7 +17,7 @@ import time
 
 from ..explanations import Explanation
 from ..model import MEASURED_FROM_SECONDS, NOTHING_PRINTED, Fingerprint, Grant, JobId
-from ..programs import keep_from_programs
+from ..programs import Launch, keep_from_programs
 from . import messages, sweep
 from .capture import Slot
 from .child import FAILED, Told, packed, put_away
@@ -159,7 +159,7 @@ class Slave:
                 job.granted = Grant(cores, memory_bytes, folder, access)
                 if not is_adopted and address is None and not self._is_strict:
                     launch = job.launch(self._environment_of_programs(cores))
-            pids = () if launch is None else begin(job, launch, slot)
+            pids = () if launch is None else self._begin(job, launch, slot)
             if not pids:
                 child = Child(job, self._forks.job(job, slot, order, successor_end), slot, token, started_at)
             else:
@@ -176,6 +176,16 @@ class Slave:
             self._tell(("not started", token, error.errno))
             if successor_end is not None:
                 os.close(successor_end)
+
+    def _begin(self, job: Runnable, launch: Launch, slot: Slot) -> tuple[int, ...]:
+        """Programs inherit whom the kernel would kill; this one is to live, with all that it holds."""
+        if not self._forks.is_large:
+            return begin(job, launch, slot)
+        before = sweep.be_killed_first()
+        try:
+            return begin(job, launch, slot)
+        finally:
+            sweep.be_killed_at(before)
 
     def _get_to_know(self, job: Runnable) -> None:
         """Ask for what its process asks for: where an attribute of a class is found is remembered, in a page each."""
