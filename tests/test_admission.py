@@ -626,6 +626,24 @@ def test_what_is_lent_is_taken_back_when_others_wait():
     assert world.supply.held_cores == 1
 
 
+def test_programs_of_a_job_of_several_cores_have_these_whatever_else_waits():
+    world = World(cores=4)
+    world.submit("make", cores=3, uses_jobserver=True)
+    assert world.round() == ["make"]
+    world.admission.access_for(spec_of("make", "output", cores=3, uses_jobserver=True))
+    world.round()
+    assert (world.lending.lent, world.supply.held_cores) == (3, 4)
+
+    world.submit("a", "b")
+    assert world.round() == ["a"]
+    assert (world.lending.lent, world.supply.held_cores) == (2, 4)
+    world.end("a")
+    assert world.round() == ["b"]
+    world.end("make")
+    world.submit(*"cde")
+    assert world.round() == list("cde")
+
+
 def test_after_the_last_job_that_shares_its_cores_are_free():
     world = World(cores=4)
     sharing(world)

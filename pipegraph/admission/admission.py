@@ -143,7 +143,7 @@ class Admission:
             return None
         if coordinator.waiting > coordinator.free_cores:
             self._order(now)
-        if self._lending.lent:
+        if self._sharing and self._lent:
             self._lend(0)
         room = self._pressure.room(now)
         offer = coordinator.peek(now, room)
@@ -191,7 +191,7 @@ class Admission:
         if job in self._sharing:
             self._sharing.discard(job)
             self._lending.end(job)
-            self._coordinator.set_lent(self._lending.lent)
+            self._coordinator.set_lent(self._lent)
 
     def learn(self, spec: JobSpec, usage: Usage) -> None:
         """What a job took that was made just now."""
@@ -271,7 +271,7 @@ class Admission:
         others_wait = supply is not None and supply.others_wait()
         if self._sharing:
             is_to_spare = not coordinator.waiting and not others_wait
-            self._lend(max(0, coordinator.free_cores + self._lending.lent) if is_to_spare else 0)
+            self._lend(max(0, coordinator.free_cores + self._lent) if is_to_spare else 0)
         if supply is None:
             return
         if self._claimed_cores > coordinator.held.cores or self._claimed_bytes > self._held_bytes:
@@ -389,9 +389,18 @@ class Admission:
         self._give_back_at = math.inf
 
     def _lend(self, cores: int) -> None:
-        """So many may be used by programs of jobs; what they have taken they give back when they like."""
-        lent = covered = self._lending.lent
+        """So many, beside their jobs' own, may programs use; what they have taken they give back when they like."""
+        lent = covered = self._lent
         while covered < cores and self._claim(covered + 1 - lent, 0):
             covered += 1
-        self._lending.offer(min(cores, covered))
-        self._coordinator.set_lent(self._lending.lent)
+        self._lending.offer(self._cores_of_sharing() + min(cores, covered))
+        self._coordinator.set_lent(self._lent)
+
+    @property
+    def _lent(self) -> int:
+        """Cores that are lent beyond those of the jobs that share."""
+        return max(0, self._lending.lent - self._cores_of_sharing())
+
+    def _cores_of_sharing(self) -> int:
+        """Of jobs that share, but one of each, which it uses itself."""
+        return sum([self._coordinator.cores_of(job) - 1 for job in self._sharing])
