@@ -70,25 +70,26 @@ def test_one_job_alone_has_its_make_use_all_cores_and_no_more(shares, style, way
     assert_nothing_was_said(shares)
 
 
+@pytest.mark.parametrize("own", [1, 2])
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("style", STYLES)
-def test_where_another_job_has_the_other_cores_its_make_uses_its_own(shares, style, way):
+def test_where_another_job_has_the_other_cores_its_make_uses_its_own(shares, style, way, own):
     begin = with_make(shares, style)
-    witness = Witness(shares.folder, together=1)
+    witness = Witness(shares.folder, together=own)
     makefile(shares.folder, witness)
 
     shares.run(
         begin
         + BEGIN
         + f"""
-ppg.FileGeneratingJob("busy", wait_for("built_is_done")).use_cores(2)
-building = {WAYS[way]}.share_cores()
+ppg.FileGeneratingJob("busy", wait_for("built_is_done")).use_cores({3 - own})
+building = {WAYS[way]}.use_cores({own}).share_cores()
 ppg.FileGeneratingJob("built_is_done", lambda output: output.write_text("x")).depends_on(building)
 """
         + END
     )
 
-    assert (witness.begun(), witness.most_at_once()) == (10, 1)
+    assert (witness.begun(), witness.most_at_once()) == (10, own)
     assert_nothing_was_said(shares)
 
 
