@@ -315,11 +315,14 @@ class Grant(NamedTuple):
     ----------
     folder
         For its own temporary files; not there, until the job makes it.
+    access
+        How its programs share cores that are to spare, as `machine.jobserver.Access` has it; None: they do not.
     """
 
     cores: int = 1
     memory_bytes: int = 0
     folder: str = ""
+    access: tuple[str, bool, int] | None = None
 
 
 ALONE = Grant()
@@ -530,7 +533,8 @@ class Failure(NamedTuple):
     pickled
         The exception, where it survived a round trip through pickle in the job's process; else empty.
     exit_code
-        Of a job that died: its exit status, or below 0 the negated number of the signal.
+        Of a job that died, or of a program for which it failed: the exit status, or below 0 the negated number of the
+        signal.
     damage
         Of a job that could not read a cache.
     """

@@ -10,7 +10,7 @@ import errno
 import os
 import signal
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from .errors import JobDiedException, shown
@@ -42,6 +42,8 @@ class Launch(NamedTuple):
         Where they work; empty: where the run does.
     stdout, stderr
         Paths, for what the commands don't redirect; empty: it is kept as what other jobs print.
+    opens
+        What is open to each, beside the standard streams: file actions of posix_spawn(3).
     """
 
     commands: tuple[Command, ...]
@@ -51,6 +53,7 @@ class Launch(NamedTuple):
     stdout: str = ""
     stderr: str = ""
     exit_codes: tuple[int, ...] = (0,)
+    opens: Sequence[tuple[int, int, str, int, int]] = ()
 
 
 class Named(Protocol):
@@ -186,7 +189,10 @@ def _spawn(launch: Launch, words: tuple[str, ...], streams: _Streams, group: int
             program,
             words,
             launch.environment,
-            file_actions=[(os.POSIX_SPAWN_DUP2, each, number) for number, each in enumerate(streams)],
+            file_actions=[
+                *[(os.POSIX_SPAWN_DUP2, each, number) for number, each in enumerate(streams)],
+                *launch.opens,
+            ],
             setpgroup=group,
             setsigmask=(),
             setsigdef=_SIGNALS,

@@ -28,8 +28,8 @@ class Attempts:
 
     def told(self, job: JobId, failure: Failure) -> Failure:
         """How a job failed in the end, with how often it was tried."""
-        times = self._failed[job]
-        if times == 1:
+        times = self._failed.get(job, 0)  # of one that was put off for want of memory, none may count
+        if times <= 1:
             return failure
         first, end, rest = failure.message.partition("\n")
         return failure._replace(message=f"{first} (tried {times} times)".lstrip() + end + rest)
@@ -47,6 +47,10 @@ class Delays:
     def put_off(self, job: JobId, until: float) -> None:
         """It is due then; what was said before of it does not count."""
         self._until[job] = until
+
+    def until(self, job: JobId) -> float | None:
+        """When it is due; None: it does not wait."""
+        return self._until.get(job)
 
     def due(self, now: float) -> list[JobId]:
         """Whose time has come, the earliest first; they wait no more."""

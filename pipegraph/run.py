@@ -59,7 +59,7 @@ from .events import (
     Warned,
 )
 from .graph import INTERACTIVE, Graph
-from .machine.jobserver import Lending
+from .machine.jobserver import Access, Lending
 from .machine.memory import Memory
 from .model import (
     NO_GROWTH,
@@ -93,7 +93,7 @@ from .watchers import Audience, Board, start_watchers
 
 _TICK_SECONDS = 1.0
 _LOOK_SHARE = 0.01
-_MEMORY_SHARE = 0.1
+_MEMORY_SHARE = 0.02
 _ANSWER_SECONDS = 0.05
 _SHOWN_AT_ONCE = 10_000
 _INPUTS_SECONDS = 10.0
@@ -143,7 +143,6 @@ class Run:
         self._stops = 0
         self._killed: set[JobId] = set()
         self._ended_for_memory: set[JobId] = set()
-        self._next_memory = 0.0
         # Generators that succeeded while what another one declared was looked at.
         self._held: list[JobSucceeded] = []
         # Jobs that failed and are to be tried again; for the engine, they run.
@@ -223,7 +222,8 @@ class Run:
 
     def _admit(self, memory: Memory, warn: Callable[[Warned], None]) -> Admission:
         """Who says which job starts, and when."""
-        supply, cores, problem = supply_of(os.environ, self._script, self._run_id, self._capacity)
+        script = os.path.join(self._graph.directory, self._script)
+        supply, cores, problem = supply_of(os.environ, script, self._run_id, self._capacity)
         if isinstance(problem, str):
             if problem:
                 warn(Warned(problem))
@@ -389,6 +389,7 @@ class Run:
 
     def _start(self, spec: JobSpec, is_ahead: bool, now: float, is_adopted: bool, is_recorded: bool) -> None:
         start = self._reasons.pop(spec.id)
+        self._ended_for_memory.discard(spec.id)
         changes = self._changes.behind(start)
         word = self._caches.word_on(spec, start.reasons)
         if word is not None:
@@ -406,7 +407,16 @@ class Run:
         self._tell(JobStarted(spec.id, start.reasons, granted.cores, now, is_adopted, changes, command))
         address = None if spec.store is None or is_adopted else tuple(self._address_of(spec))
         contents = self._caches.contents(spec.id)
-        self._slave.start(spec, is_ahead, is_adopted, granted, contents, address, self._board.waiting)
+        access = None if is_adopted else self._access_for(spec)
+        self._slave.start(spec, is_ahead, is_adopted, granted, contents, address, self._board.waiting, access)
+
+    def _access_for(self, spec: JobSpec) -> Access | None:
+        """How its programs take cores that are to spare, if they are to."""
+        try:
+            return self._admission.access_for(spec)
+        except OSError as error:
+            self._show(Warned(f"its programs share no cores: {error.strerror}: {error.filename}", spec.id))
+            return None
 
     def _address_of(self, spec: JobSpec) -> Address:
         """Where its result is kept, or will be."""
@@ -476,11 +486,12 @@ class Run:
                 return
             event = event._replace(failure=self._attempts.told(event.job, event.failure))
             if event.failure.kind is not FailureKind.NOT_RECORDED:
-                self._write(lambda: self._status.note_failed(event.job, time.time()))
+                self._write(partial(self._status.note_failed, event.job, time.time()))
             self._remarks.show_undeclared(self._judge.judge(self._specs[event.job], event.opened).faults)
         elif isinstance(event, JobStopped):
             self._admission.end(event.job)
         elif isinstance(event, JobsLost):
+            event = self._without_hopeless(event)
             for job in event.running:
                 self._admission.end(job)
             self._arrivals.drop(event.running)
@@ -495,12 +506,14 @@ class Run:
     def _put_off(self, event: JobFailed, is_out_of_memory: bool) -> bool:
         """Whether the job will be tried again: on file it stays as started and not finished."""
         spec = self._specs[event.job]
-        attempt = self._attempts.note_failed(event.job)
-        if self._board.is_stopping or event.job in self._killed:
-            return False
-        if is_out_of_memory and self._graph.retries_out_of_memory and self._admission.have_alone(event.job):
+        is_to_end = self._board.is_stopping or event.job in self._killed
+        is_again = is_out_of_memory and not is_to_end and self._graph.retries_out_of_memory
+        if is_again and self._admission.have_alone(event.job):
             self._have_wait(event, 0.0)
             return True
+        attempt = self._attempts.note_failed(event.job)
+        if is_to_end:
+            return False
         if not self._attempts.may_go_on(spec, event.failure):
             return False
         self._have_wait(event, spec.retry_seconds, attempt, spec.retries + 1)
@@ -513,9 +526,31 @@ class Run:
 
     def _out_of_memory(self, event: JobFailed) -> JobFailed:
         """What the kernel killed is named as that."""
+        ran_alone = self._admission.runs_alone(event.job)
         seen_bytes = self._admission.raise_memory(event.job, event.usage.peak_bytes)
         spec = self._specs[event.job]
-        return event._replace(failure=out_of_memory(spec, seen_bytes, self._capacity.memory_bytes))
+        return event._replace(failure=out_of_memory(spec, seen_bytes, self._capacity.memory_bytes, ran_alone))
+
+    def _without_hopeless(self, event: JobsLost) -> JobsLost:
+        """If the kernel killed the slave for memory: what it ran is made again alone, or fails if that was tried."""
+        if not event.running or not self._admission.was_slave_killed():
+            return event
+        self._show(
+            Warned(
+                "the kernel killed a compute slave, since memory ran out",
+                mend="What it held is loaded again, and what it ran is made again, but only once, and alone.",
+            )
+        )
+        left = []
+        for job in event.running:
+            ran_alone = self._admission.runs_alone(job)
+            seen_bytes = self._admission.raise_memory(job)
+            if self._graph.retries_out_of_memory and self._admission.have_alone(job):
+                left.append(job)
+            else:
+                failure = out_of_memory(self._specs[job], seen_bytes, self._capacity.memory_bytes, ran_alone)
+                self._on_event(JobFailed(job, failure))
+        return event._replace(running=tuple(left))
 
     def _put_off_for_memory(self, job: JobId) -> None:
         """It was ended before memory ran out: it is made again when there is more than it had."""
@@ -527,16 +562,21 @@ class Run:
 
     def _watch_memory(self, now: float) -> None:
         """If it is about to run out, end the youngest job that holds any."""
-        if now < self._next_memory or self._board.is_stopping or not self._admission.is_memory_short(now):
+        if not self._admission.is_memory_short(now):
             return
-        self._ended_for_memory.intersection_update(self._board.running_jobs)
-        if not self._ended_for_memory:  # else it will be free in a moment
-            self.look(_ANSWER_SECONDS)
-            job = self._admission.victim(self._board.running_jobs)
-            if job is not None:
-                self._ended_for_memory.add(job)
-                self._slave.stop([job], True)
-        self._next_memory = now + (time.monotonic() - now) / _MEMORY_SHARE
+        running = self._board.running_jobs
+        self._ended_for_memory.intersection_update(running)
+        if self._ended_for_memory:
+            return  # it will be free in a moment
+        self.look(_ANSWER_SECONDS)
+        held = {*self._arrivals.makers(), *(event.job for event in self._held)}  # have succeeded, and wait to be told
+        job = self._admission.victim([each for each in running if each not in held])
+        if job is not None:
+            self._ended_for_memory.add(job)
+            self._slave.stop([job], True)
+        else:
+            done = time.monotonic()
+            self._admission.rest_from_memory(done + (done - now) / _MEMORY_SHARE)
 
     def _start_again(self) -> None:
         """Whose time has come; the engine sees to what they need, which may have gone meanwhile."""
@@ -782,6 +822,13 @@ class Run:
         """Use so many from now on; what runs goes on."""
         self._admission.set_cores(cores)
         self._board.cores = cores
+
+    def waiting_for(self, job: JobId) -> str:
+        """What a job waits for that could start otherwise, in words."""
+        until = self._delays.until(job)
+        if until is not None:
+            return f"is tried again in {max(0.0, until - time.monotonic()):.0f} s"
+        return self._admission.waiting_for(job)
 
     def run_again(self) -> bool:
         """Whether the script is run anew when this run ends, which this call turns around.

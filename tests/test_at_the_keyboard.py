@@ -70,7 +70,7 @@ def test_a_run_can_be_watched_and_asked_and_ends_with_its_summary(script):
 
 QUESTIONS = [
     ("help", ["kill JOB", "cores N", "for JOB any part"]),
-    ("waiting", ["out/slow_2 waits for its turn", "out/last waits for out/slow_0"]),
+    ("waiting", ["out/slow_2 waits for 1 core", "out/last waits for out/slow_0"]),
     ("why out/last", ["out/last (script.py:", "waits for out/slow_0, out/slow_1"]),
     ("why slow_0", ["running", "because never made here"]),
     ("tail slow_1", ["stdout of out/slow_1, 13 bytes", "begun slow_1"]),
@@ -406,7 +406,7 @@ def test_a_dumb_terminal_gets_plain_lines_and_answers(script):
         wait_until(lambda: len(script.processes()) >= 4)
         terminal.wait_for("pipegraph: 0 of 5 jobs settled, running out/slow_1 and 1 more")
         terminal.type("waiting\n")
-        shown_until(terminal, "out/slow_2 waits for its turn")
+        shown_until(terminal, "out/slow_2 waits for 1 core")
         go(script, 0, 1, 2, 3)
 
         assert terminal.wait() == 0

@@ -38,6 +38,9 @@ class Wishes:
     def pause(self, is_wanted):
         self.all.append("pause" if is_wanted else "resume")
 
+    def waiting_for(self, job):
+        return "waits for 2 cores" if job == "out/e.txt" else ""
+
     def set_cores(self, cores):
         self.all.append(f"cores {cores}")
 
@@ -174,7 +177,7 @@ def test_enter_looks_anew_and_tells_what_runs():
         ("out/b.txt", "running\n    because never made here"),
         ("out/c.txt", "failed\n    because never made here"),
         ("out/d.txt", "made\n    because never made here"),
-        ("out/e.txt", "waits for its turn"),
+        ("out/e.txt", "waits for 2 cores"),
         ("j", "waits for out/b.txt"),
         ("sum.txt", "can't run because out/c.txt failed"),
         ("t", "is not needed"),
@@ -190,7 +193,7 @@ def test_why_says_it_of_a_job_in_whatever_state(job, words):
 def test_waiting_says_for_what():
     text = a_talk().ask("waiting")
 
-    assert "out/e.txt waits for its turn" in text
+    assert "out/e.txt waits for 2 cores" in text
     assert "j waits for out/b.txt" in text
 
 

@@ -4,7 +4,14 @@ import math
 
 import pytest
 
-from pipegraph.admission.pressure import LEAST_BYTES, LEAST_SECONDS, UNKNOWN_BYTES, WAITING_SHARE, Pressure
+from pipegraph.admission.pressure import (
+    LEAST_BYTES,
+    LEAST_SECONDS,
+    UNKNOWN_BYTES,
+    WAITING_SECONDS,
+    WAITING_SHARE,
+    Pressure,
+)
 
 MB = 1 << 20
 GB = 1 << 30
@@ -50,7 +57,7 @@ def test_the_first_job_may_always_start(pressure, machine):
 
 def test_what_running_jobs_will_still_take_is_not_there_for_others(pressure, machine):
     before = machine.total * 0.98
-    pressure.begin("a", 4 * GB, 0.0)
+    pressure.begin("a", 4 * GB)
     assert room_of(pressure) == pytest.approx(before - 4 * GB)
 
     pressure.see("a", 3 * GB)
@@ -61,12 +68,12 @@ def test_what_running_jobs_will_still_take_is_not_there_for_others(pressure, mac
     assert room_of(pressure, 2.0) == pytest.approx(before - 6 * GB)
     machine.free += 6 * GB
     pressure.end("a")
-    pressure.begin("b", 0, 3.0)
+    pressure.begin("b", 0)
     assert room_of(pressure, 3.0) == pytest.approx(before)
 
 
 def test_a_job_of_which_nothing_is_known_is_expected_to_grow_as_much_again(pressure, machine):
-    pressure.begin("a", None, 0.0)
+    pressure.begin("a", None)
     before = machine.total * 0.98
     assert pressure.room(0.0).of_unknown == UNKNOWN_BYTES
     assert room_of(pressure) == pytest.approx(before - UNKNOWN_BYTES)
@@ -77,22 +84,48 @@ def test_a_job_of_which_nothing_is_known_is_expected_to_grow_as_much_again(press
 
 
 def test_but_not_beyond_its_cores_share(pressure, machine):
-    pressure.begin("a", None, 0.0)
+    pressure.begin("a", None)
     pressure.see("a", 4 * GB)
     machine.free -= 4 * GB
 
     assert room_of(pressure, 1.0) == pytest.approx(machine.total * 0.98 - 5 * GB)
 
 
+def test_another_of_which_nothing_is_known_is_taken_to_need_what_they_hold_in_the_mean(pressure, machine):
+    for job, held in ("a", GB), ("b", 3 * GB):
+        pressure.begin(job, None)
+        pressure.see(job, held)
+    pressure.begin("known", 7 * GB)
+    pressure.see("known", 6 * GB)
+    assert pressure.room(0.0).of_unknown == 2 * GB
+
+    pressure.end("b")
+    assert pressure.room(0.0).of_unknown == GB
+    pressure.end("a")
+    assert pressure.room(0.0).of_unknown == UNKNOWN_BYTES
+
+
+def test_beyond_it_once_memory_ran_short(pressure, machine):
+    two(pressure, first=2 * GB, second=4 * GB)
+    pressure.begin("third", None)
+    pressure.see("third", GB)
+    machine.free -= 7 * GB
+    assert pressure.victim(["third"]) == "third"
+
+    pressure.end("third")
+    machine.free += GB
+    assert room_of(pressure, 1.0) == pytest.approx(machine.total * 0.98 - 2 * 6 * GB)
+
+
 def test_where_cores_have_little_memory_each_an_unknown_job_is_expected_to_take_no_more():
     pressure = Pressure(Machine(), 10 * MB)
-    pressure.begin("a", None, 0.0)
+    pressure.begin("a", None)
 
     assert pressure.room(0.0).of_unknown == 10 * MB
 
 
 def test_memory_that_others_take_is_seen_at_the_next_look_and_not_each_time(pressure, machine):
-    pressure.begin("a", 0, 0.0)
+    pressure.begin("a", 0)
     first = room_of(pressure, 1.0)
     machine.free -= GB
 
@@ -101,7 +134,7 @@ def test_memory_that_others_take_is_seen_at_the_next_look_and_not_each_time(pres
 
 
 def test_with_one_job_nobody_is_ended(pressure, machine):
-    pressure.begin("a", None, 0.0)
+    pressure.begin("a", None)
     pressure.see("a", 9 * GB)
     machine.free = 0
 
@@ -111,8 +144,8 @@ def test_with_one_job_nobody_is_ended(pressure, machine):
 
 
 def two(pressure, first=GB, second=GB):
-    pressure.begin("old", None, 0.0)
-    pressure.begin("young", None, 1.0)
+    pressure.begin("old", None)
+    pressure.begin("young", None)
     pressure.see("old", first)
     pressure.see("young", second)
 
@@ -137,24 +170,56 @@ def test_memory_is_short_when_it_will_be_in_a_moment(pressure, machine):
     assert not pressure.is_short(20.0)
 
 
+def test_what_shrinks_between_two_calls_says_nothing_of_how_fast(pressure, machine):
+    two(pressure)
+    machine.free = GB
+    pressure.is_short(9.0)
+    assert not pressure.is_short(10.0)
+
+    machine.free -= 10 * MB
+    assert not pressure.is_short(10.0001)  # 100 GB a second
+    assert not pressure.is_short(11.0)
+
+
 def test_memory_is_short_when_programs_wait_for_it_and_little_is_left(pressure, machine):
     two(pressure)
     machine.free, machine.waits = machine.total // 20, WAITING_SHARE * 2
-    pressure.is_short(9.0)
+    assert pressure.is_short(10.0)
+    machine.waits = None
+    assert not pressure.is_short(30.0)
+    machine.free, machine.waits = machine.total // 2, 1.0
+    assert not pressure.is_short(50.0)
+
+
+def test_a_share_of_ten_seconds_counts_once_in_ten_seconds(pressure, machine):
+    two(pressure)
+    machine.free, machine.waits = machine.total // 20, WAITING_SHARE * 2
     assert pressure.is_short(10.0)
 
-    machine.waits = None
     assert not pressure.is_short(11.0)
-    machine.free, machine.waits = machine.total // 2, 1.0
-    assert not pressure.is_short(12.0)
+    assert not pressure.is_short(9.9 + WAITING_SECONDS)
+    assert pressure.is_short(10.0 + WAITING_SECONDS)
 
 
 def test_the_youngest_is_ended_that_holds_anything_to_speak_of(pressure):
     two(pressure)
-    pressure.begin("small", None, 2.0)
+    pressure.begin("small", None)
     pressure.see("small", LEAST_BYTES - 1)
 
     assert pressure.victim(["old", "young", "small"]) == "young"
+
+
+def test_the_youngest_is_the_last_that_began_also_after_it_was_ended_and_began_again(pressure):
+    two(pressure)
+    pressure.begin("third", None)
+    pressure.see("third", GB)
+    pressure.see("young", GB)
+    pressure.end("young")
+    assert pressure.victim(["old", "young", "third"]) == "third"
+
+    pressure.begin("young", None)
+    pressure.see("young", GB)
+    assert pressure.victim(["third", "young", "old"]) == "young"
 
 
 def test_the_oldest_is_never_ended(pressure):
@@ -165,7 +230,7 @@ def test_the_oldest_is_never_ended(pressure):
 
 def test_who_may_not_be_ended_is_not(pressure):
     two(pressure)
-    pressure.begin("third", None, 2.0)
+    pressure.begin("third", None)
     pressure.see("third", GB)
 
     assert pressure.victim(["old", "young"]) == "young"
@@ -182,6 +247,17 @@ def test_looks_come_the_sooner_the_less_is_left(pressure, machine):
     machine.free = 0
     pressure.is_short(300.0)
     assert pressure.next_look() == pytest.approx(300 + LEAST_SECONDS)
+
+
+def test_when_nobody_can_be_ended_looks_come_as_late_as_they_are_told_to(pressure, machine):
+    two(pressure)
+    machine.free = 0
+    pressure.is_short(300.0)
+    pressure.rest(307.0)
+
+    assert pressure.next_look() == 307.0
+    pressure.is_short(307.0)
+    assert pressure.next_look() == pytest.approx(307 + LEAST_SECONDS)
 
 
 def test_what_ended_or_never_ran_is_forgotten(pressure):

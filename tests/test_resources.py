@@ -31,11 +31,11 @@ def spec_of(job):
 
 
 def test_what_a_job_says_stands_in_its_spec_and_each_word_gives_the_job_back(job):
-    assert job.use("licence").use("gpu", 2).exclusive().retry(3, 0.5).timeout(7) is job
+    assert job.use("licence").use("gpu", 2).exclusive().retry(3, 0.5).timeout(7).share_cores() is job
 
     spec = spec_of(job)
     assert spec.resources == (("gpu", 2), ("licence", 1))
-    assert (spec.is_exclusive, spec.retries, spec.retry_seconds) == (True, 3, 0.5)
+    assert (spec.is_exclusive, spec.retries, spec.retry_seconds, spec.uses_jobserver) == (True, 3, 0.5, True)
     assert job.timeout_seconds == 7
 
 
@@ -44,6 +44,7 @@ def test_what_a_job_says_stands_in_its_spec_and_each_word_gives_the_job_back(job
     [
         (lambda job: job.use("gpu"), "resources", (("gpu", 1),)),
         (lambda job: job.exclusive(), "is_exclusive", True),
+        (lambda job: job.share_cores(), "uses_jobserver", True),
         (lambda job: job.retry(2), "retries", 2),
     ],
 )
@@ -101,9 +102,9 @@ def test_a_name_that_the_graph_does_not_know_is_refused_with_those_it_knows(job)
         job.use("gpu")
 
 
-@pytest.mark.parametrize("word", ["use", "exclusive", "retry", "timeout"])
+@pytest.mark.parametrize("word", ["use", "exclusive", "retry", "timeout", "share_cores"])
 def test_invariants_never_run_and_need_nothing(with_resources, word):
-    arguments = {"use": ("gpu",), "exclusive": (), "retry": (1,), "timeout": (1,)}[word]
+    arguments = {"use": ("gpu",), "retry": (1,), "timeout": (1,)}.get(word, ())
     invariant = ppg.ParameterInvariant("a", 1)
 
     with pytest.raises(JobContractError, match=rf"{word}\(\)") as raised:
@@ -142,13 +143,14 @@ def test_the_graph_keeps_a_copy_of_its_resources(graph):
 
 def test_what_is_said_of_a_cached_job_is_said_of_its_calculation(with_resources):
     job = ppg.CachedDataLoadingJob("cache", lambda: 1, print)
-    job.use("gpu").exclusive().retry(2).timeout(3).use_cores(4).memory_needed = "1kB"
+    job.use("gpu").exclusive().retry(2).timeout(3).share_cores().use_cores(4).memory_needed = "1kB"
 
     spec = spec_of(job.lfg)
-    assert (spec.resources, spec.is_exclusive, spec.retries) == ((("gpu", 1),), True, 2)
+    assert (spec.resources, spec.is_exclusive, spec.retries, spec.uses_jobserver) == ((("gpu", 1),), True, 2, True)
     assert (spec.cores, spec.memory_bytes, job.lfg.timeout_seconds) == (4, 1000, 3)
     assert (job.cores_needed, job.memory_needed) == (4, 1000)
     assert (spec_of(job).cores, spec_of(job).retries, spec_of(job).resources, job.timeout_seconds) == (1, 0, (), 0)
+    assert not spec_of(job).uses_jobserver
 
 
 @pytest.mark.parametrize(
@@ -156,6 +158,7 @@ def test_what_is_said_of_a_cached_job_is_said_of_its_calculation(with_resources)
     [
         lambda job: job.use("gpu"),
         lambda job: job.exclusive(),
+        lambda job: job.share_cores(),
         lambda job: job.retry(1),
         lambda job: job.timeout(1),
         lambda job: job.use_cores(2),
@@ -173,7 +176,7 @@ def test_subclasses_of_old_scripts_may_have_attributes_of_these_names(graph):
     class Old(ppg.FileGeneratingJob):
         def __init__(self, name, timeout):
             self.timeout = timeout
-            self.retry = self.use = self.exclusive = None
+            self.retry = self.use = self.exclusive = self.share_cores = None
             super().__init__(name, write)
 
     class OldCommand(ppg.CommandJob):

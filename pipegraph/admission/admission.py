@@ -32,8 +32,7 @@ _KEEP_SECONDS = 0.1
 _KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 """Exit status, also of a shell whose program was killed."""
 
-FOR_OTHERS = "waits for what other runs on this machine hold"
-FOR_MEMORY = "waits until there is more memory: other programs use some of it"
+FOR_MEMORY = "waits until there is more memory than is free now"
 
 
 class Admission:
@@ -67,12 +66,14 @@ class Admission:
         self._held_bytes = 0
         self._claimed_cores = self._claimed_bytes = 0
         self._give_back_at = math.inf
-        self._is_fault_told = False
+        self._is_fault_told = self._is_refused = False
         self._held_up: tuple[JobId, str] = ("", "")
         self._ways: Mapping[JobId, float] = {}
         self._declared = self._learnt = 0
         self._ordered_at = (0, 0)
         self._next_order = -math.inf
+        # Ended or killed for want of memory in this run; those that are tried again alone.
+        self._in_want: set[JobId] = set()
         self._alone: set[JobId] = set()
         self._sharing: set[JobId] = set()
 
@@ -84,6 +85,8 @@ class Admission:
     def set_cores(self, cores: int) -> None:
         """From now on so many; what runs goes on."""
         self._coordinator.set_cores(cores)
+        if self._supply is not None:
+            self._supply.set_cores(cores)
 
     def objection_to(self, spec: JobSpec) -> Failure | None:
         """Why this job can never start here; None if it can."""
@@ -115,6 +118,8 @@ class Admission:
         if spec.id in self._alone:
             spec = spec._replace(is_exclusive=True)
         expected = self._expected(spec)
+        if spec.id in self._in_want and spec.memory_bytes < (expected.memory_bytes or 0):
+            spec = spec._replace(memory_bytes=-1)  # it needs more than it declares; and may need more than there is
         self._bytes_of[spec.id] = spec.memory_bytes if spec.memory_bytes >= 0 else expected.memory_bytes
         self._coordinator.submit(spec, *expected)
 
@@ -138,7 +143,7 @@ class Admission:
             return None
         if coordinator.waiting > coordinator.free_cores:
             self._order(now)
-        if self._lending.lent:
+        if self._sharing and self._lent:
             self._lend(0)
         room = self._pressure.room(now)
         offer = coordinator.peek(now, room)
@@ -148,10 +153,10 @@ class Admission:
                 self._held_up = offer.spec.id, FOR_MEMORY
             return None
         if not self._is_covered(offer.cores, self._bytes_of[offer.spec.id] or 0):
-            self._held_up = offer.spec.id, FOR_OTHERS
+            self._note_refused(offer.spec.id)
             return None
         coordinator.take(offer, now)
-        self._hold(offer.spec.id, now)
+        self._hold(offer.spec.id)
         return offer.spec
 
     def next_ahead(self) -> JobSpec | None:
@@ -162,17 +167,20 @@ class Admission:
 
     def next_turn(self, now: float) -> JobId | None:
         """The job that was told ahead whose turn has come, since a core is free; it holds that core now."""
-        if not self._coordinator.is_turn or not self._is_covered(1, 0):
+        job = self._coordinator.turn
+        if job is None:
             return None
-        job = self._coordinator.next_turn(now)
-        if job is not None:
-            self._hold(job, now)
+        if not self._is_covered(1, self._bytes_of[job] or 0):
+            self._note_refused(job)
+            return None
+        self._coordinator.next_turn(now)
+        self._hold(job)
         return job
 
     def begin(self, job: JobId, now: float) -> None:
         """A job that was told ahead has begun; nothing if its turn had come already."""
         if self._coordinator.begin(job, now):
-            self._hold(job, now)
+            self._hold(job)
 
     def end(self, job: JobId, seconds: float = SHORT_SECONDS) -> None:
         """A job ended, however it did and after whatever time: what it held is free again."""
@@ -183,7 +191,7 @@ class Admission:
         if job in self._sharing:
             self._sharing.discard(job)
             self._lending.end(job)
-            self._coordinator.set_lent(self._lending.lent)
+            self._coordinator.set_lent(self._lent)
 
     def learn(self, spec: JobSpec, usage: Usage) -> None:
         """What a job took that was made just now."""
@@ -195,6 +203,10 @@ class Admission:
     def is_memory_short(self, now: float) -> bool:
         """It is about to run out: look at what runs, and then end the `victim`."""
         return now >= self._pressure.next_look() and self._pressure.is_short(now)
+
+    def rest_from_memory(self, until: float) -> None:
+        """`is_memory_short` is not asked before that monotonic time."""
+        self._pressure.rest(until)
 
     def see(self, sightings: Iterable[Sighting]) -> None:
         """What runs was looked at."""
@@ -209,11 +221,24 @@ class Admission:
         """Whether a job ended so because the kernel killed it, or a program of it, for want of memory."""
         return failure.exit_code in _KILLED and self._pressure.was_killed()
 
+    def was_slave_killed(self) -> bool:
+        """Whether the kernel killed a slave that has died."""
+        return self._pressure.was_killed()
+
     def raise_memory(self, job: JobId, seen_bytes: int = 0) -> int:
-        """It had too little: it gets more when it is made again. What it was seen to hold, in bytes."""
+        """It had too little: it gets more when it is made again. What it was seen to hold, in bytes.
+
+        Each further time that is more than the time before, so that it happens to no job for ever.
+        """
         seen_bytes = max(seen_bytes, self._pressure.seen_bytes(job))
-        self._forecasts.raise_memory(job, seen_bytes)
+        before = (self._bytes_of.get(job) or 0) if job in self._in_want else 0
+        self._forecasts.raise_memory(job, max(seen_bytes, before))
+        self._in_want.add(job)
         return seen_bytes
+
+    def runs_alone(self, job: JobId) -> bool:
+        """It is made so that nothing else of this run runs."""
+        return job in self._alone
 
     def have_alone(self, job: JobId) -> bool:
         """When it is made again, nothing else is to run; False: that was tried."""
@@ -242,20 +267,23 @@ class Admission:
 
     def settle(self, now: float) -> None:
         """Nothing more starts now: what is not needed is lent to programs, or given back; at once if others wait."""
-        coordinator = self._coordinator
+        coordinator, supply = self._coordinator, self._supply
+        others_wait = supply is not None and supply.others_wait()
         if self._sharing:
-            self._lend(0 if coordinator.waiting else max(0, coordinator.free_cores + self._lending.lent))
-        if self._supply is None:
+            is_to_spare = not coordinator.waiting and not others_wait
+            self._lend(max(0, coordinator.free_cores + self._lent) if is_to_spare else 0)
+        if supply is None:
             return
         if self._claimed_cores > coordinator.held.cores or self._claimed_bytes > self._held_bytes:
             if self._give_back_at == math.inf:
                 self._give_back_at = now + _KEEP_SECONDS
-            if now >= self._give_back_at or self._supply.others_wait():
+            if now >= self._give_back_at or others_wait:
                 self._give_back()
         else:
             self._give_back_at = math.inf
-        if not coordinator.waiting:
-            self._supply.stop_waiting()
+        if not self._is_refused:  # as when nothing is queued, or nothing may start though the machine had room
+            supply.stop_waiting()
+        self._is_refused = False
 
     def fileno(self) -> list[int]:
         """What to wait for; then `attend` is to be called."""
@@ -319,27 +347,36 @@ class Admission:
     def _guess(self, spec: JobSpec) -> float:
         return self._forecasts.expected_seconds_of(spec)
 
-    def _hold(self, job: JobId, now: float) -> None:
+    def _hold(self, job: JobId) -> None:
         expected_bytes = self._bytes_of[job]
         self._held_bytes += expected_bytes or 0
-        self._pressure.begin(job, expected_bytes, now)
+        self._pressure.begin(job, expected_bytes)
 
     def _is_covered(self, cores: int, memory_bytes: int) -> bool:
         """Whether this run has, or gets, so much beyond what its jobs hold."""
+        if self._supply is not None and self._supply.others_wait():
+            self._give_back()  # who is next is for all of them to say
+        return self._claim(cores, memory_bytes)
+
+    def _claim(self, cores: int, memory_bytes: int) -> bool:
         if self._supply is None:
             return True
-        if self._supply.others_wait():
-            self._give_back()  # who is next is for all of them to say
         held_cores = self._coordinator.held.cores
         more_cores = max(0, held_cores + cores - self._claimed_cores)
         more_bytes = max(0, self._held_bytes + memory_bytes - self._claimed_bytes)
         if not more_cores and not more_bytes:
             return True
-        if not self._supply.claim(more_cores, more_bytes, not held_cores):
+        granted_cores = self._supply.claim(more_cores, more_bytes, not held_cores)
+        if granted_cores is None:
             return False
-        self._claimed_cores += more_cores
+        self._claimed_cores += granted_cores
         self._claimed_bytes += more_bytes
         return True
+
+    def _note_refused(self, job: JobId) -> None:
+        assert self._supply is not None
+        self._is_refused = True
+        self._held_up = job, self._supply.waiting_for
 
     def _give_back(self) -> None:
         assert self._supply is not None
@@ -352,9 +389,18 @@ class Admission:
         self._give_back_at = math.inf
 
     def _lend(self, cores: int) -> None:
-        """So many may be used by programs of jobs; what they have taken they give back when they like."""
-        lent = self._lending.lent
-        if cores > lent and not self._is_covered(cores - lent, 0):
-            cores = lent
-        self._lending.offer(cores)
-        self._coordinator.set_lent(self._lending.lent)
+        """So many, beside their jobs' own, may programs use; what they have taken they give back when they like."""
+        lent = covered = self._lent
+        while covered < cores and self._claim(covered + 1 - lent, 0):
+            covered += 1
+        self._lending.offer(self._cores_of_sharing() + min(cores, covered))
+        self._coordinator.set_lent(self._lent)
+
+    @property
+    def _lent(self) -> int:
+        """Cores that are lent beyond those of the jobs that share."""
+        return max(0, self._lending.lent - self._cores_of_sharing())
+
+    def _cores_of_sharing(self) -> int:
+        """Of jobs that share, but one of each, which it uses itself."""
+        return sum([self._coordinator.cores_of(job) - 1 for job in self._sharing])

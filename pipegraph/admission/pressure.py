@@ -26,7 +26,10 @@ SHORT_SHARE = 0.1
 """Of all memory: where less is available, waiting for memory (PSI) counts."""
 
 WAITING_SHARE = 0.2
-"""Of the last ten seconds, in which somebody waited for memory: then it is short."""
+"""Of the last `WAITING_SECONDS`, in which somebody waited for memory: then it is short."""
+
+WAITING_SECONDS = 10.0
+"""Before it counts again: a share of that time says nothing of what has come of ending a job."""
 
 BYTES_PER_SECOND = 2 << 30
 """About as much a process can take: the kernel clears each page that it gives out."""
@@ -54,9 +57,8 @@ class Memory(Protocol):
 
 
 class _Held(NamedTuple):
-    """Of a running job: when it began, what is expected of it, what it was last seen to hold, what is still to come."""
+    """Of a running job: what is expected of it, what it was last seen to hold, what is still to come."""
 
-    began: float
     expected_bytes: int | None
     seen_bytes: int
     to_come: int
@@ -76,22 +78,23 @@ class Pressure:
         self._of_unknown = min(share_bytes, UNKNOWN_BYTES)
         self._share_bytes = share_bytes
         self._reserve = int(memory.total * RESERVE_SHARE)
-        self._running: dict[JobId, _Held] = {}
+        self._running: dict[JobId, _Held] = {}  # in the order in which they began
         self._to_come = 0
         self._available = memory.available()
         self._shrinks_by = 0.0
-        self._looked_at = -math.inf
+        self._looked_at = self._rests_until = self._waiting_counts_from = -math.inf
+        self._unknown = self._unknown_bytes = 0  # of running jobs of which nothing is known: how many, and seen in sum
         self._kills = memory.kills()
 
-    def begin(self, job: JobId, expected_bytes: int | None, now: float) -> None:
+    def begin(self, job: JobId, expected_bytes: int | None) -> None:
         """It starts."""
-        self._set(job, _Held(now, expected_bytes, 0, self._still_to_come(expected_bytes, 0)))
+        self._set(job, _Held(expected_bytes, 0, self._still_to_come(expected_bytes, 0)))
 
     def end(self, job: JobId) -> None:
         """It ended, however it did; nothing if it was not running."""
         held = self._running.pop(job, None)
         if held is not None:
-            self._to_come -= held.to_come
+            self._count(held, -1)
 
     def see(self, job: JobId, seen_bytes: int) -> None:
         """A running job was looked at."""
@@ -106,19 +109,26 @@ class Pressure:
         return 0 if held is None else held.seen_bytes
 
     def room(self, now: float) -> Room | None:
-        """What a job may need that starts now; None: anything, since nothing else runs."""
+        """What a job may need that starts now; None: anything, since nothing else runs.
+
+        One of which nothing is known is taken to need as much as those that run hold by now, in the mean.
+        """
         if not self._running:
             return None
-        if now - self._looked_at >= LEAST_SECONDS:
-            self._look(now)
-        return Room(self._available - self._reserve - self._to_come, self._of_unknown)
+        self._look(now)
+        of_unknown = max(self._of_unknown, self._unknown_bytes // self._unknown) if self._unknown else self._of_unknown
+        return Room(self._available - self._reserve - self._to_come, of_unknown)
 
     def next_look(self) -> float:
         """When `is_short` wants to be asked, on the same clock; infinite if nothing runs that could be ended."""
         if len(self._running) < 2:
             return math.inf
         seconds = self._available / (BYTES_PER_SECOND * len(self._running))
-        return self._looked_at + min(MOST_SECONDS, max(LEAST_SECONDS, seconds))
+        return max(self._rests_until, self._looked_at + min(MOST_SECONDS, max(LEAST_SECONDS, seconds)))
+
+    def rest(self, until: float) -> None:
+        """The next look is not to come before that: there is nobody who could be ended."""
+        self._rests_until = until
 
     def is_short(self, now: float) -> bool:
         """Memory is about to run out: look at what runs, and then end the `victim`."""
@@ -127,24 +137,34 @@ class Pressure:
             return False
         if self._available - self._shrinks_by * AHEAD_SECONDS < self._reserve:
             return True
-        if self._available > SHORT_SHARE * self._memory.total:
+        if self._available > SHORT_SHARE * self._memory.total or now < self._waiting_counts_from:
             return False
-        return (self._memory.pressure() or 0.0) > WAITING_SHARE
+        if (self._memory.pressure() or 0.0) <= WAITING_SHARE:
+            return False
+        self._waiting_counts_from = now + WAITING_SECONDS
+        return True
 
     def victim(self, jobs: Iterable[JobId]) -> JobId | None:
         """The youngest of these that holds anything to speak of; None if nobody does.
 
-        The oldest of all that run is not ended: somebody has to get on.
+        The oldest of all that run is not ended: somebody has to get on. Others of which nothing is known are expected
+        to grow as much again from then on, so that what is ended does not start before they have ended.
         """
         if len(self._running) < 2:
             return None
-        oldest = min(self._running, key=lambda job: self._running[job].began)
-        candidates = [
-            job
-            for job in jobs
-            if job != oldest and job in self._running and self._running[job].seen_bytes >= LEAST_BYTES
-        ]
-        return max(candidates, key=lambda job: self._running[job].began, default=None)
+        _, *younger = self._running
+        may_end = set(jobs)
+        for job in reversed(younger):
+            if job in may_end and self._running[job].seen_bytes >= LEAST_BYTES:
+                self._expect_more()
+                return job
+        return None
+
+    def _expect_more(self) -> None:
+        """Memory ran short: jobs of which nothing is known do not keep to their cores' share."""
+        self._share_bytes = self._memory.total
+        for job, held in list(self._running.items()):
+            self.see(job, held.seen_bytes)
 
     def was_killed(self) -> bool:
         """Whether the kernel killed a process for want of memory, for which no job was found yet."""
@@ -154,9 +174,11 @@ class Pressure:
         return True
 
     def _look(self, now: float) -> None:
-        before, self._available = self._available, self._memory.available()
         seconds = now - self._looked_at
-        self._shrinks_by = max(0.0, (before - self._available) / seconds) if seconds > 0 else 0.0
+        if seconds < LEAST_SECONDS:
+            return  # how fast it shrinks can't be told yet
+        before, self._available = self._available, self._memory.available()
+        self._shrinks_by = max(0.0, (before - self._available) / seconds)
         self._looked_at = now
 
     def _still_to_come(self, expected_bytes: int | None, seen_bytes: int) -> int:
@@ -166,5 +188,13 @@ class Pressure:
 
     def _set(self, job: JobId, held: _Held) -> None:
         before = self._running.get(job)
-        self._to_come += held.to_come - (0 if before is None else before.to_come)
+        if before is not None:
+            self._count(before, -1)
+        self._count(held, 1)
         self._running[job] = held
+
+    def _count(self, held: _Held, by: int) -> None:
+        self._to_come += by * held.to_come
+        if held.expected_bytes is None:
+            self._unknown += by
+            self._unknown_bytes += by * held.seen_bytes

@@ -20,8 +20,21 @@ class Supply(Protocol):
     def fault(self) -> str:
         """Why nothing is shared any more; empty while all is well."""
 
-    def claim(self, cores: int, memory_bytes: int, is_only: bool) -> bool:
-        """Take so much for a job, the only one if nothing else of this run runs; False: not now."""
+    @property
+    def waiting_for(self) -> str:
+        """What a job waits for that was refused, in words."""
+
+    def set_cores(self, cores: int) -> None:
+        """This run may use so many from now on."""
+
+    def claim(self, cores: int, memory_bytes: int, is_only: bool) -> int | None:
+        """Take so much for a job; which is the only one if nothing else of this run runs.
+
+        Returns
+        -------
+        int or None
+            How many cores were taken: perhaps fewer than asked for if it is the only one. None: it can't start now.
+        """
 
     def release(self, cores: int, memory_bytes: int) -> None:
         """Give back what is not needed."""
@@ -51,9 +64,12 @@ class Supply(Protocol):
 class FromLedger:
     """Shared with other runs on this machine."""
 
-    def __init__(self, ledger: Ledger, slave: str) -> None:
+    waiting_for = "waits for what other runs on this machine hold"
+
+    def __init__(self, ledger: Ledger, slave: str, run: Amounts) -> None:
         self._ledger = ledger
         self._slave = slave
+        self._run = run
         self.others_wait = ledger.others_wait
         self.stop_waiting = ledger.stop_waiting
         self.fileno = ledger.fileno
@@ -67,9 +83,14 @@ class FromLedger:
         """Why nothing is shared any more."""
         return self._ledger.fault
 
-    def claim(self, cores: int, memory_bytes: int, is_only: bool) -> bool:
-        """Of this run's slave."""
-        return self._ledger.claim(self._slave, cores, memory_bytes)
+    def set_cores(self, cores: int) -> None:
+        """More than there are, too."""
+        self._run = self._run._replace(cores=cores)
+        self._ledger.set_capacity(self._slave, _capacity(self._run))
+
+    def claim(self, cores: int, memory_bytes: int, is_only: bool) -> int | None:
+        """Of this run's slave, all or nothing."""
+        return cores if self._ledger.claim(self._slave, cores, memory_bytes) else None
 
     def release(self, cores: int, memory_bytes: int) -> None:
         """Of this run's slave."""
@@ -80,30 +101,26 @@ class FromMake:
     """Shared with other recipes of the make that started this run; make knows nothing of memory."""
 
     fault = ""
+    waiting_for = "waits for what other recipes of make hold"
 
     def __init__(self, borrowing: Borrowing) -> None:
         self._borrowing = borrowing
         self._is_refused = False
-        self._granted = 0
-        self.next_look = borrowing.next_look
         self.close = borrowing.close
         self.close_in_fork = borrowing.close_in_fork
 
-    def claim(self, cores: int, memory_bytes: int, is_only: bool) -> bool:
+    def set_cores(self, cores: int) -> None:
+        """Make does not get more by that."""
+
+    def claim(self, cores: int, memory_bytes: int, is_only: bool) -> int | None:
         """A job that wants more than can be had starts all the same if nothing else runs: it might wait for ever."""
-        if is_only:
-            self._is_refused = False
-            self._granted += self._borrowing.claim_some(cores)
-            return True
-        self._is_refused = not self._borrowing.claim(cores)
-        self._granted += 0 if self._is_refused else cores
-        return not self._is_refused
+        granted = self._borrowing.claim_some(cores) if is_only else cores if self._borrowing.claim(cores) else None
+        self._is_refused = granted is None
+        return granted
 
     def release(self, cores: int, memory_bytes: int) -> None:
-        """At once: make has other recipes."""
-        given_back = min(cores, self._granted)
-        self._granted -= given_back
-        self._borrowing.release(given_back)
+        """The next in line is for make to choose."""
+        self._borrowing.release(cores)
 
     def others_wait(self) -> bool:
         """That can't be known."""
@@ -116,6 +133,10 @@ class FromMake:
     def fileno(self) -> int:
         """The pipe, while a token would be of use."""
         return self._borrowing.fileno() if self._is_refused and self.next_look() is None else -1
+
+    def next_look(self) -> float | None:
+        """More than one token is wanted: that some are there would wake this run again and again."""
+        return self._borrowing.next_look() if self._is_refused else None
 
     def attend(self) -> None:
         """What was refused is claimed again anyway."""
@@ -142,11 +163,15 @@ def supply_of(
     if place is None:
         return None, capacity.cores, reason
     holder = Holder.here(script, run)
-    own = Amounts(capacity.cores, capacity.memory_bytes)
-    # A script that asks for more than there is gets it.
-    machine = Amounts(max(machine_cores(), own.cores), max(machine_memory(), own.memory_bytes))
+    run_amounts = Amounts(capacity.cores, capacity.memory_bytes)
     try:
-        ledger = Ledger.join(place, holder, {holder.host: OfSlave(own, machine)})
+        ledger = Ledger.join(place, holder, {holder.host: _capacity(run_amounts)})
     except LedgerUnusable as error:
         return None, capacity.cores, error
-    return FromLedger(ledger, holder.host), capacity.cores, reason
+    return FromLedger(ledger, holder.host, run_amounts), capacity.cores, reason
+
+
+def _capacity(run: Amounts) -> OfSlave:
+    """Who asks for more than there is gets it."""
+    machine = Amounts(max(machine_cores(), run.cores), max(machine_memory(), run.memory_bytes))
+    return OfSlave(run, machine)

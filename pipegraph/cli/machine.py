@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from ..errors import shown
 from ..machine.amounts import size_of
+from ..machine.sharing import Amounts
 from .shared import counted
 
 if TYPE_CHECKING:
     from ..machine.looking import Share
-    from ..machine.sharing import Amounts
 
 _NOT_SHARED = 1
 
@@ -31,7 +31,7 @@ def show(is_json: bool) -> int:
 
     place = place_of(os.environ)
     if place is None:
-        print(f"Nothing is shared: {VARIABLE} is off.")
+        print(f"Nothing is shared: {VARIABLE} is off.", file=sys.stderr)
         return _NOT_SHARED
     shares = look(place)
     if is_json:
@@ -39,7 +39,7 @@ def show(is_json: bool) -> int:
     elif not shares:
         print(f"No run uses this machine (as far as {place.path} knows).")
     else:
-        print("\n".join(_lines(shares)))
+        print("\n".join(lines_of(shares)))
     return 0
 
 
@@ -57,22 +57,22 @@ def _print_json(shares: list[Share]) -> None:
     print()
 
 
-def _lines(shares: list[Share]) -> list[str]:
+def lines_of(shares: list[Share]) -> list[str]:
+    """A sum, and a row for each run: what it holds, of what it may use, and what its next job waits for."""
     cores = max(share.machine.cores for share in shares)
     memory_bytes = max(share.machine.memory_bytes for share in shares)
-    held = sum(share.held.cores for share in shares)
-    held_bytes = sum(share.held.memory_bytes for share in shares)
-    first = f"{counted(len(shares), 'run')} on {shown(shares[0].host)}: {held} of {counted(cores, 'core')} held"
-    first += f", and {size_of(held_bytes)} of {size_of(memory_bytes)}" if held_bytes else ""
-    rows = [("user", "pid", "since", "may use", "holds", "waits for", "script")]
+    held = Amounts(sum(share.held.cores for share in shares), sum(share.held.memory_bytes for share in shares))
+    first = f"{counted(len(shares), 'run')} on {shown(shares[0].host)}, together {held.cores} of "
+    first += f"{counted(cores, 'core')} and {size_of(held.memory_bytes)} of {size_of(memory_bytes)}"
+    rows = [("user", "pid", "since", "cores", "memory", "waits for", "script")]
     rows += [
         (
             shown(share.user),
             str(share.pid),
             _moment(share.since),
-            counted(share.capacity.cores, "core"),
-            _amount(share.held),
-            "-" if share.wanted is None else f"{_amount(share.wanted)}, {_seconds(share.waiting_seconds)}",
+            f"{share.held.cores} of {share.capacity.cores}",
+            f"{size_of(share.held.memory_bytes)} of {size_of(share.capacity.memory_bytes)}",
+            "-" if share.wanted is None else f"{_amount(share.wanted)}, for {_duration(share.waiting_seconds)}",
             shown(share.script),
         )
         for share in shares
@@ -82,8 +82,9 @@ def _lines(shares: list[Share]) -> list[str]:
 
 
 def _amount(amount: Amounts) -> str:
-    text = counted(amount.cores, "core")
-    return f"{text}, {size_of(amount.memory_bytes)}" if amount.memory_bytes else text
+    texts = [counted(amount.cores, "core")] if amount.cores else []
+    texts += [size_of(amount.memory_bytes)] if amount.memory_bytes else []
+    return " and ".join(texts)
 
 
 def _moment(since: float) -> str:
@@ -91,5 +92,8 @@ def _moment(since: float) -> str:
     return time.strftime("%H:%M" if is_today else "%F %H:%M", time.localtime(since))
 
 
-def _seconds(seconds: float) -> str:
-    return f"for {seconds:.0f} s" if seconds < 120 else f"for {seconds / 60:.0f} min"
+def _duration(seconds: float) -> str:
+    for unit, length in ("s", 1), ("min", 60):
+        if seconds < 120 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds / 3600:.1f} h"

@@ -378,17 +378,17 @@ class Coordinator:
         return True
 
     @property
-    def is_turn(self) -> bool:
-        """There is a job for `next_turn`."""
+    def turn(self) -> JobId | None:
+        """The job of `next_turn`; None if there is none."""
         used = self.cores - self._lent - self._free_cores
-        return bool(self._ahead) and self._free_cores > 0 and used < self._cores_ahead
+        is_turn = self._ahead and self._free_cores > 0 and used < self._cores_ahead
+        return next(iter(self._ahead)) if is_turn else None
 
     def next_turn(self, now: float = 0.0) -> JobId | None:
         """The job that was told ahead whose turn has come, since a core is free; it holds that core now."""
-        if not self.is_turn:
-            return None
-        job = next(iter(self._ahead))
-        self.begin(job, now)
+        job = self.turn
+        if job is not None:
+            self.begin(job, now)
         return job
 
     def end(self, job: JobId, seconds: float = SHORT_SECONDS) -> bool:

@@ -40,11 +40,12 @@ LIKE_JOBS = 50
 
 
 class _Like(NamedTuple):
-    """What a job took; `input_bytes` is None where no size of an input is known."""
+    """What a job took; not measured: it was too short for that."""
 
-    input_bytes: int | None
+    spec: JobSpec
     memory_bytes: int
     seconds: float
+    is_measured: bool
 
 
 class Forecasts:
@@ -72,6 +73,8 @@ class Forecasts:
         # Of jobs that ended in this run; and what those get that failed for want of memory.
         self._took_bytes: dict[JobId, int] = {}
         self._raised_bytes: dict[JobId, int] = {}
+        # Of jobs whose inputs are settled: asked of those that are ready, or have ended.
+        self._input_sizes: dict[JobId, int | None] = {}
 
     def remember(self, pasts: Mapping[JobId, Past]) -> None:
         """What jobs took in earlier runs: asked when somebody asks, so it may look things up then."""
@@ -95,7 +98,7 @@ class Forecasts:
             self._took_bytes[spec.id] = taken_bytes
             like = self._like.get(spec.place)
             if like is not None:
-                like.append(_Like(self._input_bytes(spec), taken_bytes, usage.seconds))
+                like.append(_Like(spec, taken_bytes, usage.seconds, bool(usage.peak_bytes)))
                 del like[:-LIKE_JOBS]
 
     def raise_memory(self, job: JobId, least_bytes: int) -> None:
@@ -159,10 +162,12 @@ class Forecasts:
         like = self._like_of(spec.place)
         if not like:
             return None
-        size = self._input_bytes(spec)
-        sized = [(each.input_bytes, each.memory_bytes) for each in like if each.input_bytes is not None]
+        # Sizes of inputs take long to look up. Where nothing was measured, they would tell small guesses apart.
+        is_any_measured = any(each.is_measured for each in like)
+        size = self._input_bytes(spec) if is_any_measured else None
+        sized = [] if size is None else self._sized(like)
         if size is None or not sized:
-            return max(each.memory_bytes for each in like)
+            return max([each.memory_bytes for each in like])
         similar = [taken for known, taken in sized if known <= size * SIMILAR and size <= known * SIMILAR]
         if similar:
             return max(similar)
@@ -193,11 +198,22 @@ class Forecasts:
         seconds = None if taken_bytes is None else self._estimates.seconds_of(spec)
         if taken_bytes is None or seconds is None:
             return None
-        return _Like(self._input_bytes(spec), taken_bytes, seconds)
+        return _Like(spec, taken_bytes, seconds, seconds >= MEASURED_FROM_SECONDS)
+
+    def _sized(self, like: list[_Like]) -> list[tuple[int, int]]:
+        """Bytes of inputs, and of memory, of those whose inputs' sizes are known."""
+        found = []
+        for each in like:
+            size = self._input_bytes(each.spec)
+            if size is not None:
+                found.append((size, each.memory_bytes))
+        return found
 
     def _input_bytes(self, spec: JobSpec) -> int | None:
-        sizes = [size for name in spec.inputs if (size := self._size_of(name)) is not None]
-        return sum(sizes) if sizes else None
+        if spec.id not in self._input_sizes:
+            sizes = [size for name in spec.inputs if (size := self._size_of(name)) is not None]
+            self._input_sizes[spec.id] = sum(sizes) if sizes else None
+        return self._input_sizes[spec.id]
 
 
 def _rounded(expected_bytes: float) -> int:

@@ -47,6 +47,9 @@ class Controls(Protocol):
     def set_cores(self, cores: int) -> None:
         """Use so many from now on."""
 
+    def waiting_for(self, job: JobId) -> str:
+        """What a job waits for that could start otherwise, in words; empty: that is not known."""
+
     def run_again(self) -> bool:
         """Whether the script is run anew when this run ends, which this call turns around.
 
@@ -276,7 +279,7 @@ class Dialogue:
     def _what_for(self, job: JobId) -> str:
         names = self._board.waits_for(job)
         if not names:
-            return "waits for its turn (cores, memory, or what has to be loaded first)"
+            return shown(self._controls.waiting_for(job)) or "waits for its turn"
         more = f" and {len(names) - _SHOWN_INPUTS:,} more" if len(names) > _SHOWN_INPUTS else ""
         return f"waits for {', '.join(map(shown, names[:_SHOWN_INPUTS]))}{more}"
 

@@ -688,6 +688,7 @@ class Job(Needs):
             is_exclusive=self._is_exclusive,
             retries=self._retries,
             retry_seconds=self._retry_seconds,
+            uses_jobserver=self._shares_cores,
         )
 
     @property
@@ -745,6 +746,7 @@ _rarely_set = attrgetter(
     "_memory",
     "_resources",
     "_is_exclusive",
+    "_shares_cores",
     "_retries",
     "is_forced",
     "adopts",

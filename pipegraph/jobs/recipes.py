@@ -74,7 +74,13 @@ class Recipe(NamedTuple):
                 text = ""
         else:
             commands = (Command(tuple([filled(word, values) for word in self.command])),)
-        return Launch(commands, environment, text, self.folder, self.stdout, self.stderr, self.exit_codes)
+        launch = Launch(commands, environment, text, self.folder, self.stdout, self.stderr, self.exit_codes)
+        if granted.access is None:
+            return launch
+        from ..machine.jobserver import Access, for_program
+
+        environment, opens = for_program(Access._make(granted.access), environment)
+        return launch._replace(environment=environment, opens=opens)
 
     @property
     def _needs_folder(self) -> bool:

@@ -38,6 +38,7 @@ class Needs:
     _memory = -1
     _resources: tuple[tuple[str, int], ...] = ()
     _is_exclusive = False
+    _shares_cores = False
     _retries = 0
     _retry_seconds = 0.0
 
@@ -48,8 +49,8 @@ class Needs:
     @property
     def _says_needs(self) -> bool:
         """More than a job can be granted that has no process of its own."""
-        needs = self._cores, self._resources, self._is_exclusive, self._retries, self.timeout_seconds
-        return needs != (1, (), False, 0, 0.0)
+        counted = self._cores, self._resources, self._retries, self.timeout_seconds
+        return self._is_exclusive or self._shares_cores or counted != (1, (), 0, 0.0)
 
     @property
     def cores_needed(self) -> int:
@@ -134,6 +135,26 @@ class Needs:
         self._refuse_invariant("exclusive")
         for job in self._who_needs():
             job._is_exclusive = True
+        return self
+
+    def share_cores(self: _Self) -> _Self:
+        """Programs that it starts (make, ninja, cargo, gcc -flto) may use cores that are to spare, beside its own.
+
+        Gives back the job.
+
+        Raises
+        ------
+        JobContractError
+            An invariant.
+
+        Notes
+        -----
+        By GNU make's jobserver, see docs/resources.rst: the programs give a core back whenever one of their own jobs
+        has ended, and other jobs of the run are started before any core is lent.
+        """
+        self._refuse_invariant("share_cores")
+        for job in self._who_needs():
+            job._shares_cores = True
         return self
 
     def retry(self: _Self, times: int, delay: float = 0.0) -> _Self:

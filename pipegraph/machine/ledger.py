@@ -165,6 +165,17 @@ class Ledger:
             self._fail(error)
             return False
 
+    def set_capacity(self, slave: SlaveName, capacity: Capacity) -> None:
+        """From now on; what is held stays held."""
+        run, machine = capacity
+        self._row_of[slave] = self._row_of[slave]._replace(
+            cores=run.cores,
+            memory_bytes=run.memory_bytes,
+            machine_cores=machine.cores,
+            machine_memory_bytes=machine.memory_bytes,
+        )
+        self._settle()
+
     # --- to be woken
 
     def fileno(self) -> int:

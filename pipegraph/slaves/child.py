@@ -158,7 +158,7 @@ def run_job(
     inherited_bytes: int,
     order: Order,
     openings: Openings,
-    confine: Callable[[Runnable, str], Confinement] | None = None,
+    confine: Callable[[Runnable, Order], Confinement] | None = None,
     traffic_before: bytes = b"",
 ) -> Told:
     """Call a job, and see what it left; or only see what is there already, where that is adopted.
@@ -168,12 +168,12 @@ def run_job(
     inherited_bytes
         Memory of the slave.
     confine
-        From its call on, this process may write into the folders of the job's outputs, and one more, only.
+        From its call on, this process may write into the folders of the job's outputs, and few more, only.
     traffic_before
         What others have read and written in this process, as `traffic.text_of` gives it.
     """
     pid = os.getpid()
-    job_id, _, is_adopted, _, _, _, address, _ = order
+    job_id, _, is_adopted, _, _, _, address, _, _ = order
     growth = NO_GROWTH
     opened = NOTHING_OPENED
     kept = NOT_KEPT
@@ -200,7 +200,7 @@ def run_job(
         try:
             if not is_adopted:
                 if confine is not None:
-                    confinement = confine(job, "" if address is None else address[0])
+                    confinement = confine(job, order)
                 openings.job = job
                 openings.outputs = outputs if len(outputs) < 8 else frozenset(outputs)
                 openings.has_forked = False

@@ -48,14 +48,16 @@ def ended_on_request(job: JobSpec) -> Failure:
     )
 
 
-def out_of_memory(job: JobSpec, seen_bytes: int, there_bytes: int) -> Failure:
+def out_of_memory(job: JobSpec, seen_bytes: int, there_bytes: int, ran_alone: bool) -> Failure:
     """The kernel killed it, or a program of it."""
+    alone = ", also when it ran alone" if ran_alone else ""
+    mend = "" if ran_alone else "say how much it needs (memory_needed), "
     return Failure(
         FailureKind.DIED,
         "pipegraph.errors.JobDiedException",
-        f"a job was killed, since memory ran out\n    job:    {job.id} ({job.place})\n"
-        f"    memory: {_had(seen_bytes)}{size_of(there_bytes)} there are\n"
-        "Have it need less, say how much it needs (memory_needed), or run it on a larger machine.",
+        f"killed by the kernel, since memory ran out{alone}{_had(seen_bytes, there_bytes)}\n"
+        f"    job:    {job.id} ({job.place})\n    memory: {size_of(there_bytes)} there are\n"
+        f"Have it need less, {mend}or run it where there is more.",
         exit_code=-signal.SIGKILL,
     )
 
@@ -65,14 +67,14 @@ def ended_for_memory(job: JobSpec, seen_bytes: int, there_bytes: int) -> Failure
     return Failure(
         FailureKind.DIED,
         "pipegraph.errors.JobDiedException",
-        f"a job was ended before memory ran out\n    job:    {job.id} ({job.place})\n"
-        f"    memory: {_had(seen_bytes)}{size_of(there_bytes)} there are\n"
+        f"ended before memory ran out{_had(seen_bytes, there_bytes)}\n"
+        f"    job:    {job.id} ({job.place})\n    memory: {size_of(there_bytes)} there are\n"
         "It is made again when there is more. Say how much it needs (memory_needed), and it starts only then.",
     )
 
 
-def _had(seen_bytes: int) -> str:
-    return f"it had {size_of(seen_bytes)} when last seen; " if seen_bytes else ""
+def _had(seen_bytes: int, there_bytes: int) -> str:
+    return f": it had {size_of(seen_bytes)} of {size_of(there_bytes)} when last seen" if seen_bytes else ""
 
 
 def death(job: JobSpec, exit_code: int) -> Failure:

@@ -15,6 +15,7 @@ import linecache
 import os
 import pickle
 import reprlib
+import signal
 import types
 from collections.abc import Iterable, Mapping
 from types import TracebackType
@@ -35,6 +36,9 @@ _FRAMES = 100
 _RECOGNISED_CHARACTERS = 6
 """Shorter secrets are too often part of something else to be looked for."""
 _SECRET_CHARACTERS = 10_000
+_KILLED_WORKERS = frozenset(("BrokenProcessPool", "TerminatedWorkerError"))
+"""Of concurrent.futures and joblib: a process ended without a word, of which they don't tell how. Most often the kernel
+killed it for want of memory, and whether it did is asked where its kills are counted."""
 _LOOKED_AT = 10_000
 """Values, in the search for secrets."""
 _LOOKED_FOR = 200
@@ -45,10 +49,8 @@ _MAPPINGS = (dict, type(os.environ), types.MappingProxyType)
 
 def failure_from(error: BaseException, kind: FailureKind = FailureKind.RAISED) -> Failure:
     """All that is worth knowing of an exception."""
-    exit_code = None
-    if isinstance(error, SystemExit):
-        exit_code = error.code if isinstance(error.code, int) else 1
     chain, links = _chain(error)
+    exit_code = _exit_code(chain)
     traces = [_traces(each) for each in chain]
     # Not pipegraph's own, from which all jobs can be reached.
     calls = [trace.tb_frame for each in traces for trace in each]
@@ -75,6 +77,21 @@ def failure_from(error: BaseException, kind: FailureKind = FailureKind.RAISED) -
 
 
 _LED_TO = {"because of": "because of that", "while handling": "while that was handled"}
+
+
+def _exit_code(chain: list[BaseException]) -> int | None:
+    """Of the process, or of a program that it failed for."""
+    error = chain[0]
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 1
+    for each in chain:
+        for name in ("returncode", "exit_code"):  # of subprocess.CalledProcessError, and of our own
+            code = getattr(each, name, None)
+            if isinstance(code, int):
+                return code
+        if _KILLED_WORKERS.intersection(base.__name__ for base in type(each).__mro__):
+            return -signal.SIGKILL
+    return None
 
 
 def _chain(error: BaseException) -> tuple[list[BaseException], list[str]]:

@@ -21,6 +21,7 @@ from .opened import Openings
 from .protocol import Order, Runnable, Surroundings
 
 if TYPE_CHECKING:
+    from ..machine.jobserver import Joined
     from .strict import Confinement
 
 # Without the enums of the module signal, which touch sixty pages in the process of each job.
@@ -66,6 +67,8 @@ class Forks:
     ----------
     inherited_bytes
         What each fork begins with.
+    is_large
+        The kernel might kill the slave, and with it all that was loaded, rather than what a job started.
     gathered_bytes
         The slave's size when memory was last put into huge pages; the largest of numbers: that can't be done.
     """
@@ -80,6 +83,7 @@ class Forks:
         self._channel = ReportChannel(around.reports, around.folder)
         self._pid = os.getpid()
         self.inherited_bytes = anonymous_bytes()
+        self.is_large = self.inherited_bytes >= _MUCH_BYTES
         self.gathered_bytes = gathered_bytes
         self._run_there = self._run  # looked up once, and not in each fork
         self._is_rehearsal = False
@@ -98,6 +102,8 @@ class Forks:
             Of a job that changes the slave: what the successor is to listen to; closed once it is forked.
         """
         run = self._run_there
+        if order.access is not None:
+            from . import jobserver  # noqa: F401  # Once, and not in the process of each such job.
         pid = os.fork()
         if pid == 0:
             try:
@@ -118,6 +124,8 @@ class Forks:
         if pid == 0:
             try:
                 self._begin_group(slot)
+                if self.is_large:
+                    sweep.be_killed_first()
                 around, queue = self._around, messages.End(fileno=queue_end)
                 ways = queue, self._channel, self.openings, slot
                 worker.work(around.workload, around.directory, around.log_directory, self.inherited_bytes, *ways)
@@ -173,24 +181,31 @@ class Forks:
     ) -> messages.End | None:
         """Comes back where the slave was changed, with the end that the successor listens to, and in a rehearsal."""
         self._begin_group(slot)
-        _, token, _, cores, _, caches, _, followers = order
+        if self.is_large and successor_end is None:
+            sweep.be_killed_first()
+        _, token, is_adopted, cores, _, caches, _, followers, access = order
         if cores != 1:
             self._around.threads.grant(cores)
         if caches:
             for cache, content in caches.items():
                 self._workload.job(cache).recorded_content = content
+        joined, left_out = (None, ()) if access is None or is_adopted else _take_part(job, access)
         # What a fork that stays gave up, all jobs after it would have to do without.
         confine = self._confined if self._is_strict and successor_end is None else None
         told = run_job(self._workload, job, self._directory, self.inherited_bytes, order, self.openings, confine)
         if before is not None:
             told = (*told[:2], before, *told[3:])
         if successor_end is None or told[0] is not None:
+            if left_out:
+                told = (*told[:5], (told[5][0], [*told[5][1], *left_out]))
             self._channel.send(token, told)
             if self._is_rehearsal:
                 return None
             sweep.leave(0 if told[0] is None else FAILED)
         self._around.threads.take_back()
-        remarks = self._gather(followers)
+        if joined is not None:
+            joined.leave()
+        remarks = (*left_out, *self._gather(followers))
         control = messages.End(fileno=successor_end)
         threads = len(os.listdir("/proc/self/task"))
         printed = slot.take(None)
@@ -202,10 +217,13 @@ class Forks:
         slot.close()
         return control
 
-    def _confined(self, job: Runnable, store: str) -> Confinement:
+    def _confined(self, job: Runnable, order: Order) -> Confinement:
         from .strict import Confinement
 
-        return Confinement(job, self._around.folder, self._around.log_directory, store)
+        also = [] if order.address is None else [order.address[0]]
+        if order.access is not None:
+            also.append(os.path.dirname(order.access[0]))
+        return Confinement(job, self._around.folder, self._around.log_directory, also)
 
     # --- memory
 
@@ -227,6 +245,18 @@ class Forks:
         # Where it can't be done, that is said once.
         self.gathered_bytes = anonymous_bytes() if remark is None else sys.maxsize
         return () if remark is None else (remark,)
+
+
+def _take_part(job: Runnable, access: tuple[str, bool, int]) -> tuple[Joined | None, tuple[tuple[str, str], ...]]:
+    """In the jobserver; if that is not to be reached, what a person should know."""
+    from . import jobserver
+
+    try:
+        return jobserver.take_part(access), ()
+    except OSError as error:
+        if job.is_program:
+            job.granted = job.granted._replace(access=None)
+        return None, (jobserver.without(error),)
 
 
 def ignore_ending_signals() -> None:

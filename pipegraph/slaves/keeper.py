@@ -205,6 +205,10 @@ def _be_keeper(around: Surroundings, control: messages.End) -> NoReturn:
 
             strict.landlock_version()  # asked once, and not by each job
         around.threads.begin()
+        if "MAKEFLAGS" in os.environ:
+            from .jobserver import forget_outer
+
+            forget_outer(os.environ)
         openings = Openings(around.directory)
         rehearse(around, openings)
         gc.enable()

@@ -32,6 +32,9 @@ class NotBegun(Exception):
 def begin(job: Runnable, launch: Launch, slot: Slot) -> tuple[int, ...]:
     """Start the program, or all of a pipe; the process ids, the first of which is that of the group.
 
+    No ids: it is to share cores, and can't be started so. Whether the program or the jobserver is the cause, a process
+    of Python finds out, which does without the latter and says so.
+
     Raises
     ------
     NotBegun
@@ -39,14 +42,19 @@ def begin(job: Runnable, launch: Launch, slot: Slot) -> tuple[int, ...]:
     OSError
         The system has no room for another process now.
     """
+    access = job.granted.access
     try:
         make_room(job)
+        if access is not None and not os.access(access[0], os.W_OK):
+            return ()
         try:
             return start(launch, slot.stdout, slot.stderr)
         except OSError as error:
             put_away(job.outputs, job.rename_broken)  # they may have been opened
             if is_lack(error):
                 raise
+            if access is not None:
+                return ()
             raise not_started(job, launch, error) from None
     except Exception as error:
         if isinstance(error, OSError) and is_lack(error):

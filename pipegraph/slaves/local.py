@@ -11,7 +11,7 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import CommunicationFailure
 from ..events import (
@@ -45,6 +45,9 @@ from .keeper import KeeperProcess
 from .protocol import Order, Workload
 from .readers import Readers
 from .workers import Forebear, Workers
+
+if TYPE_CHECKING:
+    from ..machine.jobserver import Access
 
 MAX_DEATHS_IN_A_ROW = 3
 _OUTBOX_SECONDS = 0.002
@@ -173,6 +176,7 @@ class LocalSlave:
         caches: dict[JobId, Fingerprint] | None = None,
         address: tuple[Any, ...] | None = None,
         followers: int = 0,
+        access: Access | None = None,
     ) -> None:
         """Have a job run; its end comes from `receive`.
 
@@ -188,6 +192,8 @@ class LocalSlave:
             Where its result may be kept, to be brought back instead of calling the job.
         followers
             How many jobs have not begun.
+        access
+            How its programs share cores that are to spare; None: they do not.
         """
         assert self._current is not None
         theirs: messages.End | None = None
@@ -202,7 +208,7 @@ class LocalSlave:
             self._candidates[job.id] = candidate
         token = self._next_token()
         numbers = granted.cores, granted.memory_bytes
-        order = Order(job.id, token, is_adopted, *numbers, caches or None, address, followers)
+        order = Order(job.id, token, is_adopted, *numbers, caches or None, address, followers, access and (*access,))
         if job.shares_process and not is_adopted and not caches and address is None and not self._is_strict:
             self._workers.start(job, order, is_ahead)
             return

@@ -28,6 +28,8 @@ class Order(NamedTuple):
         Where its result may be kept, to be brought back instead of calling the job.
     followers
         Of a job that changes the slave: how many jobs have not begun.
+    access
+        How its programs share cores, as `machine.jobserver.Access` has it; None: they do not.
     """
 
     job: JobId
@@ -38,6 +40,7 @@ class Order(NamedTuple):
     caches: dict[JobId, Fingerprint] | None = None
     address: tuple[Any, ...] | None = None
     followers: int = 0
+    access: tuple[str, bool, int] | None = None
 
 
 class Runnable(Protocol):

@@ -17,7 +17,7 @@ import time
 
 from ..explanations import Explanation
 from ..model import MEASURED_FROM_SECONDS, NOTHING_PRINTED, Fingerprint, Grant, JobId
-from ..programs import keep_from_programs
+from ..programs import Launch, keep_from_programs
 from . import messages, sweep
 from .capture import Slot
 from .child import FAILED, Told, packed, put_away
@@ -142,7 +142,7 @@ class Slave:
             self._is_ending = True
 
     def _start(self, order: Order, successor_end: int | None = None) -> None:
-        job_id, token, is_adopted, cores, memory_bytes, _, address, _ = order
+        job_id, token, is_adopted, cores, memory_bytes, _, address, _, access = order
         job = self._job(job_id)
         if type(job) not in self._known:
             self._get_to_know(job)
@@ -156,13 +156,13 @@ class Slave:
             slot = self._slots.pop() if self._slots else Slot(self._slot_folders)
             if job.is_program:
                 folder = os.path.join(self._around.folder, f"temp_{token}")
-                job.granted = Grant(cores, memory_bytes, folder)
+                job.granted = Grant(cores, memory_bytes, folder, access)
                 if not is_adopted and address is None and not self._is_strict:
                     launch = job.launch(self._environment_of_programs(cores))
-            if launch is None:
+            pids = () if launch is None else self._begin(job, launch, slot)
+            if not pids:
                 child = Child(job, self._forks.job(job, slot, order, successor_end), slot, token, started_at)
             else:
-                pids = begin(job, launch, slot)
                 pipe = Pipe(pids) if len(pids) > 1 else None
                 child = Child(job, pids[0], slot, token, started_at, launch, None, pipe)
             self._processes.add(child)
@@ -176,6 +176,16 @@ class Slave:
             self._tell(("not started", token, error.errno))
             if successor_end is not None:
                 os.close(successor_end)
+
+    def _begin(self, job: Runnable, launch: Launch, slot: Slot) -> tuple[int, ...]:
+        """Programs inherit whom the kernel would kill; this one is to live, with all that it holds."""
+        if not self._forks.is_large:
+            return begin(job, launch, slot)
+        before = sweep.be_killed_first()
+        try:
+            return begin(job, launch, slot)
+        finally:
+            sweep.be_killed_at(before)
 
     def _get_to_know(self, job: Runnable) -> None:
         """Ask for what its process asks for: where an attribute of a class is found is remembered, in a page each."""

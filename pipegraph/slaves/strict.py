@@ -51,11 +51,11 @@ class Confinement:
         Of the run, for what does not last: the job gets one for temporary files in it.
     log_directory
         Its files for what it prints lie there without a name; programs may open them by /dev/stdout.
-    store
-        Where its result is kept; empty: nowhere.
+    also
+        Other folders, where its result is kept, or its programs share cores.
     """
 
-    def __init__(self, job: Runnable, folder: str, log_directory: str | None, store: str = "") -> None:
+    def __init__(self, job: Runnable, folder: str, log_directory: str | None, also: Iterable[str] = ()) -> None:
         self._job = job
         self._temporary = os.path.join(folder, f"job_{os.getpid()}")
         os.mkdir(self._temporary, 0o700)
@@ -64,7 +64,7 @@ class Confinement:
             sys.modules["tempfile"].tempdir = None  # type: ignore[attr-defined]
         directory = os.getcwd()
         self._folders = sorted({os.path.join(directory, path.rpartition("/")[0]).rstrip("/") for path in job.outputs})
-        self._may_write = (*self._folders, folder, "/dev/shm", *((store,) if store else ()))
+        self._may_write = (*self._folders, folder, "/dev/shm", *also)
         self._is_on = _confine(self._may_write, ("/dev",) if log_directory is None else ("/dev", log_directory))
 
     def end(self) -> None:

@@ -17,6 +17,10 @@ SLAVE_MARK = "PIPEGRAPH_SLAVE"
 
 _KILL = int(signal.SIGKILL)
 
+_SOONER = 300
+"""In thousandths of all memory: to the kernel, a process seems larger by as much (proc(5), oom_score_adj). More than a
+slave is likely to hold, and less than all: a program of somebody else that has taken everything is still the first."""
+
 
 class _Int(_ctypes._SimpleCData):  # type: ignore[type-arg]
     _type_ = "i"
@@ -47,6 +51,33 @@ def die_with_parent(parent: int, number: int = _KILL) -> None:
     _prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def be_killed_first() -> int:
+    """Have the kernel, if memory runs out, kill this process and those that it starts rather than the slave.
+
+    Returns
+    -------
+    int
+        How it was before, for `be_killed_at`.
+    """
+    try:
+        with open("/proc/self/oom_score_adj", "rb") as source:
+            before = int(source.read())
+    except (OSError, ValueError):
+        return 0
+    be_killed_at(max(before, _SOONER))
+    return before
+
+
+def be_killed_at(score: int) -> None:
+    """In thousandths of all memory, by which this process seems larger to the kernel (proc(5), oom_score_adj)."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, b"%d" % score)
+        finally:
+            os.close(descriptor)
 
 
 def outlive_parent() -> None:

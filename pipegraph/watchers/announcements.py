@@ -24,7 +24,7 @@ from ..events import (
 )
 from .board import Board
 from .overview import FailedJob
-from .wording import duration, headline_of, named, own_frame, place_of, put_off_until, summary_of
+from .wording import duration, headline_of, named, own_frame, place_of, put_off, summary_of, why_put_off
 
 SHOWN_FAILURES = 10
 SHOWN_WARNINGS = 20
@@ -107,10 +107,10 @@ class Announcements:
             if self._put_off == SHOWN_FAILURES + 1:
                 return [Line("pipegraph: more jobs will be tried again; they are in the log only", "yellow")]
             return []
-        until = put_off_until(event.until, event.attempt, event.of, time.time())
+        what = put_off(event.until, event.attempt, event.of, time.time())
         return [
-            Line(f"pipegraph: {named(self._board.specs.get(event.job), event.job)} failed and {until}", "yellow"),
-            Line(f"    {headline_of(event.failure)}"),
+            Line(f"pipegraph: {named(self._board.specs.get(event.job), event.job)} {what}", "yellow"),
+            Line(f"    {why_put_off(event)}"),
         ]
 
     def _warning(self, event: Warned) -> list[Line]:

@@ -33,7 +33,7 @@ from ..events import (
 )
 from ..model import Counts, InputId, JobId, JobSpec, Reason, Role, Sighting
 from .overview import SHOWN_JOBS, FailedJob, Overview, RunningJob, WaitingJob
-from .wording import headline_of, reading_of
+from .wording import headline_of, reading_of, why_put_off
 
 
 class JobState(enum.Enum):
@@ -184,7 +184,7 @@ class Board:
             WaitingJob(
                 each.job,
                 str(self.specs[each.job].place),
-                headline_of(each.failure),
+                why_put_off(each),
                 each.until,
                 each.attempt,
                 each.of,

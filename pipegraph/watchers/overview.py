@@ -49,7 +49,10 @@ class FailedJob(NamedTuple):
 
 
 class WaitingJob(NamedTuple):
-    """A job that failed and will be tried again: when (seconds since 1970), after which attempt of how many."""
+    """A job that was put off and will be made again: when (seconds since 1970), after which attempt of how many.
+
+    Of 0: it was no fault of the job.
+    """
 
     job: JobId
     place: str

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from ..errors import shown
 from .overview import FailedJob, Overview, RunningJob, WaitingJob
-from .wording import duration, put_off_until
+from .wording import duration, put_off
 
 LEAST_WIDTH = 20
 _SAYS_FROM_WIDTH = 110
@@ -244,7 +244,7 @@ def _next_put_off(view: Overview) -> Text:
 
 
 def _put_off(job: WaitingJob, now: float) -> str:
-    return f"failed and {put_off_until(job.until, job.attempt, job.of, now)}"
+    return put_off(job.until, job.attempt, job.of, now)
 
 
 def _columns(cells: Sequence[str], widths: Sequence[int]) -> str:

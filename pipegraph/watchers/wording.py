@@ -69,10 +69,8 @@ def line_of(event: Event, specs: Mapping[str, JobSpec]) -> str:
             f"{headline_of(event.failure)}"
         )
     if isinstance(event, JobPutOff):
-        return (
-            f"put off     {named(specs.get(event.job), event.job)} because it {event.failure.kind.value}: "
-            f"{headline_of(event.failure)}; {put_off_until(event.until, event.attempt, event.of, time.time())}"
-        )
+        until = put_off_until(event.until, event.attempt, event.of, time.time())
+        return f"put off     {named(specs.get(event.job), event.job)} because it {_ended_so(event)}; {until}"
     if isinstance(event, FilesOpened):
         return f"undeclared  {named(specs.get(event.job), event.job)} {opened_files(event)}"
     if isinstance(event, FilesRead):
@@ -112,9 +110,26 @@ def line_of(event: Event, specs: Mapping[str, JobSpec]) -> str:
 
 def put_off_until(until: float, attempt: int, of: int, now: float) -> str:
     """When a job is tried again, after so many of its attempts (of 0: not counted); times in seconds since 1970."""
+    if not of:
+        return "is made again when there is room"
     left = until - now
     when = f" in {duration(left) if left < 1 or left >= 60 else f'{left:.0f} s'}" if left >= 0.05 else ""
-    return f"will be tried again{when}{f' ({attempt + 1} of {of})' if of else ''}"
+    return f"will be tried again{when} ({attempt + 1} of {of})"
+
+
+def put_off(until: float, attempt: int, of: int, now: float) -> str:
+    """What became of a job that is tried again, and when it is; see `put_off_until`."""
+    return f"{'failed' if of else 'was put off'} and {put_off_until(until, attempt, of, now)}"
+
+
+def why_put_off(event: JobPutOff) -> str:
+    """One line. What was no fault of the job is told without the kind of an exception."""
+    headline = headline_of(event.failure)
+    return headline if event.of else headline.removeprefix("JobDiedException: ")
+
+
+def _ended_so(event: JobPutOff) -> str:
+    return f"{event.failure.kind.value}: {why_put_off(event)}" if event.of else f"was {why_put_off(event)}"
 
 
 def started(event: JobStarted, job: str, because: str) -> str:
