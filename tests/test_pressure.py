@@ -276,3 +276,12 @@ def test_each_kill_of_the_kernel_is_told_once(pressure, machine):
 
     machine.killed += 2
     assert [pressure.was_killed() for _ in range(3)] == [True, True, False]
+
+
+def test_starts_in_between_do_not_put_off_the_look_at_what_runs_short(pressure, machine):
+    two(pressure)
+    pressure.is_short(100.0)
+    machine.free = 2 * GB
+    pressure.room(100.4)
+
+    assert pressure.next_look() == pytest.approx(100.5)

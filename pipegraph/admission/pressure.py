@@ -82,7 +82,7 @@ class Pressure:
         self._to_come = 0
         self._available = memory.available()
         self._shrinks_by = 0.0
-        self._looked_at = self._rests_until = self._waiting_counts_from = -math.inf
+        self._looked_at = self._asked_at = self._rests_until = self._waiting_counts_from = -math.inf
         self._unknown = self._unknown_bytes = 0  # of running jobs of which nothing is known: how many, and seen in sum
         self._kills = memory.kills()
 
@@ -124,7 +124,7 @@ class Pressure:
         if len(self._running) < 2:
             return math.inf
         seconds = self._available / (BYTES_PER_SECOND * len(self._running))
-        return max(self._rests_until, self._looked_at + min(MOST_SECONDS, max(LEAST_SECONDS, seconds)))
+        return max(self._rests_until, self._asked_at + min(MOST_SECONDS, max(LEAST_SECONDS, seconds)))
 
     def rest(self, until: float) -> None:
         """The next look is not to come before that: there is nobody who could be ended."""
@@ -132,6 +132,7 @@ class Pressure:
 
     def is_short(self, now: float) -> bool:
         """Memory is about to run out: look at what runs, and then end the `victim`."""
+        self._asked_at = now
         self._look(now)
         if len(self._running) < 2:
             return False
