@@ -44,7 +44,6 @@ from .events import (
     JobBlocked,
     JobFailed,
     JobNotNeeded,
-    JobPutOff,
     JobsLost,
     JobsSeen,
     JobStarted,
@@ -81,9 +80,9 @@ from .outcomes import error_of_run
 from .placeholders import filled, numbers_of
 from .remarks import Remarks
 from .results.address import Address, address_of
-from .retries import Attempts, Delays
+from .second_chances import SecondChances
 from .signals import Signals
-from .slaves import LocalSlave, ended_for_memory, ended_on_request, out_of_memory, put_away
+from .slaves import LocalSlave, ended_on_request, put_away
 from .slaves.strict import landlock_version
 from .status import StatusFile
 from .status.declarations import declare, gone_of
@@ -93,7 +92,6 @@ from .watchers import Audience, Board, start_watchers
 
 _TICK_SECONDS = 1.0
 _LOOK_SHARE = 0.01
-_MEMORY_SHARE = 0.02
 _ANSWER_SECONDS = 0.05
 _SHOWN_AT_ONCE = 10_000
 _INPUTS_SECONDS = 10.0
@@ -131,6 +129,7 @@ class Run:
         self._slave = slave
         self._status: StatusFile
         self._admission: Admission
+        self._second_chances: SecondChances
         self._arrivals: Arrivals
         self._changes: Changes
         self._remarks: Remarks
@@ -142,12 +141,8 @@ class Run:
         self._stopped_by = 0
         self._stops = 0
         self._killed: set[JobId] = set()
-        self._ended_for_memory: set[JobId] = set()
         # Generators that succeeded while what another one declared was looked at.
         self._held: list[JobSucceeded] = []
-        # Jobs that failed and are to be tried again; for the engine, they run.
-        self._attempts, self._delays = Attempts(), Delays()
-        self._last_failures: dict[JobId, JobFailed] = {}
         self._write_error: StatusWriteError | None = None
         self._reasons: dict[JobId, StartJob] = {}
         self._refused: dict[JobId, Failure] = {}
@@ -197,6 +192,13 @@ class Run:
             self._admission = self._admit(memory, early.append)
             stack.callback(self._admission.close)
             self._slave.close_in_fork.append(self._admission.close_in_fork)
+            self._second_chances = SecondChances(
+                self._specs,
+                self._admission,
+                self._capacity.memory_bytes,
+                self._graph.retries_out_of_memory,
+                self._show,
+            )
             self._show(self._beginning())
             for warning in early:
                 self._show(warning)
@@ -280,7 +282,11 @@ class Run:
                     poll.register(fd, select.POLLIN)
                 watched = current_fds
             until = next_tick
-            for deadline in (self._slave.next_deadline(), self._delays.next_due(), self._admission.next_deadline()):
+            for deadline in (
+                self._slave.next_deadline(),
+                self._second_chances.next_due(),
+                self._admission.next_deadline(),
+            ):
                 if deadline is not None:
                     until = min(until, deadline)
             if self._arrivals.are_looked_at:
@@ -389,7 +395,7 @@ class Run:
 
     def _start(self, spec: JobSpec, is_ahead: bool, now: float, is_adopted: bool, is_recorded: bool) -> None:
         start = self._reasons.pop(spec.id)
-        self._ended_for_memory.discard(spec.id)
+        self._second_chances.note_started(spec.id)
         changes = self._changes.behind(start)
         word = self._caches.word_on(spec, start.reasons)
         if word is not None:
@@ -463,9 +469,6 @@ class Run:
             return
         if isinstance(event, JobStopped) and event.job in self._killed and not self._stops:
             event = JobFailed(event.job, ended_on_request(self._specs[event.job]))
-        if isinstance(event, JobStopped) and event.job in self._ended_for_memory and not self._board.is_stopping:
-            self._put_off_for_memory(event.job)
-            return
         if isinstance(event, JobBegan):
             self._admission.begin(event.job, time.monotonic())
             return
@@ -478,20 +481,24 @@ class Run:
             self._arrivals.note_explained(event.by)
             return
         if isinstance(event, JobFailed):
-            is_out_of_memory = self._admission.was_killed(event.failure)
-            if is_out_of_memory:
-                event = self._out_of_memory(event)
+            is_to_end = self._board.is_stopping or event.job in self._killed
+            failed = self._second_chances.after_failure(event, is_to_end)
             self._admission.end(event.job, event.usage.seconds)
-            if self._put_off(event, is_out_of_memory):
-                return
-            event = event._replace(failure=self._attempts.told(event.job, event.failure))
+            if failed is None:
+                return  # on file, it stays as started and not finished
+            event = failed
             if event.failure.kind is not FailureKind.NOT_RECORDED:
                 self._write(partial(self._status.note_failed, event.job, time.time()))
             self._remarks.show_undeclared(self._judge.judge(self._specs[event.job], event.opened).faults)
         elif isinstance(event, JobStopped):
+            is_put_off = not self._board.is_stopping and self._second_chances.is_put_off_for_memory(event.job)
             self._admission.end(event.job)
+            if is_put_off:
+                return
         elif isinstance(event, JobsLost):
-            event = self._without_hopeless(event)
+            hopeless, event = self._second_chances.after_loss(event)
+            for each in hopeless:
+                self._on_event(each)
             for job in event.running:
                 self._admission.end(job)
             self._arrivals.drop(event.running)
@@ -501,97 +508,27 @@ class Run:
                 return
         self._tell(event)
 
-    # --- jobs that are tried again
-
-    def _put_off(self, event: JobFailed, is_out_of_memory: bool) -> bool:
-        """Whether the job will be tried again: on file it stays as started and not finished."""
-        spec = self._specs[event.job]
-        is_to_end = self._board.is_stopping or event.job in self._killed
-        is_again = is_out_of_memory and not is_to_end and self._graph.retries_out_of_memory
-        if is_again and self._admission.have_alone(event.job):
-            self._have_wait(event, 0.0)
-            return True
-        attempt = self._attempts.note_failed(event.job)
-        if is_to_end:
-            return False
-        if not self._attempts.may_go_on(spec, event.failure):
-            return False
-        self._have_wait(event, spec.retry_seconds, attempt, spec.retries + 1)
-        return True
-
-    def _have_wait(self, event: JobFailed, seconds: float, attempt: int = 0, of: int = 0) -> None:
-        self._last_failures[event.job] = event
-        self._delays.put_off(event.job, time.monotonic() + seconds)
-        self._show(JobPutOff(event.job, event.failure, time.time() + seconds, attempt, of, event.usage))
-
-    def _out_of_memory(self, event: JobFailed) -> JobFailed:
-        """What the kernel killed is named as that."""
-        ran_alone = self._admission.runs_alone(event.job)
-        seen_bytes = self._admission.raise_memory(event.job, event.usage.peak_bytes)
-        spec = self._specs[event.job]
-        return event._replace(failure=out_of_memory(spec, seen_bytes, self._capacity.memory_bytes, ran_alone))
-
-    def _without_hopeless(self, event: JobsLost) -> JobsLost:
-        """If the kernel killed the slave for memory: what it ran is made again alone, or fails if that was tried."""
-        if not event.running or not self._admission.was_slave_killed():
-            return event
-        self._show(
-            Warned(
-                "the kernel killed a compute slave, since memory ran out",
-                mend="What it held is loaded again, and what it ran is made again, but only once, and alone.",
-            )
-        )
-        left = []
-        for job in event.running:
-            ran_alone = self._admission.runs_alone(job)
-            seen_bytes = self._admission.raise_memory(job)
-            if self._graph.retries_out_of_memory and self._admission.have_alone(job):
-                left.append(job)
-            else:
-                failure = out_of_memory(self._specs[job], seen_bytes, self._capacity.memory_bytes, ran_alone)
-                self._on_event(JobFailed(job, failure))
-        return event._replace(running=tuple(left))
-
-    def _put_off_for_memory(self, job: JobId) -> None:
-        """It was ended before memory ran out: it is made again when there is more than it had."""
-        self._ended_for_memory.discard(job)
-        seen_bytes = self._admission.raise_memory(job)
-        self._admission.end(job)
-        failure = ended_for_memory(self._specs[job], seen_bytes, self._capacity.memory_bytes)
-        self._have_wait(JobFailed(job, failure), 0.0)
-
     def _watch_memory(self, now: float) -> None:
         """If it is about to run out, end the youngest job that holds any."""
-        if not self._admission.is_memory_short(now):
-            return
         running = self._board.running_jobs
-        self._ended_for_memory.intersection_update(running)
-        if self._ended_for_memory:
-            return  # it will be free in a moment
+        if not self._second_chances.needs_memory(now, running):
+            return
         self.look(_ANSWER_SECONDS)
         held = {*self._arrivals.makers(), *(event.job for event in self._held)}  # have succeeded, and wait to be told
-        job = self._admission.victim([each for each in running if each not in held])
+        job = self._second_chances.whom_to_end([each for each in running if each not in held], now)
         if job is not None:
-            self._ended_for_memory.add(job)
             self._slave.stop([job], True)
-        else:
-            done = time.monotonic()
-            self._admission.rest_from_memory(done + (done - now) / _MEMORY_SHARE)
 
     def _start_again(self) -> None:
         """Whose time has come; the engine sees to what they need, which may have gone meanwhile."""
-        due = self._delays.due(time.monotonic())
+        due = self._second_chances.due(time.monotonic())
         if due:
-            for job in due:
-                del self._last_failures[job]
             self._heed(JobsLost(tuple(due), ()))
 
     def _fail_put_off(self) -> None:
         """The run is to end: nobody is tried again."""
-        for job in self._delays.drop_all():
-            last = self._last_failures.pop(job)
-            event = last._replace(failure=self._attempts.told(job, last.failure))
-            self._write(partial(self._status.note_failed, job, time.time()))
+        for event in self._second_chances.give_up():
+            self._write(partial(self._status.note_failed, event.job, time.time()))
             self._tell(event)
 
     def _record_successes(self, events: Iterable[Event]) -> None:
@@ -825,7 +762,7 @@ class Run:
 
     def waiting_for(self, job: JobId) -> str:
         """What a job waits for that could start otherwise, in words."""
-        until = self._delays.until(job)
+        until = self._second_chances.until(job)
         if until is not None:
             return f"is tried again in {max(0.0, until - time.monotonic()):.0f} s"
         return self._admission.waiting_for(job)
