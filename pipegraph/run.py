@@ -6,7 +6,8 @@ comes. Once all is known, tell the engine. Then, until the engine says that all 
 wait for slaves and signals in one place, tell the engine what happened, write it down, show it. A job is recorded as
 started before it starts, and as made before anything that depends on it is told. What a generator declared is surveyed
 like the script's own, while other jobs go on; only then the engine is told of it, and that the generator succeeded.
-Longer than other files: what is wished at the keyboard changes the same few fields as what happens.
+Longer than other files: what is wished at the keyboard changes the same few fields as what happens. What has fields of
+its own is elsewhere, and answers: what is surveyed (arrivals), what is started again (second chances), what changed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import contextlib
 import os
 import select
 import signal
-import stat
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -65,13 +65,11 @@ from .model import (
     NOTHING_OPENED,
     Failure,
     FailureKind,
-    InputId,
     JobId,
     JobSpec,
     Opened,
     Place,
     Printed,
-    ReasonKind,
     Role,
     Specs,
     UsualSpec,
@@ -85,6 +83,7 @@ from .signals import Signals
 from .slaves import LocalSlave, ended_on_request, put_away
 from .slaves.strict import landlock_version
 from .status import StatusFile
+from .status.adoption import end_wish, is_believed
 from .status.declarations import declare, gone_of
 from .targets import check_all_named
 from .undeclared import Judge, Undeclared, Verdict
@@ -95,8 +94,6 @@ _LOOK_SHARE = 0.01
 _ANSWER_SECONDS = 0.05
 _SHOWN_AT_ONCE = 10_000
 _INPUTS_SECONDS = 10.0
-_NOT_BELIEVED = {ReasonKind.FORCED, ReasonKind.OUTPUT_MISSING, ReasonKind.OUTPUT_EMPTY}
-"""Reasons to make a job although it is to be adopted."""
 
 
 class Run:
@@ -141,8 +138,6 @@ class Run:
         self._stopped_by = 0
         self._stops = 0
         self._killed: set[JobId] = set()
-        # Generators that succeeded while what another one declared was looked at.
-        self._held: list[JobSucceeded] = []
         self._write_error: StatusWriteError | None = None
         self._reasons: dict[JobId, StartJob] = {}
         self._refused: dict[JobId, Failure] = {}
@@ -231,23 +226,15 @@ class Run:
                 warn(Warned(problem))
         else:
             warn(Warned(problem.headline, mend="; ".join([*(f"{k}: {v}" for k, v in problem.facts), problem.mend])))
-        self._capacity = self._capacity._replace(cores=cores)
         memory_bytes = self._capacity.memory_bytes
         return Admission(
             Coordinator(cores, memory_bytes, self._graph.resources),
-            Forecasts(self._board.estimates, self._input_bytes, memory_bytes // cores),
+            Forecasts(self._board.estimates, self._status.input_bytes, memory_bytes // cores),
             Pressure(memory, memory_bytes // cores),
             Lending(self._slave.folder, cores - 1),
             self._engine.longest_ways,
             supply,
         )
-
-    def _input_bytes(self, name: InputId) -> int | None:
-        """Of the files of an input, as they were last read."""
-        record = self._status.invariant(name)
-        trace = self._status.past(name).trace if record is None else None
-        files = record.files if record is not None else () if trace is None else trace.outputs
-        return sum([file.size for file in files]) or None
 
     @property
     def is_again(self) -> bool:
@@ -335,22 +322,15 @@ class Run:
         elif error is None:
             self._tell(arrival.survey.arrival())
         if error is None:
-            held, self._held = self._held, []
-            for event in held:
+            for event in self._arrivals.release():
                 self._on_event(event)
         else:  # what they name may be unknown for that reason alone
-            self._drop_held([event.job for event in self._held])
+            self._end_generators(self._arrivals.drop_held())
 
     def _drop_arrivals(self) -> None:
         """What is being read is not waited for; the generators that declared it end as others that are ended."""
         self._end_generators(self._arrivals.drop(self._arrivals.makers()))
-        self._drop_held([event.job for event in self._held])
-
-    def _drop_held(self, jobs: Iterable[JobId]) -> None:
-        """These generators, which slaves do not follow yet, end as others that are ended."""
-        dropped = [event.job for event in self._held if event.job in jobs]
-        self._held = [event for event in self._held if event.job not in jobs]
-        self._end_generators(dropped)
+        self._end_generators(self._arrivals.drop_held())
 
     def _end_generators(self, jobs: Iterable[JobId]) -> None:
         for job in jobs:
@@ -383,7 +363,7 @@ class Run:
     def _start_all(self, starting: list[tuple[JobSpec, bool]]) -> None:
         """Start jobs, or tell them ahead; all of these starts are on file before the first order goes out."""
         now = time.time()
-        adopted = {spec.id for spec, _ in starting if self._is_to_be_adopted(spec, self._reasons[spec.id])}
+        adopted = {spec.id for spec, _ in starting if is_believed(spec, self._reasons[spec.id].reasons, self._status)}
         jobs = [spec.id for spec, _ in starting if spec.id not in adopted]
         note = self._status.note_started
         recorded = {*jobs[: self._status.together([partial(note, job, now) for job in jobs])], *adopted}
@@ -429,24 +409,8 @@ class Run:
         inputs_of, measured = self._engine.inputs_of, self._status.invariant
         address, bond = address_of(spec, self._specs, inputs_of, measured, self._graph.directory)
         if bond and not address.versions:
-            self._show(
-                Warned(
-                    f"its result is shared with no other project: {bond}",
-                    spec.id,
-                    "In another project, the same names may stand for something else.",
-                )
-            )
+            self._remarks.show_bond(spec.id, bond)
         return address
-
-    def _is_to_be_adopted(self, spec: JobSpec, start: StartJob) -> bool:
-        """Whether its files are believed, and its callback is not called; so it is not recorded as started either."""
-        if not spec.adopts and not self._status.has_wishes:
-            return False
-        kinds = {reason.kind for reason in start.reasons}
-        is_wished = self._status.is_to_be_adopted(spec.id) and kinds.isdisjoint(_NOT_BELIEVED)
-        if not spec.outputs or not (is_wished or (spec.adopts and kinds == {ReasonKind.NEVER_MADE})):
-            return False
-        return all(_is_there(path, path in spec.empty_ok) for path in spec.outputs)
 
     def _meant_by(self, event: Event) -> list[Event]:
         """A failure may be that of a cache, which is made again; what is lost with a slave may still be looked at."""
@@ -462,9 +426,7 @@ class Run:
     def _on_event(self, event: Event) -> None:
         """What a slave reported."""
         if isinstance(event, JobSucceeded):
-            if (event.growth.jobs or event.growth.edges) and self._arrivals.makers():
-                self._held.append(event)  # it may name what another one declared, of which the engine was not told yet
-            else:
+            if not self._arrivals.hold(event):
                 self._on_succeeded(event)
             return
         if isinstance(event, JobStopped) and event.job in self._killed and not self._stops:
@@ -491,7 +453,7 @@ class Run:
                 self._write(partial(self._status.note_failed, event.job, time.time()))
             self._remarks.show_undeclared(self._judge.judge(self._specs[event.job], event.opened).faults)
         elif isinstance(event, JobStopped):
-            is_put_off = not self._board.is_stopping and self._second_chances.is_put_off_for_memory(event.job)
+            is_put_off = not self._board.is_stopping and self._second_chances.put_off_for_memory(event.job)
             self._admission.end(event.job)
             if is_put_off:
                 return
@@ -502,7 +464,7 @@ class Run:
             for job in event.running:
                 self._admission.end(job)
             self._arrivals.drop(event.running)
-            self._held = [each for each in self._held if each.job not in event.running]
+            self._arrivals.drop_held(event.running)
             if self._arrivals.is_script_awaited:
                 self._show(event)  # the engine, which knows of no job yet, would take the run for over
                 return
@@ -514,8 +476,8 @@ class Run:
         if not self._second_chances.needs_memory(now, running):
             return
         self.look(_ANSWER_SECONDS)
-        held = {*self._arrivals.makers(), *(event.job for event in self._held)}  # have succeeded, and wait to be told
-        job = self._second_chances.whom_to_end([each for each in running if each not in held], now)
+        succeeded = self._arrivals.succeeded()
+        job = self._second_chances.whom_to_end([each for each in running if each not in succeeded], now)
         if job is not None:
             self._slave.stop([job], True)
 
@@ -686,18 +648,18 @@ class Run:
             self._show(JobsUpToDate(tuple(jobs[first : first + _SHOWN_AT_ONCE])))
         for job in jobs if self._status.has_wishes else ():
             if self._status.is_to_be_adopted(job):
-                self._end_wish(job)
+                self._write(partial(end_wish, job, self._status))
 
     def _drop(self, spec: JobSpec) -> None:
         if spec.in_memory:
             self._slave.release(spec.id)
         for path in spec.outputs:
-            with contextlib.suppress(FileNotFoundError):
-                try:
-                    os.unlink(path)
-                except OSError as error:
-                    if not isinstance(error, FileNotFoundError):
-                        self._show(Warned(f"a temporary file can't be removed: {path}: {error.strerror}", spec.id))
+            try:
+                os.unlink(path)
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                self._show(Warned(f"a temporary file can't be removed: {path}: {error.strerror}", spec.id))
         self._show(ProductDropped(spec.id))
 
     # --- signals and faults
@@ -749,7 +711,7 @@ class Run:
         """End a running job, which fails; a generator whose jobs are being looked at has ended."""
         self._killed.add(job)
         self._slave.stop([job], False)
-        self._drop_held([job])
+        self._end_generators(self._arrivals.drop_held([job]))
 
     def pause(self, is_wanted: bool) -> None:
         """Start nothing, or go on starting."""
@@ -796,12 +758,6 @@ class Run:
             self._write_error = error
             self._tell(Warned(error.headline, mend=error.mend))
             self._tell(StopRequested(0, False))
-
-    def _end_wish(self, job: JobId) -> None:
-        """What is up to date need not be adopted; nor is it to be when it is stale in a later run."""
-        trace = self._status.past(job).trace
-        if trace is not None:
-            self._write(lambda: self._status.note_made(job, trace))
 
     def _note_gone(self) -> None:
         """If all that could declare jobs has done so: what this script declared earlier and not now may be gone.
@@ -866,23 +822,14 @@ class Run:
             raise SystemExit(128 + self._stopped_by)  # the script has a handler of its own, which came back
         if self._stopped_by or self._ends_early:
             raise KeyboardInterrupt
-        if not self._failures:
-            if self._graph.targets is not None:
-                self._graph.targets.check_all_found(self._specs)
-            if self._graph.wishes.forced:
-                check_all_named(self._graph.wishes.forced, self._specs.values(), self._where, "forced")
         if self._failures:
             exceptions = [self._graph.exception_for(event) for event, _ in self._failures]
             blocked, logs = self._board.counts().blocked, self._graph.log_directory
             raise error_of_run(self._failures, blocked, logs, exceptions, self._is_cut_short)
-
-
-def _is_there(path: str, may_be_empty: bool) -> bool:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return False
-    return stat.S_ISREG(status.st_mode) and (may_be_empty or status.st_size > 0)
+        if self._graph.targets is not None:
+            self._graph.targets.check_all_found(self._specs)
+        if self._graph.wishes.forced:
+            check_all_named(self._graph.wishes.forced, self._specs.values(), self._where, "forced")
 
 
 def _broken_by(fault: Undeclared) -> Failure:

@@ -71,12 +71,12 @@ class SecondChances:
         is_out_of_memory = self._admission.was_killed(event.failure)
         if is_out_of_memory:
             event = self._out_of_memory(event)
-        if self._is_put_off(event, is_out_of_memory, is_to_end):
+        if self._put_off(event, is_out_of_memory, is_to_end):
             return None
         return self._told(event)
 
-    def is_put_off_for_memory(self, job: JobId) -> bool:
-        """Whether a job that was stopped was so before memory ran out: it is made again when there is more."""
+    def put_off_for_memory(self, job: JobId) -> bool:
+        """Make a job that was stopped before memory ran out again when there is more; False: it was not that."""
         if job not in self._ended_for_memory:
             return False
         self._ended_for_memory.discard(job)
@@ -160,7 +160,8 @@ class SecondChances:
 
     # ---
 
-    def _is_put_off(self, event: JobFailed, is_out_of_memory: bool, is_to_end: bool) -> bool:
+    def _put_off(self, event: JobFailed, is_out_of_memory: bool, is_to_end: bool) -> bool:
+        """False: it is not tried again."""
         spec = self._specs[event.job]
         is_again = is_out_of_memory and not is_to_end and self._retries_out_of_memory
         if is_again and self._admission.have_alone(event.job):
