@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 
@@ -13,7 +14,7 @@ from pipegraph.coordinator.forecasts import Forecasts
 from pipegraph.estimates import Estimates
 from pipegraph.events import JobFailed, JobPutOff, JobsLost, Warned
 from pipegraph.machine.jobserver import Lending
-from pipegraph.model import Failure, FailureKind, JobSpec, Place, Role, Sighting
+from pipegraph.model import NO_USAGE, Failure, FailureKind, JobSpec, Place, Role, Sighting
 from pipegraph.second_chances import SecondChances
 
 MB = 1 << 20
@@ -62,8 +63,9 @@ class World:
         while self.admission.next_start(0.0) is not None:
             pass
 
-    def fail(self, name, failure, is_to_end=False):
-        told = self.chances.after_failure(JobFailed(name, failure), is_to_end)
+    def fail(self, name, failure, is_to_end=False, megabytes=0):
+        usage = NO_USAGE._replace(peak_bytes=megabytes * MB)
+        told = self.chances.after_failure(JobFailed(name, failure, usage), is_to_end)
         self.admission.end(name)
         return told
 
@@ -100,7 +102,7 @@ def test_a_job_that_may_fail_is_put_off_and_in_the_end_it_is_said_how_often_it_w
     assert world.fail("a", RAISED) is None
     assert world.put_off() == [("a", 1, 2)]
     assert world.chances.until("a") == world.chances.next_due()
-    assert world.chances.due(world.chances.until("a") - 900.0) == []
+    assert world.chances.due(time.monotonic()) == []
     assert world.due() == ["a"] and world.chances.next_due() is None
     assert world.fail("a", RAISED).failure.message == "boom (tried 2 times)"
     assert world.put_off() == []
@@ -135,8 +137,9 @@ def test_what_the_kernel_killed_is_made_again_once_which_does_not_count(world):
 def test_what_the_kernel_killed_fails_by_that_name_where_it_is_not_to_be_made_again(strict_world):
     strict_world.start("a")
     strict_world.machine.killed = 1
+    failure = strict_world.fail("a", KILLED, megabytes=300).failure
 
-    assert "killed by the kernel, since memory ran out" in strict_world.fail("a", KILLED).failure.message
+    assert "killed by the kernel, since memory ran out: it had 314.6 MB of 1 GB" in failure.message
     assert strict_world.put_off() == []
 
 
