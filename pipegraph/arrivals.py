@@ -1,13 +1,14 @@
 """Jobs that are surveyed before the engine is told of them: the script's own, and what each generator declared.
 
-Owns their surveys, and what these share of the files that are read. It looks for a short time whenever it is called;
-what takes long to read it asks others for. What follows from an end is for the loop to say.
+Owns their surveys, what these share of the files that are read, and the generators that succeed meanwhile. It looks
+for a short time whenever it is called; what takes long to read it asks others for. What follows from an end is for the
+loop to say.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
 from .errors import StatusWriteError
@@ -62,6 +63,8 @@ class Arrivals:
         # By the generator that made them; None: the script.
         self._arrivals: dict[JobId | None, Arrival] = {}
         self._unexplained: set[JobId | None] = set()
+        # Generators that succeeded while what another one declared was looked at.
+        self._held: list[JobSucceeded] = []
 
     @property
     def are_looked_at(self) -> bool:
@@ -76,6 +79,10 @@ class Arrivals:
     def makers(self) -> list[JobId | None]:
         """The generators that declared them; None: the script."""
         return list(self._arrivals)
+
+    def succeeded(self) -> set[JobId | None]:
+        """The generators that have, of which the engine was not told yet; None: the script."""
+        return {*self._arrivals, *(event.job for event in self._held)}
 
     def begin(
         self,
@@ -122,6 +129,28 @@ class Arrivals:
         """What these declared is not waited for; those of them that are generators."""
         dropped = [self._arrivals.pop(by, None) for by in of]
         return [arrival.success.job for arrival in dropped if arrival is not None and arrival.success is not None]
+
+    # --- generators that succeeded meanwhile
+
+    def hold(self, event: JobSucceeded) -> bool:
+        """Keep a success that may name what the engine was not told of yet; False: there is no such thing."""
+        if not self._arrivals or not (event.growth.jobs or event.growth.edges):
+            return False
+        self._held.append(event)
+        return True
+
+    def release(self) -> list[JobSucceeded]:
+        """Those that were held, and are not any more; each may have to be again."""
+        held, self._held = self._held, []
+        return held
+
+    def drop_held(self, of: Collection[JobId] | None = None) -> list[JobId]:
+        """Of these generators, or of all, no success is held any more; those of which one was."""
+        dropped = [event.job for event in self._held if of is None or event.job in of]
+        self._held = [event for event in self._held if event.job not in dropped]
+        return dropped
+
+    # ---
 
     def _end(self, by: JobId | None, error: StatusWriteError | None = None) -> None:
         arrival = self._arrivals.pop(by)

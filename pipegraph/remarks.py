@@ -67,6 +67,11 @@ class Remarks:
                     )
                 )
 
+    def show_bond(self, job: JobId, bond: str) -> None:
+        """What binds its result to this project."""
+        headline = f"its result is shared with no other project: {bond}"
+        self._show(Warned(headline, job, "In another project, the same names may stand for something else."))
+
     def show_undeclared(self, faults: tuple[Undeclared, ...]) -> None:
         """What a job opened that it should depend on, or declare."""
         for each in faults:

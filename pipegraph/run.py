@@ -6,7 +6,8 @@ comes. Once all is known, tell the engine. Then, until the engine says that all 
 wait for slaves and signals in one place, tell the engine what happened, write it down, show it. A job is recorded as
 started before it starts, and as made before anything that depends on it is told. What a generator declared is surveyed
 like the script's own, while other jobs go on; only then the engine is told of it, and that the generator succeeded.
-Longer than other files: what is wished at the keyboard changes the same few fields as what happens.
+Longer than other files: what is wished at the keyboard changes the same few fields as what happens. What has fields of
+its own is elsewhere, and answers: what is surveyed (arrivals), what is started again (second chances), what changed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import contextlib
 import os
 import select
 import signal
-import stat
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -44,7 +44,6 @@ from .events import (
     JobBlocked,
     JobFailed,
     JobNotNeeded,
-    JobPutOff,
     JobsLost,
     JobsSeen,
     JobStarted,
@@ -66,13 +65,11 @@ from .model import (
     NOTHING_OPENED,
     Failure,
     FailureKind,
-    InputId,
     JobId,
     JobSpec,
     Opened,
     Place,
     Printed,
-    ReasonKind,
     Role,
     Specs,
     UsualSpec,
@@ -81,11 +78,12 @@ from .outcomes import error_of_run
 from .placeholders import filled, numbers_of
 from .remarks import Remarks
 from .results.address import Address, address_of
-from .retries import Attempts, Delays
+from .second_chances import SecondChances
 from .signals import Signals
-from .slaves import LocalSlave, ended_for_memory, ended_on_request, out_of_memory, put_away
+from .slaves import LocalSlave, ended_on_request, put_away
 from .slaves.strict import landlock_version
 from .status import StatusFile
+from .status.adoption import end_wish, is_believed
 from .status.declarations import declare, gone_of
 from .targets import check_all_named
 from .undeclared import Judge, Undeclared, Verdict
@@ -93,12 +91,9 @@ from .watchers import Audience, Board, start_watchers
 
 _TICK_SECONDS = 1.0
 _LOOK_SHARE = 0.01
-_MEMORY_SHARE = 0.02
 _ANSWER_SECONDS = 0.05
 _SHOWN_AT_ONCE = 10_000
 _INPUTS_SECONDS = 10.0
-_NOT_BELIEVED = {ReasonKind.FORCED, ReasonKind.OUTPUT_MISSING, ReasonKind.OUTPUT_EMPTY}
-"""Reasons to make a job although it is to be adopted."""
 
 
 class Run:
@@ -131,6 +126,7 @@ class Run:
         self._slave = slave
         self._status: StatusFile
         self._admission: Admission
+        self._second_chances: SecondChances
         self._arrivals: Arrivals
         self._changes: Changes
         self._remarks: Remarks
@@ -142,12 +138,6 @@ class Run:
         self._stopped_by = 0
         self._stops = 0
         self._killed: set[JobId] = set()
-        self._ended_for_memory: set[JobId] = set()
-        # Generators that succeeded while what another one declared was looked at.
-        self._held: list[JobSucceeded] = []
-        # Jobs that failed and are to be tried again; for the engine, they run.
-        self._attempts, self._delays = Attempts(), Delays()
-        self._last_failures: dict[JobId, JobFailed] = {}
         self._write_error: StatusWriteError | None = None
         self._reasons: dict[JobId, StartJob] = {}
         self._refused: dict[JobId, Failure] = {}
@@ -197,6 +187,13 @@ class Run:
             self._admission = self._admit(memory, early.append)
             stack.callback(self._admission.close)
             self._slave.close_in_fork.append(self._admission.close_in_fork)
+            self._second_chances = SecondChances(
+                self._specs,
+                self._admission,
+                self._capacity.memory_bytes,
+                self._graph.retries_out_of_memory,
+                self._show,
+            )
             self._show(self._beginning())
             for warning in early:
                 self._show(warning)
@@ -229,23 +226,15 @@ class Run:
                 warn(Warned(problem))
         else:
             warn(Warned(problem.headline, mend="; ".join([*(f"{k}: {v}" for k, v in problem.facts), problem.mend])))
-        self._capacity = self._capacity._replace(cores=cores)
         memory_bytes = self._capacity.memory_bytes
         return Admission(
             Coordinator(cores, memory_bytes, self._graph.resources),
-            Forecasts(self._board.estimates, self._input_bytes, memory_bytes // cores),
+            Forecasts(self._board.estimates, self._status.input_bytes, memory_bytes // cores),
             Pressure(memory, memory_bytes // cores),
             Lending(self._slave.folder, cores - 1),
             self._engine.longest_ways,
             supply,
         )
-
-    def _input_bytes(self, name: InputId) -> int | None:
-        """Of the files of an input, as they were last read."""
-        record = self._status.invariant(name)
-        trace = self._status.past(name).trace if record is None else None
-        files = record.files if record is not None else () if trace is None else trace.outputs
-        return sum([file.size for file in files]) or None
 
     @property
     def is_again(self) -> bool:
@@ -280,7 +269,11 @@ class Run:
                     poll.register(fd, select.POLLIN)
                 watched = current_fds
             until = next_tick
-            for deadline in (self._slave.next_deadline(), self._delays.next_due(), self._admission.next_deadline()):
+            for deadline in (
+                self._slave.next_deadline(),
+                self._second_chances.next_due(),
+                self._admission.next_deadline(),
+            ):
                 if deadline is not None:
                     until = min(until, deadline)
             if self._arrivals.are_looked_at:
@@ -329,22 +322,15 @@ class Run:
         elif error is None:
             self._tell(arrival.survey.arrival())
         if error is None:
-            held, self._held = self._held, []
-            for event in held:
+            for event in self._arrivals.release():
                 self._on_event(event)
         else:  # what they name may be unknown for that reason alone
-            self._drop_held([event.job for event in self._held])
+            self._end_generators(self._arrivals.drop_held())
 
     def _drop_arrivals(self) -> None:
         """What is being read is not waited for; the generators that declared it end as others that are ended."""
         self._end_generators(self._arrivals.drop(self._arrivals.makers()))
-        self._drop_held([event.job for event in self._held])
-
-    def _drop_held(self, jobs: Iterable[JobId]) -> None:
-        """These generators, which slaves do not follow yet, end as others that are ended."""
-        dropped = [event.job for event in self._held if event.job in jobs]
-        self._held = [event for event in self._held if event.job not in jobs]
-        self._end_generators(dropped)
+        self._end_generators(self._arrivals.drop_held())
 
     def _end_generators(self, jobs: Iterable[JobId]) -> None:
         for job in jobs:
@@ -377,7 +363,7 @@ class Run:
     def _start_all(self, starting: list[tuple[JobSpec, bool]]) -> None:
         """Start jobs, or tell them ahead; all of these starts are on file before the first order goes out."""
         now = time.time()
-        adopted = {spec.id for spec, _ in starting if self._is_to_be_adopted(spec, self._reasons[spec.id])}
+        adopted = {spec.id for spec, _ in starting if is_believed(spec, self._reasons[spec.id].reasons, self._status)}
         jobs = [spec.id for spec, _ in starting if spec.id not in adopted]
         note = self._status.note_started
         recorded = {*jobs[: self._status.together([partial(note, job, now) for job in jobs])], *adopted}
@@ -389,7 +375,7 @@ class Run:
 
     def _start(self, spec: JobSpec, is_ahead: bool, now: float, is_adopted: bool, is_recorded: bool) -> None:
         start = self._reasons.pop(spec.id)
-        self._ended_for_memory.discard(spec.id)
+        self._second_chances.note_started(spec.id)
         changes = self._changes.behind(start)
         word = self._caches.word_on(spec, start.reasons)
         if word is not None:
@@ -423,24 +409,8 @@ class Run:
         inputs_of, measured = self._engine.inputs_of, self._status.invariant
         address, bond = address_of(spec, self._specs, inputs_of, measured, self._graph.directory)
         if bond and not address.versions:
-            self._show(
-                Warned(
-                    f"its result is shared with no other project: {bond}",
-                    spec.id,
-                    "In another project, the same names may stand for something else.",
-                )
-            )
+            self._remarks.show_bond(spec.id, bond)
         return address
-
-    def _is_to_be_adopted(self, spec: JobSpec, start: StartJob) -> bool:
-        """Whether its files are believed, and its callback is not called; so it is not recorded as started either."""
-        if not spec.adopts and not self._status.has_wishes:
-            return False
-        kinds = {reason.kind for reason in start.reasons}
-        is_wished = self._status.is_to_be_adopted(spec.id) and kinds.isdisjoint(_NOT_BELIEVED)
-        if not spec.outputs or not (is_wished or (spec.adopts and kinds == {ReasonKind.NEVER_MADE})):
-            return False
-        return all(_is_there(path, path in spec.empty_ok) for path in spec.outputs)
 
     def _meant_by(self, event: Event) -> list[Event]:
         """A failure may be that of a cache, which is made again; what is lost with a slave may still be looked at."""
@@ -456,16 +426,11 @@ class Run:
     def _on_event(self, event: Event) -> None:
         """What a slave reported."""
         if isinstance(event, JobSucceeded):
-            if (event.growth.jobs or event.growth.edges) and self._arrivals.makers():
-                self._held.append(event)  # it may name what another one declared, of which the engine was not told yet
-            else:
+            if not self._arrivals.hold(event):
                 self._on_succeeded(event)
             return
         if isinstance(event, JobStopped) and event.job in self._killed and not self._stops:
             event = JobFailed(event.job, ended_on_request(self._specs[event.job]))
-        if isinstance(event, JobStopped) and event.job in self._ended_for_memory and not self._board.is_stopping:
-            self._put_off_for_memory(event.job)
-            return
         if isinstance(event, JobBegan):
             self._admission.begin(event.job, time.monotonic())
             return
@@ -478,120 +443,54 @@ class Run:
             self._arrivals.note_explained(event.by)
             return
         if isinstance(event, JobFailed):
-            is_out_of_memory = self._admission.was_killed(event.failure)
-            if is_out_of_memory:
-                event = self._out_of_memory(event)
+            is_to_end = self._board.is_stopping or event.job in self._killed
+            failed = self._second_chances.after_failure(event, is_to_end)
             self._admission.end(event.job, event.usage.seconds)
-            if self._put_off(event, is_out_of_memory):
-                return
-            event = event._replace(failure=self._attempts.told(event.job, event.failure))
+            if failed is None:
+                return  # on file, it stays as started and not finished
+            event = failed
             if event.failure.kind is not FailureKind.NOT_RECORDED:
                 self._write(partial(self._status.note_failed, event.job, time.time()))
             self._remarks.show_undeclared(self._judge.judge(self._specs[event.job], event.opened).faults)
         elif isinstance(event, JobStopped):
+            is_put_off = not self._board.is_stopping and self._second_chances.put_off_for_memory(event.job)
             self._admission.end(event.job)
+            if is_put_off:
+                return
         elif isinstance(event, JobsLost):
-            event = self._without_hopeless(event)
+            hopeless, event = self._second_chances.after_loss(event)
+            for each in hopeless:
+                self._on_event(each)
             for job in event.running:
                 self._admission.end(job)
             self._arrivals.drop(event.running)
-            self._held = [each for each in self._held if each.job not in event.running]
+            self._arrivals.drop_held(event.running)
             if self._arrivals.is_script_awaited:
                 self._show(event)  # the engine, which knows of no job yet, would take the run for over
                 return
         self._tell(event)
 
-    # --- jobs that are tried again
-
-    def _put_off(self, event: JobFailed, is_out_of_memory: bool) -> bool:
-        """Whether the job will be tried again: on file it stays as started and not finished."""
-        spec = self._specs[event.job]
-        is_to_end = self._board.is_stopping or event.job in self._killed
-        is_again = is_out_of_memory and not is_to_end and self._graph.retries_out_of_memory
-        if is_again and self._admission.have_alone(event.job):
-            self._have_wait(event, 0.0)
-            return True
-        attempt = self._attempts.note_failed(event.job)
-        if is_to_end:
-            return False
-        if not self._attempts.may_go_on(spec, event.failure):
-            return False
-        self._have_wait(event, spec.retry_seconds, attempt, spec.retries + 1)
-        return True
-
-    def _have_wait(self, event: JobFailed, seconds: float, attempt: int = 0, of: int = 0) -> None:
-        self._last_failures[event.job] = event
-        self._delays.put_off(event.job, time.monotonic() + seconds)
-        self._show(JobPutOff(event.job, event.failure, time.time() + seconds, attempt, of, event.usage))
-
-    def _out_of_memory(self, event: JobFailed) -> JobFailed:
-        """What the kernel killed is named as that."""
-        ran_alone = self._admission.runs_alone(event.job)
-        seen_bytes = self._admission.raise_memory(event.job, event.usage.peak_bytes)
-        spec = self._specs[event.job]
-        return event._replace(failure=out_of_memory(spec, seen_bytes, self._capacity.memory_bytes, ran_alone))
-
-    def _without_hopeless(self, event: JobsLost) -> JobsLost:
-        """If the kernel killed the slave for memory: what it ran is made again alone, or fails if that was tried."""
-        if not event.running or not self._admission.was_slave_killed():
-            return event
-        self._show(
-            Warned(
-                "the kernel killed a compute slave, since memory ran out",
-                mend="What it held is loaded again, and what it ran is made again, but only once, and alone.",
-            )
-        )
-        left = []
-        for job in event.running:
-            ran_alone = self._admission.runs_alone(job)
-            seen_bytes = self._admission.raise_memory(job)
-            if self._graph.retries_out_of_memory and self._admission.have_alone(job):
-                left.append(job)
-            else:
-                failure = out_of_memory(self._specs[job], seen_bytes, self._capacity.memory_bytes, ran_alone)
-                self._on_event(JobFailed(job, failure))
-        return event._replace(running=tuple(left))
-
-    def _put_off_for_memory(self, job: JobId) -> None:
-        """It was ended before memory ran out: it is made again when there is more than it had."""
-        self._ended_for_memory.discard(job)
-        seen_bytes = self._admission.raise_memory(job)
-        self._admission.end(job)
-        failure = ended_for_memory(self._specs[job], seen_bytes, self._capacity.memory_bytes)
-        self._have_wait(JobFailed(job, failure), 0.0)
-
     def _watch_memory(self, now: float) -> None:
         """If it is about to run out, end the youngest job that holds any."""
-        if not self._admission.is_memory_short(now):
-            return
         running = self._board.running_jobs
-        self._ended_for_memory.intersection_update(running)
-        if self._ended_for_memory:
-            return  # it will be free in a moment
+        if not self._second_chances.needs_memory(now, running):
+            return
         self.look(_ANSWER_SECONDS)
-        held = {*self._arrivals.makers(), *(event.job for event in self._held)}  # have succeeded, and wait to be told
-        job = self._admission.victim([each for each in running if each not in held])
+        succeeded = self._arrivals.succeeded()
+        job = self._second_chances.whom_to_end([each for each in running if each not in succeeded], now)
         if job is not None:
-            self._ended_for_memory.add(job)
             self._slave.stop([job], True)
-        else:
-            done = time.monotonic()
-            self._admission.rest_from_memory(done + (done - now) / _MEMORY_SHARE)
 
     def _start_again(self) -> None:
         """Whose time has come; the engine sees to what they need, which may have gone meanwhile."""
-        due = self._delays.due(time.monotonic())
+        due = self._second_chances.due(time.monotonic())
         if due:
-            for job in due:
-                del self._last_failures[job]
             self._heed(JobsLost(tuple(due), ()))
 
     def _fail_put_off(self) -> None:
         """The run is to end: nobody is tried again."""
-        for job in self._delays.drop_all():
-            last = self._last_failures.pop(job)
-            event = last._replace(failure=self._attempts.told(job, last.failure))
-            self._write(partial(self._status.note_failed, job, time.time()))
+        for event in self._second_chances.give_up():
+            self._write(partial(self._status.note_failed, event.job, time.time()))
             self._tell(event)
 
     def _record_successes(self, events: Iterable[Event]) -> None:
@@ -749,18 +648,18 @@ class Run:
             self._show(JobsUpToDate(tuple(jobs[first : first + _SHOWN_AT_ONCE])))
         for job in jobs if self._status.has_wishes else ():
             if self._status.is_to_be_adopted(job):
-                self._end_wish(job)
+                self._write(partial(end_wish, job, self._status))
 
     def _drop(self, spec: JobSpec) -> None:
         if spec.in_memory:
             self._slave.release(spec.id)
         for path in spec.outputs:
-            with contextlib.suppress(FileNotFoundError):
-                try:
-                    os.unlink(path)
-                except OSError as error:
-                    if not isinstance(error, FileNotFoundError):
-                        self._show(Warned(f"a temporary file can't be removed: {path}: {error.strerror}", spec.id))
+            try:
+                os.unlink(path)
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                self._show(Warned(f"a temporary file can't be removed: {path}: {error.strerror}", spec.id))
         self._show(ProductDropped(spec.id))
 
     # --- signals and faults
@@ -812,7 +711,7 @@ class Run:
         """End a running job, which fails; a generator whose jobs are being looked at has ended."""
         self._killed.add(job)
         self._slave.stop([job], False)
-        self._drop_held([job])
+        self._end_generators(self._arrivals.drop_held([job]))
 
     def pause(self, is_wanted: bool) -> None:
         """Start nothing, or go on starting."""
@@ -825,7 +724,7 @@ class Run:
 
     def waiting_for(self, job: JobId) -> str:
         """What a job waits for that could start otherwise, in words."""
-        until = self._delays.until(job)
+        until = self._second_chances.until(job)
         if until is not None:
             return f"is tried again in {max(0.0, until - time.monotonic()):.0f} s"
         return self._admission.waiting_for(job)
@@ -859,12 +758,6 @@ class Run:
             self._write_error = error
             self._tell(Warned(error.headline, mend=error.mend))
             self._tell(StopRequested(0, False))
-
-    def _end_wish(self, job: JobId) -> None:
-        """What is up to date need not be adopted; nor is it to be when it is stale in a later run."""
-        trace = self._status.past(job).trace
-        if trace is not None:
-            self._write(lambda: self._status.note_made(job, trace))
 
     def _note_gone(self) -> None:
         """If all that could declare jobs has done so: what this script declared earlier and not now may be gone.
@@ -929,23 +822,14 @@ class Run:
             raise SystemExit(128 + self._stopped_by)  # the script has a handler of its own, which came back
         if self._stopped_by or self._ends_early:
             raise KeyboardInterrupt
-        if not self._failures:
-            if self._graph.targets is not None:
-                self._graph.targets.check_all_found(self._specs)
-            if self._graph.wishes.forced:
-                check_all_named(self._graph.wishes.forced, self._specs.values(), self._where, "forced")
         if self._failures:
             exceptions = [self._graph.exception_for(event) for event, _ in self._failures]
             blocked, logs = self._board.counts().blocked, self._graph.log_directory
             raise error_of_run(self._failures, blocked, logs, exceptions, self._is_cut_short)
-
-
-def _is_there(path: str, may_be_empty: bool) -> bool:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return False
-    return stat.S_ISREG(status.st_mode) and (may_be_empty or status.st_size > 0)
+        if self._graph.targets is not None:
+            self._graph.targets.check_all_found(self._specs)
+        if self._graph.wishes.forced:
+            check_all_named(self._graph.wishes.forced, self._specs.values(), self._where, "forced")
 
 
 def _broken_by(fault: Undeclared) -> Failure:

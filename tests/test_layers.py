@@ -38,6 +38,7 @@ LAYERS = (
     ("jobs", "status", "slaves", "watchers", "keyboard"),
     ("arrivals", "changes", "coordinator", "dialogue", "outlook", "remarks"),
     ("admission",),
+    ("second_chances",),
     ("installed", "run"),
     ("script",),
     ("testing", "uniqueness", "doors", "cli", "__init__", "__main__"),

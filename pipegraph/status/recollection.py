@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from pipegraph.model import Fingerprint, InvariantRecord, JobId, Past, Trace
+from pipegraph.model import Fingerprint, InputId, InvariantRecord, JobId, Past, Trace
 
 from . import records
 from .index import Index
@@ -65,6 +65,13 @@ class Recollection(ABC):
             return records.decode_measured(id, self._payload(where))
         except MalformedRecord:
             return None
+
+    def input_bytes(self, name: InputId) -> int | None:
+        """Of the files of an input, as they were last read; None: there is nothing in them, or that is not known."""
+        record = self.invariant(name)
+        trace = self.past(name).trace if record is None else None
+        files = record.files if record is not None else () if trace is None else trace.outputs
+        return sum([file.size for file in files]) or None
 
     def measured_if(self, id: str, now: os.stat_result) -> Fingerprint | None:  # noqa: A002
         """The content of the one file that is measured under its own name, if that has not changed by its stamp."""
