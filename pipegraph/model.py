@@ -22,8 +22,8 @@ Fingerprint: TypeAlias = str
 FILES_PREFIX = "MFI"
 """Begins the ids of invariants over collections of files, whose names do not count."""
 
-MEASURED_FROM_SECONDS = 1.0
-"""What a job took is measured, but for its time, if it ran as long: that costs up to 20 ms (proc(5), smaps_rollup)."""
+MEASURED_FROM_SECONDS = 0.1
+"""What a job took is measured, but for its time, if it ran as long."""
 
 NOTEBOOK_PREFIX = "NB"
 """Begins the ids of invariants over the code of notebooks; the path follows."""

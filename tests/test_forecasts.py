@@ -76,7 +76,7 @@ def test_a_past_that_says_nothing_of_memory_is_not_believed(past: Past) -> None:
     assert gigabytes(forecasts({"a": past, "b": took(2)}, [a, job("b")]), a) == 2.2
 
 
-@pytest.mark.parametrize(("seconds", "expected"), [(0.001, STEP_BYTES), (0.5, 576 * MEGABYTE), (0.99, 1120 * MEGABYTE)])
+@pytest.mark.parametrize(("seconds", "expected"), [(0.001, STEP_BYTES), (0.05, 64 * MEGABYTE), (0.099, 112 * MEGABYTE)])
 def test_a_job_too_short_to_be_measured_is_expected_to_take_what_can_be_filled_in_that_time(
     seconds: float, expected: int
 ) -> None:
@@ -265,9 +265,9 @@ def test_invariants_are_no_like_of_jobs() -> None:
 
 def test_a_job_too_short_to_be_measured_is_taken_to_need_no_more_than_a_cores_share():
     spec = job("a")
-    known = forecasts({"a": took(0.0, 0.9)}, [spec], share_bytes=GIGABYTE // 2)
+    known = forecasts({"a": took(0.0, 0.09)}, [spec], share_bytes=GIGABYTE // 16)
 
-    assert 0 < known.memory_of(spec) <= GIGABYTE // 2
+    assert 0 < known.memory_of(spec) <= GIGABYTE // 16
     large = job("b")
     assert forecasts({"b": took(2.0, 5.0)}, [large], share_bytes=GIGABYTE // 2).memory_of(large) > 2 * GIGABYTE
 

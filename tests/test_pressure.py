@@ -109,8 +109,11 @@ def test_beyond_it_once_memory_ran_short(pressure, machine):
     two(pressure, first=2 * GB, second=4 * GB)
     pressure.begin("third", None)
     pressure.see("third", GB)
-    machine.free -= 7 * GB
+    free = machine.free - 7 * GB
+    machine.free = 0
+    assert pressure.is_short(0.5)
     assert pressure.victim(["third"]) == "third"
+    machine.free = free
 
     pressure.end("third")
     machine.free += GB
@@ -201,39 +204,53 @@ def test_a_share_of_ten_seconds_counts_once_in_ten_seconds(pressure, machine):
     assert pressure.is_short(10.0 + WAITING_SECONDS)
 
 
-def test_the_youngest_is_ended_that_holds_anything_to_speak_of(pressure):
+def victim_of(pressure, machine, *jobs):
+    """Once nothing is left."""
+    machine.free = 0
+    pressure.is_short(1000.0)
+    return pressure.victim(jobs)
+
+
+def test_as_long_as_there_is_memory_nobody_is_ended(pressure, machine):
+    two(pressure)
+
+    assert pressure.victim(["old", "young"]) is None
+    assert victim_of(pressure, machine, "old", "young") == "young"
+
+
+def test_the_youngest_is_ended_that_holds_anything_to_speak_of(pressure, machine):
     two(pressure)
     pressure.begin("small", None)
     pressure.see("small", LEAST_BYTES - 1)
 
-    assert pressure.victim(["old", "young", "small"]) == "young"
+    assert victim_of(pressure, machine, "old", "young", "small") == "young"
 
 
-def test_the_youngest_is_the_last_that_began_also_after_it_was_ended_and_began_again(pressure):
+def test_the_youngest_is_the_last_that_began_also_after_it_was_ended_and_began_again(pressure, machine):
     two(pressure)
     pressure.begin("third", None)
     pressure.see("third", GB)
     pressure.see("young", GB)
     pressure.end("young")
-    assert pressure.victim(["old", "young", "third"]) == "third"
+    assert victim_of(pressure, machine, "old", "young", "third") == "third"
 
     pressure.begin("young", None)
     pressure.see("young", GB)
-    assert pressure.victim(["third", "young", "old"]) == "young"
+    assert victim_of(pressure, machine, "third", "young", "old") == "young"
 
 
-def test_the_oldest_is_never_ended(pressure):
+def test_the_oldest_is_never_ended(pressure, machine):
     two(pressure, first=8 * GB, second=0)
 
-    assert pressure.victim(["old", "young"]) is None
+    assert victim_of(pressure, machine, "old", "young") is None
 
 
-def test_who_may_not_be_ended_is_not(pressure):
+def test_who_may_not_be_ended_is_not(pressure, machine):
     two(pressure)
     pressure.begin("third", None)
     pressure.see("third", GB)
 
-    assert pressure.victim(["old", "young"]) == "young"
+    assert victim_of(pressure, machine, "old", "young") == "young"
 
 
 def test_looks_come_the_sooner_the_less_is_left(pressure, machine):
@@ -285,3 +302,31 @@ def test_starts_in_between_do_not_put_off_the_look_at_what_runs_short(pressure, 
     pressure.room(100.4)
 
     assert pressure.next_look() == pytest.approx(100.5)
+
+
+def test_jobs_that_keep_to_what_is_expected_of_them_are_not_ended_for_growing_fast(pressure, machine):
+    pressure.begin("old", 4 * GB)
+    pressure.begin("young", 4 * GB)
+    machine.free = 6 * GB
+    pressure.is_short(10.0)
+    machine.free = 2.5 * GB  # 35 GB a second
+    assert pressure.is_short(10.1)  # what they hold by now is not known
+
+    pressure.see("old", 3.5 * GB)
+    pressure.see("young", 3.5 * GB)
+    assert pressure.victim(["old", "young"]) is None
+
+
+def test_but_one_that_takes_more_is(pressure, machine):
+    pressure.begin("old", 2 * GB)
+    pressure.begin("young", 2 * GB)
+    machine.free = 6 * GB
+    pressure.is_short(10.0)
+    machine.free = 2.5 * GB
+    assert pressure.is_short(10.1)
+
+    pressure.see("old", 2 * GB)
+    pressure.see("young", 3.5 * GB)
+    assert pressure.victim(["old", "young"]) == "young"
+    pressure.see("young", GB)
+    assert pressure.victim(["old", "young"]) is None

@@ -212,7 +212,8 @@ def test_where_there_is_nobody_to_end_that_is_not_asked_again_at_once(short):
 
 def test_who_was_ended_for_memory_is_put_off_once_which_does_not_count(short):
     assert not short.chances.put_off_for_memory("young")
-    short.chances.whom_to_end(["old", "young"], 1.0)
+    assert short.chances.needs_memory(1.0, ["old", "young"])
+    assert short.chances.whom_to_end(["old", "young"], 1.0) == "young"
 
     assert not short.chances.put_off_for_memory("old")
     assert short.chances.put_off_for_memory("young")
@@ -224,7 +225,8 @@ def test_who_was_ended_for_memory_is_put_off_once_which_does_not_count(short):
 
 
 def test_who_was_asked_to_end_and_starts_anew_was_not_asked(short):
-    short.chances.whom_to_end(["old", "young"], 1.0)
+    assert short.chances.needs_memory(1.0, ["old", "young"])
+    assert short.chances.whom_to_end(["old", "young"], 1.0) == "young"
     short.chances.note_started("young")
 
     assert not short.chances.put_off_for_memory("young")

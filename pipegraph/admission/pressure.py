@@ -83,6 +83,8 @@ class Pressure:
         self._available = memory.available()
         self._shrinks_by = 0.0
         self._looked_at = self._asked_at = self._rests_until = self._waiting_counts_from = -math.inf
+        self._is_waited_for = False
+        self._unreliable = 0  # running jobs of which nothing is known, or that take more than was expected
         self._unknown = self._unknown_bytes = 0  # of running jobs of which nothing is known: how many, and seen in sum
         self._kills = memory.kills()
 
@@ -136,6 +138,7 @@ class Pressure:
         self._look(now)
         if len(self._running) < 2:
             return False
+        self._is_waited_for = False
         if self._available - self._shrinks_by * AHEAD_SECONDS < self._reserve:
             return True
         if self._available > SHORT_SHARE * self._memory.total or now < self._waiting_counts_from:
@@ -143,7 +146,13 @@ class Pressure:
         if (self._memory.pressure() or 0.0) <= WAITING_SHARE:
             return False
         self._waiting_counts_from = now + WAITING_SECONDS
+        self._is_waited_for = True
         return True
+
+    def _is_running_out(self) -> bool:
+        """Should it go on as it does; but room was kept for jobs that take no more than was expected of them."""
+        shrinks_by = self._shrinks_by * AHEAD_SECONDS if self._unreliable else 0.0
+        return self._available - shrinks_by < self._reserve
 
     def victim(self, jobs: Iterable[JobId]) -> JobId | None:
         """The youngest of these that holds anything to speak of; None if nobody does.
@@ -151,8 +160,8 @@ class Pressure:
         The oldest of all that run is not ended: somebody has to get on. Others of which nothing is known are expected
         to grow as much again from then on, so that what is ended does not start before they have ended.
         """
-        if len(self._running) < 2:
-            return None
+        if len(self._running) < 2 or not (self._is_waited_for or self._is_running_out()):
+            return None  # now that it was looked at what runs
         _, *younger = self._running
         may_end = set(jobs)
         for job in reversed(younger):
@@ -196,6 +205,7 @@ class Pressure:
 
     def _count(self, held: _Held, by: int) -> None:
         self._to_come += by * held.to_come
+        self._unreliable += by * (held.expected_bytes is None or held.seen_bytes > held.expected_bytes)
         if held.expected_bytes is None:
             self._unknown += by
             self._unknown_bytes += by * held.seen_bytes

@@ -249,7 +249,7 @@ def run_job(
         times = os.times()
         cpu_seconds += times.children_user + times.children_system
         if seconds >= MEASURED_FROM_SECONDS:
-            taken = taken_by_self(inherited_bytes, openings.has_forked, traffic_before)
+            taken = taken_by_self(seconds, inherited_bytes, openings.has_forked, traffic_before)
     if claim is not None:
         claim.release()
         kept = claim.brought_back, claim.remarks

@@ -38,24 +38,26 @@ def most_of_programs(largest_child_bytes: int, has_forked: bool) -> int:
     return largest_child_bytes if largest_child_bytes > most + most // _DOUBT else 0
 
 
-def peak_private_bytes(inherited_bytes: int) -> int:
+def peak_private_bytes(inherited_bytes: int, is_thorough: bool = True) -> int:
     """The most that this process has had for itself, as far as one look at its end can tell.
 
     Parameters
     ----------
     inherited_bytes
         `anonymous_bytes` of the process that it was forked from.
+    is_thorough
+        Also pages that were inherited and then written to count.
 
     Notes
     -----
     The larger of two: what is private now, which counts inherited pages that were written to; and by how much its
     largest size so far (VmHWM, which begins at a fork with what was inherited) exceeds the inherited. A process that
     writes to what it inherited, and then gives back memory of its own, needed more than either. ``ru_maxrss`` can't
-    be used: it counts all that was inherited. Takes up to 20 ms (proc(5), smaps_rollup).
+    be used: it counts all that was inherited. The first takes up to 20 ms (proc(5), smaps_rollup).
     """
     status = _status()
     grown = status.get(b"VmHWM", 0) - status.get(b"RssFile", 0) - inherited_bytes
-    return max(grown, _private_bytes())
+    return max(grown, _private_bytes()) if is_thorough else grown
 
 
 def _status() -> dict[bytes, int]:

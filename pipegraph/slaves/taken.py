@@ -11,11 +11,20 @@ Taken = tuple[int, int, int]
 NOTHING_TAKEN: Taken = (0, 0, 0)
 
 
-def taken_by_self(inherited_bytes: int, has_forked: bool, traffic_before: bytes) -> Taken:
-    """By the job of this process, which has just ended; takes up to 20 ms.
+THOROUGHLY_FROM_SECONDS = 1.0
+"""Of a job that took as long, 20 ms are little."""
+
+_LEAST_BYTES = 4096
+"""What was measured is never nothing, which would be taken for not measured."""
+
+
+def taken_by_self(seconds: float, inherited_bytes: int, has_forked: bool, traffic_before: bytes) -> Taken:
+    """By the job of this process, which has just ended; takes up to 20 ms if it was long, else some 0.1 ms.
 
     Parameters
     ----------
+    seconds
+        How long it took.
     inherited_bytes
         Memory of the slave.
     has_forked
@@ -25,8 +34,8 @@ def taken_by_self(inherited_bytes: int, has_forked: bool, traffic_before: bytes)
         had, no other job runs there.
     """
     read, written = traffic(text_of(), traffic_before)
-    own, of_programs = peak_private_bytes(inherited_bytes), most_of_programs(_largest_child_bytes(), has_forked)
-    return max(own, of_programs), read, written
+    own = peak_private_bytes(inherited_bytes, seconds >= THOROUGHLY_FROM_SECONDS)
+    return max(_LEAST_BYTES, own, most_of_programs(_largest_child_bytes(), has_forked)), read, written
 
 
 def _largest_child_bytes() -> int:
