@@ -46,6 +46,20 @@ def traces_of(script: Script, text: str) -> dict[str, Trace]:
 
 # --- memory
 
+
+def test_what_was_measured_is_never_nothing(script: Script) -> None:
+    traces = traces_of(
+        script,
+        """
+ppg.FileGeneratingJob("measured", lambda output: (time.sleep(0.12), output.write_text("x")))
+ppg.FileGeneratingJob("short", lambda output: output.write_text("x"))
+""",
+    )
+
+    assert 0 < traces["measured"].peak_bytes < 50 * MEGABYTE
+    assert traces["short"].peak_bytes == 0 or traces["short"].seconds >= 0.1  # on a machine that is that slow
+
+
 NEEDS = {
     "a program that was waited for": ("program(300)", 300),
     "a program of a program": (
@@ -57,10 +71,11 @@ NEEDS = {
 }
 
 
+@pytest.mark.parametrize("seconds", [0.12, 1.1])
 @pytest.mark.parametrize("isolation", ["process", "shared"])
 @pytest.mark.parametrize("need", NEEDS)
 def test_the_most_memory_that_a_job_or_a_program_of_it_had_is_recorded(
-    script: Script, need: str, isolation: str
+    script: Script, need: str, isolation: str, seconds: float
 ) -> None:
     if "numpy" in NEEDS[need][0]:
         pytest.importorskip("numpy")
@@ -71,7 +86,8 @@ def test_the_most_memory_that_a_job_or_a_program_of_it_had_is_recorded(
         script,
         f"""
 def run(output):{text}
-    end(output)
+    time.sleep({seconds})
+    output.write_text("x")
 
 ppg.FileGeneratingJob("a", run, isolation={isolation!r})
 """,
