@@ -6,6 +6,7 @@ import math
 
 import pytest
 from engine_world import spec_of
+from memories import GB, MB, Machine
 
 from pipegraph.admission import Admission
 from pipegraph.admission.admission import FOR_MEMORY
@@ -13,9 +14,6 @@ from pipegraph.admission.pressure import Pressure
 from pipegraph.coordinator import Coordinator
 from pipegraph.machine.jobserver import Access
 from pipegraph.model import Failure, FailureKind, Sighting, Usage
-
-MB = 1 << 20
-GB = 1 << 30
 
 
 class Supply:
@@ -77,23 +75,6 @@ class Supply:
 
     def close_in_fork(self):
         self.is_closed_in_fork = True
-
-
-class Memory:
-    """Of the machine."""
-
-    total = 10 * GB
-    free = 10 * GB
-    killed = 0
-
-    def available(self):
-        return self.free
-
-    def kills(self):
-        return self.killed
-
-    def pressure(self):
-        return 0.0
 
 
 class Lending:
@@ -161,7 +142,7 @@ class World:
     def __init__(self, cores=4, machine=None, memory_bytes=8 * GB, alone=False):
         self.coordinator = Coordinator(cores, memory_bytes)
         self.supply = Supply(cores if machine is None else machine)
-        self.memory, self.lending, self.forecasts = Memory(), Lending(), Forecasts()
+        self.memory, self.lending, self.forecasts = Machine(), Lending(), Forecasts()
         self.asked_for_ways = 0
         self.ways = {}
         self.admission = Admission(

@@ -1,6 +1,7 @@
 """What a job gets that was ended or killed for want of memory, when it is made again; on a machine that is made up."""
 
 import pytest
+from memories import MB, Machine
 
 from pipegraph.admission import Admission
 from pipegraph.admission.pressure import Pressure
@@ -10,28 +11,12 @@ from pipegraph.estimates import Estimates
 from pipegraph.machine.jobserver import Lending
 from pipegraph.model import Failure, FailureKind, JobSpec, Place, Role, Sighting
 
-MB = 1 << 20
 TOTAL = 1000 * MB
-
-
-class Machine:
-    total = TOTAL
-    free = TOTAL
-    killed = 0
-
-    def available(self):
-        return self.free
-
-    def pressure(self):
-        return None
-
-    def kills(self):
-        return self.killed
 
 
 @pytest.fixture
 def machine():
-    return Machine()
+    return Machine(TOTAL, waits=None)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from memories import GB, MB, Machine
 
 from pipegraph.admission.pressure import (
     LEAST_BYTES,
@@ -12,27 +13,6 @@ from pipegraph.admission.pressure import (
     WAITING_SHARE,
     Pressure,
 )
-
-MB = 1 << 20
-GB = 1 << 30
-
-
-class Machine:
-    """What there is of memory, as a test wants it."""
-
-    def __init__(self, total=10 * GB):
-        self.total = self.free = total
-        self.waits: float | None = 0.0
-        self.killed = 3
-
-    def available(self):
-        return self.free
-
-    def pressure(self):
-        return self.waits
-
-    def kills(self):
-        return self.killed
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import math
 import time
 
 import pytest
+from memories import MB, Machine
 
 from pipegraph.admission import Admission
 from pipegraph.admission.pressure import Pressure
@@ -17,32 +18,16 @@ from pipegraph.machine.jobserver import Lending
 from pipegraph.model import NO_USAGE, Failure, FailureKind, JobSpec, Place, Role, Sighting
 from pipegraph.second_chances import SecondChances
 
-MB = 1 << 20
 TOTAL = 1000 * MB
 RAISED = Failure(FailureKind.RAISED, "builtins.ValueError", "boom")
 KILLED = Failure(FailureKind.DIED, "pipegraph.errors.JobDiedException", "killed", exit_code=-9)
-
-
-class Machine:
-    total = TOTAL
-    free = TOTAL
-    killed = 0
-
-    def available(self):
-        return self.free
-
-    def pressure(self):
-        return None
-
-    def kills(self):
-        return self.killed
 
 
 class World:
     """Jobs that run, and what is shown of them."""
 
     def __init__(self, folder, retries_out_of_memory=True):
-        self.machine = Machine()
+        self.machine = Machine(TOTAL, waits=None)
         self.shown = []
         self.specs = {}
         self.admission = Admission(
