@@ -17,10 +17,10 @@ class Machine:
         How many processes the kernel has killed so far.
     """
 
-    def __init__(self, total: int = 10 * GB, waits: float | None = 0.0) -> None:
+    def __init__(self, total: int = 10 * GB, waits: float | None = 0.0, killed: int = 0) -> None:
         self.total = self.free = total
         self.waits = waits
-        self.killed = 3
+        self.killed = killed
 
     def available(self) -> int:
         return self.free

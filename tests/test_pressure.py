@@ -17,7 +17,7 @@ from pipegraph.admission.pressure import (
 
 @pytest.fixture
 def machine():
-    return Machine()
+    return Machine(killed=3)
 
 
 @pytest.fixture
