@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 OVERTAKES_PER_CORE = 16
@@ -36,7 +35,6 @@ class Amount(NamedTuple):
 NOTHING: Mapping[str, int] = {}
 
 
-@dataclass(slots=True)
 class Patience:
     """How it has gone for a job that waits.
 
@@ -48,8 +46,11 @@ class Patience:
         The earliest moment that it was ever promised; infinite where none was.
     """
 
-    overtakes: int = 0
-    promised: float = math.inf
+    __slots__ = ("overtakes", "promised")
+
+    def __init__(self) -> None:
+        self.overtakes = 0
+        self.promised = math.inf
 
 
 class Promise(NamedTuple):

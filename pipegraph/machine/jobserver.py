@@ -29,8 +29,6 @@ import termios
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, NamedTuple
 
-from .makeflags import MakeFlags, is_plain
-
 _TOKEN = b"+"
 _FIRST_DESCRIPTOR = 40
 """Scripts number theirs from 3 to 9, and shells take those from 10 on for themselves."""
@@ -194,6 +192,8 @@ class Lending:
     def _open(self) -> None:
         if self._style is None:
             self._style = style_of_make()
+        from .makeflags import is_plain
+
         if not is_plain(self._folder) and not self._own_folder:
             import tempfile
 
@@ -349,6 +349,8 @@ def for_program(access: Access, environment: Mapping[bytes, bytes]) -> tuple[dic
 
 
 def _flags(access: Access, before: str, descriptors: tuple[int, ...]) -> str:
+    from .makeflags import MakeFlags
+
     auth = ",".join(map(str, descriptors)) or f"fifo:{access.path}"
     return str(MakeFlags.read(before).with_jobserver(auth, access.jobs))
 

@@ -12,7 +12,6 @@ every claim is granted from then on.
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -61,7 +60,7 @@ class Holder(NamedTuple):
         user = str(os.geteuid())
         with suppress(KeyError):
             user = pwd.getpwuid(os.geteuid()).pw_name
-        return cls(script, run, user, socket.gethostname())
+        return cls(script, run, user, os.uname().nodename)
 
 
 class Ledger:

@@ -7,7 +7,7 @@ write and accept.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 # A backslash takes what follows it along. Blanks are what make takes for them.
 _WORD = re.compile(r"(?:\\.|[^ \t])+", re.DOTALL)
@@ -20,8 +20,7 @@ _AUTH = re.compile(r"--jobserver-(?:fds|auth)=(.*)", re.DOTALL)
 _PLAIN = re.compile(r"[A-Za-z0-9_./+,@%:~-]+")
 
 
-@dataclass(frozen=True, slots=True)
-class MakeFlags:
+class MakeFlags(NamedTuple):
     """The parts of MAKEFLAGS that a jobserver does not concern, and what is said of one.
 
     Attributes
@@ -57,18 +56,18 @@ class MakeFlags:
             letters = words.pop(0)
         found = cls()
         if match := _JOBS.fullmatch(letters):
-            letters, found = match[1], replace(found, jobs=_number(match[2]))
+            letters, found = match[1], found._replace(jobs=_number(match[2]))
             words = words if match[2] else _without_number(words)
         options: list[str] = []
         while words:
             word = words.pop(0)
             if match := _AUTH.fullmatch(word):
-                found = replace(found, auth=match[1])
+                found = found._replace(auth=match[1])
             elif match := _LONG_JOBS.fullmatch(word):
-                found = replace(found, jobs=_number(match[1] or _leading(words)))
+                found = found._replace(jobs=_number(match[1] or _leading(words)))
                 words = words if match[1] else _without_number(words)
             elif word.startswith("-") and (match := _JOBS.fullmatch(word)):
-                found = replace(found, jobs=_number(match[2] or _leading(words)))
+                found = found._replace(jobs=_number(match[2] or _leading(words)))
                 words = words if match[2] else _without_number(words)
                 if match[1] != "-":
                     options.append(match[1])
@@ -76,15 +75,15 @@ class MakeFlags:
                 definitions.append(word)
             else:
                 options.append(word)
-        return replace(found, letters=letters, options=tuple(options), definitions=tuple(definitions))
+        return found._replace(letters=letters, options=tuple(options), definitions=tuple(definitions))
 
     def without_jobserver(self) -> MakeFlags:
         """For programs that can't reach it: make would warn, and use one core."""
-        return replace(self, auth="", jobs=None)
+        return self._replace(auth="", jobs=None)
 
     def with_jobserver(self, auth: str, jobs: int) -> MakeFlags:
         """For programs that share in this one, of as many cores."""
-        return replace(self, auth=auth, jobs=jobs)
+        return self._replace(auth=auth, jobs=jobs)
 
     def __str__(self) -> str:
         """The first word is letters, or empty: make takes it for them."""

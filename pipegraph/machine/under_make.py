@@ -18,8 +18,6 @@ import time
 import weakref
 from collections.abc import Mapping
 
-from .makeflags import MakeFlags
-
 _LOOK_AGAIN_SECONDS = 0.05
 
 
@@ -62,7 +60,11 @@ class Borrowing:
         reason
             Why one that is named there can't be used, in words for the user; otherwise empty.
         """
-        flags = MakeFlags.read(environ.get("MAKEFLAGS", ""))
+        if not environ.get("MAKEFLAGS"):
+            return None, ""
+        from .makeflags import MakeFlags
+
+        flags = MakeFlags.read(environ["MAKEFLAGS"])
         if not flags.auth:
             return None, ""
         try:

@@ -9,9 +9,9 @@ it can't be reached, for instance from a container with a network of its own, th
 
 from __future__ import annotations
 
+import _socket
 import os
 import select
-import socket
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import NamedTuple
@@ -64,7 +64,7 @@ class Waking:
         self._poll = select.epoll()
         self._pidfd_of: dict[Process, int] = {}
         try:
-            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM)
             self._socket.setblocking(False)
             self._socket.bind(_address(self.token))
             self._poll.register(self._socket, select.EPOLLIN)
