@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..machine.capacity import Capacity, machine_cores, machine_memory
 from ..machine.ledger import Capacity as OfSlave
 from ..machine.ledger import Holder, Ledger
 from ..machine.place import LedgerUnusable, place_of
 from ..machine.sharing import Amounts
-from ..machine.under_make import Borrowing
+
+if TYPE_CHECKING:
+    from ..machine.under_make import Borrowing
 
 
 class Supply(Protocol):
@@ -156,7 +158,12 @@ def supply_of(
     problem
         Why it does not share, where it should; else empty.
     """
-    borrowing, reason = Borrowing.from_environment(environ)
+    borrowing: Borrowing | None = None
+    reason = ""
+    if environ.get("MAKEFLAGS"):
+        from ..machine.under_make import Borrowing  # most runs are not started by make
+
+        borrowing, reason = Borrowing.from_environment(environ)
     if borrowing is not None:
         return FromMake(borrowing), min(capacity.cores, borrowing.most or capacity.cores), ""
     place = place_of(environ)
