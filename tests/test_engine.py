@@ -1223,9 +1223,9 @@ def test_a_trace_has_what_the_run_of_the_job_took():
 def test_of_a_short_job_the_trace_has_no_more_than_its_time():
     told = Told(spec_of("a", "output"))
 
-    trace = told.engine.trace_of(JobSucceeded("a", (record("a"),), Usage(100.0, 0.9, cpu_seconds=1.0)))
+    trace = told.engine.trace_of(JobSucceeded("a", (record("a"),), Usage(100.0, 0.09, cpu_seconds=1.0)))
 
-    assert trace == Trace({}, "a", (record("a"),), seconds=0.9, ended_at=100.9, reasons=(NEVER_MADE,))
+    assert trace == Trace({}, "a", (record("a"),), seconds=0.09, ended_at=100.09, reasons=(NEVER_MADE,))
 
 
 def test_a_forced_temporary_job_is_made_again_and_what_depends_on_it_only_if_it_changed(world):

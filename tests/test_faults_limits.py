@@ -298,8 +298,9 @@ def test_a_job_that_the_kernel_kills_for_memory_is_named_and_the_others_end_well
 
     assert "2 jobs failed, 1 blocked by them" in stderr
     for place in ("large (script.py:23)", "load (script.py:25)"):
-        assert f"job: {place}: JobDiedException: a job was killed, since memory ran out (tried 2 times)" in stderr
-    assert script.errors.count("Have it need less, say how much it needs (memory_needed)") == 2
+        failed = f"job: {place}: JobDiedException: killed by the kernel, since memory ran out, also when it ran alone"
+        assert failed in stderr
+    assert script.errors.count("Have it need less, or run it where there is more.") == 2
     assert not (script.folder / "large").exists()
     assert script.lines("before") == script.lines("beside") == ["x"]
 

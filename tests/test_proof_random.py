@@ -121,10 +121,10 @@ def leave_as_found(monkeypatch):
 def test_what_must_hold_does_on_large_graphs(seed, graph):
     tally = Counter()
 
-    random_graphs.explore(seed, 60, tally)
+    random_graphs.explore(seed, 40, tally)
 
-    assert tally["jobs of the largest"] >= 100
-    assert tally["jobs started"] > 2500
+    assert tally["jobs of the largest"] >= 60
+    assert tally["jobs started"] > 1500
     assert len(tally.keys() & {"cut", "stop", "fail", "lose", "lose all", "too demanding"}) >= 4
     assert not list(Path().iterdir())
 
