@@ -6,6 +6,7 @@ import signal
 import pytest
 from projects import INDEX, Project, Store
 from scripts import Script, wait_until
+from together import Runs
 
 import pipegraph as ppg
 
@@ -40,6 +41,19 @@ def graph(tmp_path, monkeypatch):
     assert len(os.listdir("/proc/self/fd")) <= files
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Scripts that share a machine by a ledger of their own; each ends without a process left, and holds nothing."""
+    made = Runs(tmp_path)
+    try:
+        yield made
+        for script in made.scripts:
+            script.assert_no_process_left()
+        assert made.shares() == {}
+    finally:
+        made.end()
 
 
 @pytest.fixture

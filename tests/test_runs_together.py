@@ -15,24 +15,10 @@ from commands import pipegraph
 from machine import mounted, small_disk
 from scripts import wait_until
 from terminals import AtTerminal, at_terminal
-from together import Runs
 
 from pipegraph.cli.machine import lines_of
 from pipegraph.machine.looking import Share
 from pipegraph.machine.sharing import Amounts
-
-
-@pytest.fixture
-def runs(tmp_path):
-    made = Runs(tmp_path)
-    try:
-        yield made
-        for script in made.scripts:
-            script.assert_no_process_left()
-        assert made.shares() == {}
-    finally:
-        made.end()
-
 
 MANY = """
 graph()

@@ -9,7 +9,6 @@ import sys
 
 import pytest
 from builds import make_for
-from together import Runs
 
 JOBS = """
 import pipegraph.machine.capacity as capacity
@@ -21,18 +20,6 @@ jobs = [job(f"{name}_{{n}}", seconds=0.05) for n in range(10)]
 wait_for({waits_for})
 ppg.run_pipegraph()
 """
-
-
-@pytest.fixture
-def runs(tmp_path):
-    made = Runs(tmp_path)
-    try:
-        yield made
-        for script in made.scripts:
-            script.assert_no_process_left()
-        assert made.shares() == {}
-    finally:
-        made.end()
 
 
 def make(runs, program, *arguments, marked="+", **more):
