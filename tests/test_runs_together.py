@@ -29,7 +29,7 @@ ppg.run_pipegraph()
 """
 HOLDS = """
 graph()
-first = [job(f"held_{n}", gate="go") for n in range(2)]
+first = [job("held_0", gate="go"), job("held_1", gate="go", behind=["begun_held_0"])]
 [job(f"later_{n}", gate="end").depends_on(first) for n in range(2)]
 ppg.run_pipegraph()
 """

@@ -26,9 +26,11 @@ def wait_for(*names):
     while not all((SHARED / name).exists() for name in names):
         time.sleep(0.005)
 
-def job(name, gate=None, cores=1, seconds=0.02, **more):
+def job(name, gate=None, cores=1, seconds=0.02, behind=(), **more):
     def work(output):
+        wait_for(*behind)  # of two that start at once, so that it is known who is written down first
         note("+", name, cores)
+        (SHARED / f"begun_{{name}}").touch()
         if gate is None:
             time.sleep(seconds)
         else:
